@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The data plane as the agent sees it. Implementations: BpfDataplane (libbpf; the only user of it) and
+// MemoryDataplane (a fake). Both pass the contract tests in tests/unit/dataplane_contract.h. All calls
+// are made from one thread.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/result.h"
+#include "dataplane/tables.h"
+
+namespace sallyport::dataplane {
+
+struct AttachRequest {
+    std::uint8_t slot = 0;
+    std::string name;
+    std::uint32_t ifindex = 0;
+    Role role = Role::inside;
+};
+
+enum class ModeWish { automatic, native, generic };
+
+struct Attachment {
+    std::uint8_t slot = 0;
+    std::string name;
+    std::uint32_t ifindex = 0;
+    Mode mode = Mode::native;
+    bool adopted = false;         // it was there before, and its program was replaced in place
+    std::string fallback_reason;  // why native mode was not to be had, or empty
+};
+
+// What one apply() wrote. All zero: nothing was different.
+struct ApplyReport {
+    std::uint64_t written = 0;
+    std::uint64_t removed = 0;
+    [[nodiscard]] bool changed() const { return written + removed != 0; }
+};
+
+struct FlowRecord {
+    Protocol protocol = Protocol::tcp;
+    std::uint16_t zone = 0;
+    std::uint16_t nat_gateway = 0;  // number
+    Endpoint inside;
+    Endpoint external;
+    Endpoint remote;
+    std::string_view state;  // opening, established, fin_from_inside, fin_from_outside, closing, reset
+    std::uint32_t idle_seconds = 0;
+    std::uint32_t timeout_seconds = 0;
+    std::uint32_t generation = 0;
+    std::uint32_t packets_out = 0;
+    std::uint64_t bytes_out = 0;
+    std::uint32_t packets_in = 0;
+    std::uint64_t bytes_in = 0;
+    std::uint32_t slot = 0;     // of the forward entry
+    std::uint32_t flow_id = 0;  // with slot: names this flow for cut()
+};
+
+struct FlowTableStatus {
+    std::uint64_t entries = 0;   // occupied entries of the table
+    std::uint64_t flows = 0;     // live flows, both directions as one
+    std::uint64_t mappings = 0;  // live endpoint-independent mappings
+    std::uint64_t capacity = 0;  // flows
+    std::uint64_t bytes = 0;     // memory of the table
+};
+
+struct SweepReport {
+    std::uint64_t looked_at = 0;
+    std::uint64_t removed = 0;
+};
+
+struct DeviceCounters {
+    std::uint64_t received_packets = 0, received_bytes = 0, forwarded = 0, passed = 0, dropped = 0, answered = 0;
+};
+struct NatGatewayCounters {
+    std::uint64_t out_packets = 0, out_bytes = 0, in_packets = 0, in_bytes = 0;
+    std::uint64_t out_dropped_packets = 0, out_dropped_bytes = 0, in_dropped_packets = 0, in_dropped_bytes = 0;
+    std::uint64_t flow_attempts = 0, flows_established = 0, port_allocation_errors = 0, idle_timeouts = 0;
+};
+struct Counters {
+    std::map<std::uint8_t, DeviceCounters> devices;            // by slot, those in use
+    std::map<std::uint16_t, NatGatewayCounters> nat_gateways;  // by number, those in use
+    std::vector<std::uint64_t> drops;                          // by enum drop_reason
+    std::uint64_t icmp_errors_sent = 0, tcp_resets_sent = 0, replies_suppressed = 0;
+};
+
+struct DropEvent {
+    std::uint64_t time_ns = 0;  // CLOCK_MONOTONIC
+    std::string_view reason;    // label
+    std::uint8_t device = 0;    // slot
+    std::uint8_t protocol = 0;  // IANA number
+    Endpoint source;
+    Endpoint destination;
+    std::uint16_t length = 0;
+    std::uint8_t tcp_flags = 0;
+};
+
+class Dataplane {
+  public:
+    virtual ~Dataplane() = default;
+
+    // What the pinned state holds now; empty tables when it was just made.
+    virtual Result<ForwardingTables> read_tables() = 0;
+
+    // Makes the tables equal to `wanted`, writing only what differs, additions before removals. Does not
+    // bump the generation and does not attach anything.
+    virtual Result<ApplyReport> apply(const ForwardingTables& wanted) = 0;
+
+    // Every flow is checked again on its next packet.
+    virtual Result<void> bump_generation() = 0;
+
+    // Attaches to all of `wanted`, detaches from the rest. What is attached already gets the new program
+    // in one atomic step. A device that fails is reported and does not keep the others from working.
+    virtual Result<std::vector<Attachment>> attach(std::span<const AttachRequest> wanted, ModeWish mode) = 0;
+    [[nodiscard]] virtual std::vector<Attachment> attachments() const = 0;
+
+    // Takes the programs off every device and removes all pinned state: forwarding ends, flows are lost.
+    virtual Result<void> detach_all() = 0;
+
+    // Says that the agent keeps next hops current, for so long. To be called several times within it.
+    virtual Result<void> keep_next_hops_valid(std::chrono::seconds duration) = 0;
+
+    [[nodiscard]] virtual Result<Counters> counters() = 0;
+
+    // Calls `visit` for each live flow; it returns false to stop.
+    virtual Result<void> visit_flows(const std::function<bool(const FlowRecord&)>& visit) = 0;
+    virtual Result<FlowTableStatus> flow_table_status() = 0;
+
+    // Removes what is past its timeout, looking at a slice of the table of at most `buckets` buckets (0: all).
+    virtual Result<SweepReport> sweep(std::size_t buckets = 0) = 0;
+
+    // Drop events are sent for `duration` from now; poll_drop_events() hands over what has come.
+    virtual Result<void> watch_drops(std::chrono::seconds duration) = 0;
+    virtual Result<void> poll_drop_events(const std::function<void(const DropEvent&)>& handle) = 0;
+    [[nodiscard]] virtual int drop_events_fd() const = 0;  // readable when events wait; -1: none
+};
+
+std::string_view drop_reason_label(std::uint32_t reason);  // "" for numbers that mean nothing
+std::string_view drop_reason_text(std::uint32_t reason);
+
+}  // namespace sallyport::dataplane

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the data plane's tables hold, as values: the common language of agent/reconcile, which computes
+// them from the model and the kernel's view, and agent/dataplane, which writes them into maps. Numbers
+// (zones, route tables, NAT gateways, slots) have been given by then.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <compare>
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/address.h"
+
+namespace sallyport::dataplane {
+
+enum class Role : std::uint8_t { inside = 1, outside = 2, both = 3 };
+enum class Mode : std::uint8_t { native, generic };  // how XDP is attached
+
+struct DeviceEntry {
+    std::string name;
+    std::uint32_t ifindex = 0;
+    Ipv4Address address;  // source of ICMP errors sent out of it; 0.0.0.0: none are sent
+    std::uint16_t mtu = 0;
+    std::uint16_t zone = 0;
+    Role role = Role::inside;
+    MacAddress mac;
+    bool operator==(const DeviceEntry&) const = default;
+};
+
+struct ZonePrefix {
+    std::uint32_t zone = 0;
+    Ipv4Prefix prefix;
+    auto operator<=>(const ZonePrefix&) const = default;
+};
+
+struct SubnetEntry {
+    std::uint32_t subnet = 0;
+    std::uint32_t route_table = 0;
+    bool operator==(const SubnetEntry&) const = default;
+};
+
+struct RouteKey {
+    std::uint32_t route_table = 0;
+    Ipv4Prefix destination;
+    auto operator<=>(const RouteKey&) const = default;
+};
+
+enum class RouteKind : std::uint8_t { local = 1, nat_gateway = 2, blackhole = 3 };
+struct RouteEntry {
+    RouteKind kind = RouteKind::blackhole;
+    std::uint16_t index = 0;
+    bool operator==(const RouteEntry&) const = default;
+};
+
+enum class Rule : std::uint8_t { endpoint_independent, address_dependent, address_and_port_dependent };
+
+struct NatGatewayEntry {
+    std::vector<Ipv4Address> elastic_ips;  // at most NAT_GATEWAY_ELASTIC_IPS_MAX
+    PortRange ports{1024, 65535};
+    std::array<std::chrono::seconds, 6> timeouts{};  // by enum timeout_class
+    std::array<Rule, 3> mapping{};                   // by enum nat_protocol
+    std::array<Rule, 3> filtering{};
+    bool strict_pairing = false;
+    bool hairpin = true;
+    bool clamp_mss = true;
+    bool operator==(const NatGatewayEntry&) const = default;
+};
+
+struct ElasticIpEntry {
+    std::uint16_t nat_gateway = 0xffff;    // NO_NAT_GATEWAY
+    std::uint8_t on_link_device = 0xff;    // NO_DEVICE
+    std::uint32_t identifier = 0;
+    bool operator==(const ElasticIpEntry&) const = default;
+};
+
+struct Neighbour {
+    std::uint32_t ifindex = 0;
+    Ipv4Address address;
+    auto operator<=>(const Neighbour&) const = default;
+};
+
+struct NextHopEntry {
+    std::uint8_t device = 0;  // slot
+    std::uint16_t mtu = 0;
+    bool resolved = false;
+    MacAddress destination;
+    MacAddress source;
+    bool operator==(const NextHopEntry&) const = default;
+};
+
+// Names have numbers of their own per kind (enum identifier_kind); they outlive the agent.
+struct Identifier {
+    std::uint32_t kind = 0;
+    std::string name;
+    auto operator<=>(const Identifier&) const = default;
+};
+
+// The whole of it. Two of these compared give what has to be written.
+struct ForwardingTables {
+    std::map<std::uint8_t, DeviceEntry> devices;  // by slot
+    std::map<ZonePrefix, SubnetEntry> subnets;
+    std::map<RouteKey, RouteEntry> routes;
+    std::set<Ipv4Prefix> private_prefixes;
+    std::map<std::uint16_t, NatGatewayEntry> nat_gateways;
+    std::map<Ipv4Address, ElasticIpEntry> elastic_ips;
+    std::set<Ipv4Address> local_addresses;
+    std::map<Neighbour, NextHopEntry> next_hops;  // the data plane gives each its number
+    std::map<Identifier, std::uint32_t> identifiers;
+    bool operator==(const ForwardingTables&) const = default;
+};
+
+}  // namespace sallyport::dataplane

@@ -1,0 +1,10 @@
+# What every target of ours is compiled with.
+add_library(sallyport_options INTERFACE)
+target_compile_options(sallyport_options INTERFACE
+  -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wold-style-cast -Wnon-virtual-dtor
+  -Woverloaded-virtual -Wnull-dereference -Wimplicit-fallthrough -Werror
+  -fno-strict-aliasing -fstack-protector-strong)
+if(SALLYPORT_SANITIZE)
+  target_compile_options(sallyport_options INTERFACE -fsanitize=address,undefined -fno-omit-frame-pointer)
+  target_link_options(sallyport_options INTERFACE -fsanitize=address,undefined)
+endif()

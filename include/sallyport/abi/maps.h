@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Keys and values of the maps that the agent fills and the programs read, with the counters that the
+ * programs write and the agent reads. The maps themselves are declared in bpf/lib/maps.h; their names
+ * there are the names that they are pinned under.
+ */
+#ifndef SALLYPORT_ABI_MAPS_H
+#define SALLYPORT_ABI_MAPS_H
+
+#include "sallyport/abi/base.h"
+#include "sallyport/abi/drop_reason.h"
+#include "sallyport/abi/limits.h"
+
+/* "meta", one element: what was decided when the pinned state was made, and never changes. */
+struct meta {
+	__u32 layout_version;
+	__u32 flow_regions;	/* of FLOW_REGION_BUCKETS buckets each */
+	__u32 hash_seed[4];	/* random, so that nobody outside can aim at a bucket */
+	__u32 flow_capacity;	/* as configured when the table was made */
+	__u32 port_sets;	/* elements of the map port_sets */
+	char made_by[32];	/* version of the agent */
+};
+ABI_ASSERT_SIZE(struct meta, 64);
+
+/* "settings", one element: what a running agent changes. */
+struct settings {
+	__u64 clock_offset_ns;	  /* added to CLOCK_MONOTONIC (coarse) to give the flows' clock */
+	__u32 generation;	  /* low 16 bits are compared with the flows' */
+	__u32 next_hops_valid_until; /* tick; past it next hops are not trusted, the kernel is asked */
+	__u32 drop_events_until;  /* tick; drop events are sent until then */
+	__u32 zero0;
+	__u64 zero1[5];
+};
+ABI_ASSERT_SIZE(struct settings, 64);
+
+enum device_role {
+	DEVICE_UNUSED = 0,
+	DEVICE_INSIDE = 1,
+	DEVICE_OUTSIDE = 2,
+	DEVICE_BOTH = 3, /* one-armed: inside and outside at once */
+};
+
+/* "devices", by slot. A program knows its own slot as a constant. */
+struct device {
+	__u32 ifindex;
+	__be32 address;	/* source of the ICMP errors that are sent out of this device; 0: none are */
+	__u16 mtu;
+	__u16 zone;	/* of the VPC on the inside; 0 for an outside device */
+	__u8 role;	/* enum device_role */
+	__u8 mac[6];
+	__u8 zero0;
+	__u32 zero1[3];
+};
+ABI_ASSERT_SIZE(struct device, 32);
+
+/* "transmit" is a DEVMAP by slot whose values are interface indexes. */
+
+/* "subnets": longest prefix by zone and instance address. */
+struct subnet_key {
+	__u32 prefix_length; /* 32 bits of zone and then the prefix */
+	__u32 zone;	     /* in network order, because tries compare from the first byte */
+	__be32 address;
+};
+struct subnet {
+	__u32 subnet;	   /* number of the subnet */
+	__u32 route_table; /* number of its route table */
+};
+
+/* "routes": longest prefix by route table and destination. */
+struct route_key {
+	__u32 prefix_length;
+	__u32 route_table; /* network order */
+	__be32 destination;
+};
+enum route_target {
+	ROUTE_LOCAL = 1,       /* a prefix of the VPC itself: the kernel forwards it */
+	ROUTE_NAT_GATEWAY = 2, /* index: number of the NAT gateway */
+	ROUTE_BLACKHOLE = 3,
+};
+struct route {
+	__u16 target; /* enum route_target */
+	__u16 index;
+};
+ABI_ASSERT_SIZE(struct route, 4);
+
+/* "private_prefixes": prefixes of all VPCs; what comes from outside must not be addressed to them. */
+struct prefix_key {
+	__u32 prefix_length;
+	__be32 address;
+};
+
+enum timeout_class {
+	TIMEOUT_UDP = 0,
+	TIMEOUT_ICMP = 1,
+	TIMEOUT_TCP_OPENING = 2,
+	TIMEOUT_TCP_ESTABLISHED = 3,
+	TIMEOUT_TCP_CLOSING = 4,
+	TIMEOUT_TCP_RESET = 5,
+	TIMEOUT_CLASSES = 6
+};
+
+enum nat_protocol { /* index of what is set per protocol */
+	NAT_TCP = 0,
+	NAT_UDP = 1,
+	NAT_ICMP = 2,
+	NAT_PROTOCOLS = 3
+};
+
+enum endpoint_rule { /* RFC 4787 sections 4.1 and 5 */
+	ENDPOINT_INDEPENDENT = 0,
+	ADDRESS_DEPENDENT = 1,
+	ADDRESS_AND_PORT_DEPENDENT = 2,
+};
+
+enum nat_gateway_flag {
+	NAT_GATEWAY_IN_USE = 1 << 0,
+	NAT_GATEWAY_STRICT_PAIRING = 1 << 1,
+	NAT_GATEWAY_HAIRPIN = 1 << 2,
+	NAT_GATEWAY_CLAMP_MSS = 1 << 3,
+};
+
+/* "nat_gateways", by number. */
+struct nat_gateway {
+	__u32 flags;		/* enum nat_gateway_flag */
+	__u32 elastic_ip_count;
+	__be32 elastic_ips[NAT_GATEWAY_ELASTIC_IPS_MAX];
+	__u16 first_port;	/* of the range that external ports are taken from, host order */
+	__u16 last_port;
+	__u16 timeouts[TIMEOUT_CLASSES]; /* timeout units, see flow.h */
+	__u8 mapping[NAT_PROTOCOLS];	 /* enum endpoint_rule */
+	__u8 filtering[NAT_PROTOCOLS];
+	__u8 zero0[2];
+	__u32 zero1[8];
+};
+ABI_ASSERT_SIZE(struct nat_gateway, 320);
+
+#define NO_NAT_GATEWAY 0xffff
+#define NO_DEVICE 0xff
+
+/* "elastic_ips", by address: what the gateway answers for. */
+struct elastic_ip {
+	__u16 nat_gateway;   /* number, or NO_NAT_GATEWAY */
+	__u8 on_link_device; /* slot of the device whose subnet it lies in: ARP is answered there */
+	__u8 flags;
+	__u32 identifier;
+};
+ABI_ASSERT_SIZE(struct elastic_ip, 8);
+
+/* "local_addresses", by address: addresses of the host itself; the value is unused. */
+
+/* "next_hops", by number; number 0 is never used. */
+enum next_hop_state {
+	NEXT_HOP_UNUSED = 0,
+	NEXT_HOP_RESOLVED = 1,
+	NEXT_HOP_UNRESOLVED = 2, /* the packet goes up the stack, which resolves the neighbour */
+};
+struct next_hop {
+	__u32 ifindex;
+	__be32 address;	   /* of the neighbour */
+	__u16 mtu;	   /* of the device */
+	__u8 device;	   /* slot */
+	__u8 state;	   /* enum next_hop_state */
+	__u8 destination_mac[6];
+	__u8 source_mac[6];
+	__u32 zero0[2];
+};
+ABI_ASSERT_SIZE(struct next_hop, 32);
+
+/* "next_hop_numbers": by neighbour, so that a new flow finds the number. Value: __u32 number. */
+struct neighbour_key {
+	__u32 ifindex;
+	__be32 address;
+};
+
+/* "identifiers": numbers given to names, for the agent alone, so that a new agent gives the same. */
+enum identifier_kind {
+	IDENTIFIER_VPC = 1, /* the number is the zone */
+	IDENTIFIER_SUBNET = 2,
+	IDENTIFIER_ROUTE_TABLE = 3,
+	IDENTIFIER_NAT_GATEWAY = 4,
+	IDENTIFIER_ELASTIC_IP = 5,
+	IDENTIFIER_DEVICE = 6, /* the number is the slot */
+};
+struct identifier_key {
+	__u32 kind;
+	char name[OBJECT_NAME_BYTES];
+};
+
+/* "counters", one element per CPU. Written only by their CPU; sum them. */
+struct device_counters {
+	__u64 received_packets;
+	__u64 received_bytes;
+	__u64 forwarded;
+	__u64 passed;	/* to the host's network stack */
+	__u64 dropped;
+	__u64 answered;	/* ARP requests turned into replies */
+};
+struct nat_gateway_counters {
+	__u64 out_packets; /* from instances, forwarded to destinations */
+	__u64 out_bytes;
+	__u64 in_packets;  /* from destinations, forwarded to instances */
+	__u64 in_bytes;
+	__u64 out_dropped_packets; /* from instances, known to be this gateway's, dropped */
+	__u64 out_dropped_bytes;
+	__u64 in_dropped_packets;
+	__u64 in_dropped_bytes;
+	__u64 flow_attempts;
+	__u64 flows_established;
+	__u64 port_allocation_errors;
+	__u64 idle_timeouts;
+};
+struct counters {
+	struct device_counters devices[DEVICES_MAX];
+	__u64 drops[DROP_REASONS_MAX]; /* by enum drop_reason */
+	__u64 icmp_errors_sent;
+	__u64 tcp_resets_sent;
+	__u64 replies_suppressed; /* ICMP errors and resets that the rate limit held back */
+	__u64 zero0[5];
+	struct nat_gateway_counters nat_gateways[NAT_GATEWAYS_MAX];
+};
+ABI_ASSERT(sizeof(struct counters) <= 32768); /* a per-CPU element cannot be larger */
+
+/* "fragments": the translation of a datagram's first fragment, for those that follow it. */
+struct fragment_key {
+	__be32 source;
+	__be32 destination;
+	__be16 identification;
+	__u8 protocol;
+	__u8 zero0;
+	__u32 zone;
+};
+ABI_ASSERT_SIZE(struct fragment_key, 16);
+struct fragment {
+	__be32 new_address;
+	__u32 last_seen;	/* tick of the first fragment */
+	__u16 ip_delta;
+	__u16 next_hop;
+	__u16 nat_gateway;
+	__u8 forward;		/* the instance's direction */
+	__u8 zero0;
+};
+ABI_ASSERT_SIZE(struct fragment, 16);
+
+/* "reply_budgets", one element per CPU: how many ICMP errors and resets may still be made. */
+struct reply_budget {
+	__u64 tokens;	 /* in thousandths */
+	__u64 refilled_ns;
+};
+
+/* "drop_events": a ring buffer of these. */
+struct drop_event {
+	__u64 time_ns; /* CLOCK_MONOTONIC */
+	__be32 source;
+	__be32 destination;
+	__be16 source_port;
+	__be16 destination_port;
+	__u16 reason;  /* enum drop_reason */
+	__u16 length;
+	__u8 protocol;
+	__u8 device;   /* slot */
+	__u8 tcp_flags;
+	__u8 zero0;
+	__u32 zero1;
+};
+ABI_ASSERT_SIZE(struct drop_event, 32);
+
+/*
+ * "reap_batch": which flows the reaper is to look at. The reaper's input is one struct
+ * reap_command; it writes the result back into the same bytes.
+ */
+enum reap_mode {
+	REAP_EXPIRED = 0, /* remove what is past its timeout; checked again under the lock */
+	REAP_CUT = 1,	  /* remove whatever its age */
+};
+struct reap_request {
+	__u32 slot;    /* of the forward entry, or of an entry whose forward entry is gone */
+	__u32 flow_id;
+};
+struct reap_command {
+	__u32 count;
+	__u32 mode;    /* enum reap_mode */
+	__u32 removed; /* result */
+	__u32 zero0;
+	__u8 filler[48]; /* a test run wants at least a frame's worth of input */
+};
+ABI_ASSERT_SIZE(struct reap_command, 64);
+
+#endif

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Port sets: hints that find the last free port of an Elastic IP towards one remote.
+ *
+ * Whether a port is free is decided by the flow table alone: a reverse entry may be inserted only once.
+ * Most new flows find a free port at the first random try and need nothing else. When
+ * PORT_RANDOM_PROBES tries fail, the remote is a busy one and gets a set: a bit per port, with a summary
+ * of which words are full. A set bit means "was found in use"; it is cleared when the flow goes. So a
+ * set may be forgotten at any time without harm.
+ */
+#ifndef SALLYPORT_ABI_PORT_SET_H
+#define SALLYPORT_ABI_PORT_SET_H
+
+#include "sallyport/abi/base.h"
+#include "sallyport/abi/limits.h"
+
+struct port_set_key {
+	__be32 elastic_ip;
+	__be32 remote;	    /* 0 for an endpoint-independent mapping */
+	__be16 remote_port;
+	__u8 protocol;
+	__u8 zero0;
+};
+ABI_ASSERT_SIZE(struct port_set_key, 12);
+
+#define PORT_SET_WORDS 1024
+#define PORT_SET_SUMMARY_WORDS (PORT_SET_WORDS / 64)
+
+struct port_set {
+	struct port_set_key key; /* whose ports these are; protocol 0: nobody's */
+	__u32 cursor;		 /* next port that is checked again when all bits are set */
+	__u32 last_used;	 /* tick of the last search */
+	__u32 used;		 /* set bits, roughly */
+	__u64 zero0[5];
+	__u64 full[PORT_SET_SUMMARY_WORDS]; /* a bit per word: no free port within the range */
+	__u64 word[PORT_SET_WORDS];
+};
+ABI_ASSERT_SIZE(struct port_set, 64 + 128 + 8192);
+
+#endif
