@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What the agent needs of rtnetlink. Implementations: MnlNetlink (libmnl; the only user of it) and
-// MemoryNetlink (a fake). Both pass the contract tests in tests/unit/netlink_contract.h. All calls are
-// made from one thread. Only IPv4.
+// MemoryNetlink (a fake). Both pass the contract tests in tests/unit/netlink/netlink_contract.h. All calls
+// are made from one thread, in the network namespace that the object was made in. Only IPv4. Errors carry
+// the errno of the kernel in `code` and, where the kernel says one, its reason in words.
 #pragma once
 
 #include <cstdint>
@@ -20,6 +21,9 @@ namespace sallyport::netlink {
 // Our number in the routes' protocol field (rtnetlink's rtm_protocol): all routes with it are ours.
 inline constexpr std::uint8_t route_protocol = 157;
 
+// How an XDP program sits on a device, whoever attached it.
+enum class XdpAttachment { none, native, generic, offload, multiple };
+
 struct Link {
     std::uint32_t ifindex = 0;
     std::string name;
@@ -27,14 +31,16 @@ struct Link {
     MacAddress mac;
     std::uint32_t mtu = 0;
     bool up = false;      // administratively
-    bool running = false; // carrier
+    bool running = false;  // carrier and operationally up
+    XdpAttachment xdp = XdpAttachment::none;
+    std::uint32_t xdp_program = 0;  // the kernel's id of the program; 0: none, or several
     bool operator==(const Link&) const = default;
 };
 
 struct InterfaceAddress {
     std::uint32_t ifindex = 0;
     Ipv4Address address;
-    std::uint8_t prefix_length = 32;
+    std::uint8_t prefix_length = 32;  // 32 for a point-to-point address: only the host itself is behind it
     bool operator==(const InterfaceAddress&) const = default;
     auto operator<=>(const InterfaceAddress&) const = default;
 };
@@ -56,12 +62,12 @@ struct NeighbourEntry {
 
 enum class RouteType { unicast, blackhole, unreachable };
 
-// A route of our own protocol in the kernel's main table.
+// A route of our own protocol in the kernel's main table. Its key is destination and metric.
 struct KernelRoute {
     Ipv4Prefix destination;
     RouteType type = RouteType::unicast;
     std::optional<Ipv4Address> gateway;
-    std::uint32_t ifindex = 0;  // 0: none (blackhole)
+    std::uint32_t ifindex = 0;  // must be given for unicast, must be 0 for the others
     std::uint32_t metric = 0;
     auto operator<=>(const KernelRoute&) const = default;
 };
@@ -86,8 +92,10 @@ class Netlink {
     virtual Result<std::vector<NeighbourEntry>> neighbours() = 0;
     virtual Result<std::vector<KernelRoute>> own_routes() = 0;  // those with route_protocol
 
-    virtual Result<void> add_route(const KernelRoute& route) = 0;     // replaces one that is equal in key
-    virtual Result<void> remove_route(const KernelRoute& route) = 0;  // absent is fine
+    // Replaces one of ours that is equal in key; an equal route is left alone. Refuses (EEXIST) to take the
+    // place of a route that is not ours. The kernel removes a device's routes when the device goes down.
+    virtual Result<void> add_route(const KernelRoute& route) = 0;
+    virtual Result<void> remove_route(const KernelRoute& route) = 0;  // the equal one; absent is fine
 
     // Asks the kernel to confirm a neighbour now (NTF_USE), so that its entry stays or becomes valid.
     virtual Result<void> probe_neighbour(std::uint32_t ifindex, Ipv4Address address) = 0;
@@ -96,6 +104,8 @@ class Netlink {
     virtual Result<void> announce_address(std::uint32_t ifindex, const MacAddress& mac, Ipv4Address address) = 0;
 
     [[nodiscard]] virtual int events_fd() const = 0;  // readable when events wait
+    // Hands on what waits, in order, and returns at once. One change may be told more than once, and
+    // RoutesChanged at most once in a call. After a bounded number the rest is left for the next call.
     virtual Result<void> poll_events(const std::function<void(const Event&)>& handle) = 0;
 };
 
