@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Worlds for the tests, one for each file, and one agent in it."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from lab import Agent, Lab, OneArmed, Routed
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    with Lab() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def world(lab: Lab) -> Routed:
+    return Routed(lab)
+
+
+@pytest.fixture(scope="module")
+def one_armed(lab: Lab) -> OneArmed:
+    return OneArmed(lab)
+
+
+@pytest.fixture(scope="module")
+def agent(world: Routed) -> Iterator[Agent]:
+    """An agent that runs with the world's own configuration for the whole file."""
+    with Agent(world.gateway, world.configuration()) as running:
+        yield running
+
+
+@pytest.fixture
+def fresh_agent(world: Routed) -> Iterator[Agent]:
+    """An agent for one test alone: no flow, all counters zero."""
+    with Agent(world.gateway, world.configuration()) as running:
+        yield running

@@ -1,0 +1,9 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A laboratory of network namespaces in which the gateway meets real programs. See ../README.md."""
+
+from .agent import Agent
+from .capture import Capture
+from .core import Lab, LabError, Namespace, eventually
+from .world import OneArmed, Routed
+
+__all__ = ["Agent", "Capture", "Lab", "LabError", "Namespace", "OneArmed", "Routed", "eventually"]
