@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/command.h"
+
+#include <array>
+
+#include "cli/kinds.h"
+#include "cli/run.h"
+
+namespace sallyport::cli {
+
+std::span<const std::string_view> words(Value value) {
+    static constexpr std::array<std::string_view, 2> formats{"text", "json"};
+    static constexpr std::array<std::string_view, 3> protocols{"tcp", "udp", "icmp"};
+    static const std::vector<std::string_view> kind_names = [] {
+        std::vector<std::string_view> names;
+        for (const Kind& kind : kinds()) names.push_back(kind.name);
+        return names;
+    }();
+    switch (value) {
+        case Value::format:
+            return formats;
+        case Value::protocol:
+            return protocols;
+        case Value::kind:
+            return kind_names;
+        default:
+            return {};
+    }
+}
+
+std::span<const Option> global_options() {
+    static const std::vector<Option> all{
+        {"--output", "-o", Value::format, "FORMAT",
+         "text (the default) is for people and may change; json is the answer of the agent, unchanged, and a "
+         "stable contract"},
+        {"--socket", "", Value::socket, "PATH",
+         "socket of the agent; else the environment's SALLYPORT_SOCKET, else /run/sallyport/api.sock"},
+        {"--version", "", Value::none, "", "print the version of this program"},
+        {"--help", "-h", Value::none, "", "print this help"},
+    };
+    return all;
+}
+
+std::span<const ExitMeaning> exit_codes() {
+    static const std::vector<ExitMeaning> all{
+        {0, "done"},
+        {1, "failed; what was running goes on as it was"},
+        {2, "wrong usage (plan: there are changes)"},
+        {3, "the agent was not reached"},
+        {4, "not permitted"},
+        {5, "conflict with what is there"},
+    };
+    return all;
+}
+
+std::span<const Command> commands() {
+    static const std::vector<Command> all{
+        {.name = "status",
+         .summary = "what the gateway is doing",
+         .description =
+             "Shows whether the gateway is ready, which revision of the configuration is desired and which "
+             "is applied, the devices and how XDP is attached to them, NAT gateways, Elastic IPs, and what "
+             "was "
+             "dropped and why.",
+         .run = run_status},
+        {.name = "plan",
+         .summary = "show what applying a configuration file would change",
+         .description =
+             "Compares a configuration file with what the gateway has and shows each resource that "
+             "would be created, updated or deleted. Nothing is changed.",
+         .arguments = {{"FILE", Value::file, true, "configuration file, or - for standard input"}},
+         .exits = {{0, "nothing would change"}, {2, "there are changes, or wrong usage"}},
+         .run = run_plan},
+        {.name = "apply",
+         .summary = "make the gateway what a configuration file says",
+         .description =
+             "Hands a configuration file to the agent and waits until it is applied. A file with "
+             "faults changes nothing. Applying the same file twice changes nothing the second time.",
+         .arguments = {{"FILE", Value::file, true, "configuration file, or - for standard input"}},
+         .run = run_apply},
+        {.name = "reload",
+         .summary = "let the agent read its own configuration file again",
+         .description =
+             "The agent reads the file that it was started with, applies it and answers when that is "
+             "done. A file with faults changes nothing.",
+         .run = run_reload},
+        {.name = "get",
+         .summary = "show resources",
+         .description = "Lists the resources of a kind, or shows one of them with all its fields.",
+         .arguments = {{"KIND", Value::kind, true, "kind of resource"},
+                       {"NAME", Value::name, false, "name of one resource"}},
+         .run = run_get},
+        {.name = "flows",
+         .summary = "show flows that are tracked now",
+         .description =
+             "Lists flows: the instance inside, the external address and port that stand for it outside, and "
+             "the "
+             "remote it talks to. P is an address, a prefix or ADDRESS:PORT. For ICMP the port is the "
+             "identifier of the query.",
+         .options = {{"--inside", "", Value::place, "P", "only flows of this instance or prefix"},
+                     {"--external", "", Value::place, "P", "only flows with this external address"},
+                     {"--remote", "", Value::place, "P", "only flows to this remote"},
+                     {"--protocol", "", Value::protocol, "T", "only flows of tcp, udp or icmp"},
+                     {"--limit", "", Value::number, "N", "list at most so many (100)"},
+                     {"--count", "", Value::none, "", "print only how many match"},
+                     {"--top", "", Value::none, "", "list the instances with the most flows instead"}},
+         .run = run_flows},
+        {.name = "monitor",
+         .summary = "show events as they happen, until interrupted",
+         .description = "Prints one line for each event, and with -o json one object on a line. Packets that "
+                        "are dropped, "
+                        "with the reason, are the events there are. The data plane reports a sample of them "
+                        "when there are "
+                        "many; the counters of status are exact.",
+         .options = {{"--drops", "", Value::none, "", "only packets that are dropped"},
+                     {"--count", "", Value::number, "N", "end after so many events"}},
+         .run = run_monitor},
+        {.name = "detach",
+         .summary = "take the data plane off all devices",
+         .description = "Removes the programs and everything that is pinned: translation ends and all flows "
+                        "are lost. The "
+                        "agent goes on and attaches again with reload or apply. Stopping the agent alone "
+                        "does not detach.",
+         .run = run_detach},
+        {.name = "doctor",
+         .summary = "find settings of the host that stand in the way",
+         .description = "Checks kernel, driver, XDP mode, offloads, MTU, forwarding and reverse path "
+                        "filtering, each with "
+                        "the command that mends it.",
+         .exits = {{0, "no error was found, though perhaps warnings"}, {1, "an error was found"}},
+         .run = run_doctor},
+        {.name = "history",
+         .summary = "list the revisions of the configuration",
+         .description =
+             "Lists the revisions that the agent keeps, when each was made, where it came from and how "
+             "many resources it changed.",
+         .run = run_history},
+        {.name = "version",
+         .summary = "show the versions of this program and of the agent",
+         .description =
+             "Shows the version of this program and, where it can be reached, of the agent. An agent "
+             "that is not reachable is no failure here.",
+         .run = run_version},
+    };
+    return all;
+}
+
+}  // namespace sallyport::cli

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Every command, argument and option of `sallyport`, declared once. Parsing, --help, bash completion and
+// the manual page are made from this table; nothing else lists them.
+#pragma once
+
+#include <span>
+#include <string_view>
+#include <vector>
+
+namespace sallyport::cli {
+
+class Session;
+
+// What the process ends with: a contract with scripts.
+enum class ExitCode : int {
+    ok = 0,
+    failed = 1,
+    usage = 2,
+    changes = 2,  // of `plan`
+    unreachable = 3,
+    not_permitted = 4,
+    conflict = 5,
+};
+
+// What a value may be; decides how it is checked and how it is completed.
+enum class Value {
+    none,      // the option is a flag
+    format,    // one of the output formats
+    socket,    // path of a socket
+    file,      // path of a file to read; "-" is standard input
+    number,    // a whole number from 1
+    protocol,  // a protocol that is translated
+    place,     // an address, a prefix or address:port
+    kind,      // a kind of resource
+    name,      // the name of a resource of the kind that stands before it
+};
+
+// The words that a value of this sort must be one of; empty where they are not fixed.
+std::span<const std::string_view> words(Value value);
+
+struct Option {
+    std::string_view name;   // with its dashes: "--inside"
+    std::string_view brief;  // one letter, "-o", or empty
+    Value value = Value::none;
+    std::string_view placeholder;  // what help calls the value: "P"
+    std::string_view help;
+};
+
+struct Argument {
+    std::string_view name;  // as help shows it: "FILE"
+    Value value = Value::none;
+    bool required = true;
+    std::string_view help;
+};
+
+struct ExitMeaning {
+    int code = 0;
+    std::string_view text;
+};
+
+struct Command {
+    std::string_view name;
+    std::string_view summary;      // one line of the list of commands
+    std::string_view description;  // what help and the manual say, in sentences
+    std::vector<Argument> arguments = {};
+    std::vector<Option> options = {};
+    std::vector<ExitMeaning> exits = {};  // where they differ from those of all commands
+    ExitCode (*run)(Session&) = nullptr;
+};
+
+std::span<const Command> commands();
+std::span<const Option> global_options();
+std::span<const ExitMeaning> exit_codes();
+
+inline constexpr std::string_view default_socket = "/run/sallyport/api.sock";
+inline constexpr std::string_view socket_variable = "SALLYPORT_SOCKET";
+inline constexpr std::string_view default_config = "/etc/sallyport/sallyport.yaml";
+
+}  // namespace sallyport::cli

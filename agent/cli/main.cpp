@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <iostream>
+#include <memory>
+#include <string>
+
+#include "cli/invocation.h"
+#include "cli/output.h"
+#include "cli/session.h"
+
+namespace {
+
+using namespace sallyport::cli;
+
+// COLUMNS decides the width where it is set, then the terminal; a file or a pipe gets 80 columns.
+Screen screen_of_output() {
+    Screen screen;
+    bool terminal = isatty(STDOUT_FILENO) != 0;
+    const char* columns = std::getenv("COLUMNS");
+    winsize size{};
+    if (columns != nullptr && std::atoi(columns) > 0) {
+        screen.width = static_cast<std::size_t>(std::atoi(columns));
+    } else if (terminal && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) {
+        screen.width = size.ws_col;
+    }
+    const char* no_color = std::getenv("NO_COLOR");  // https://no-color.org
+    const char* term = std::getenv("TERM");
+    screen.colour = terminal && (no_color == nullptr || *no_color == '\0') &&
+                    (term == nullptr || std::string_view(term) != "dumb");
+    return screen;
+}
+
+ExitCode run(const Invocation& invocation) {
+    std::unique_ptr<Output> output;
+    if (invocation.value("output") == "json") {
+        output = std::make_unique<JsonOutput>(std::cout, std::cerr);
+    } else {
+        output = std::make_unique<TextOutput>(std::cout, std::cerr, screen_of_output());
+    }
+    Client api(invocation.value("socket", default_socket));
+    Session session(invocation, api, *output);
+    ExitCode exit = invocation.command->run(session);
+    std::cout.flush();
+    if (!std::cout) {  // a full disk must not look like an empty answer
+        std::cerr << "sallyport: cannot write to standard output\n";
+        return ExitCode::failed;
+    }
+    return exit;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) try {
+    std::ios::sync_with_stdio(false);
+    auto parsed = parse(argc, argv);
+    if (const Stop* stop = std::get_if<Stop>(&parsed)) {
+        (stop->exit == ExitCode::ok ? std::cout : std::cerr) << stop->text << std::flush;
+        return static_cast<int>(stop->exit);
+    }
+    return static_cast<int>(run(std::get<Invocation>(parsed)));
+} catch (const std::exception& error) {
+    std::cerr << "sallyport: " << error.what() << '\n';
+    return static_cast<int>(ExitCode::failed);
+}

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/run.h"
+
+#include <fmt/format.h>
+
+#include <unistd.h>
+#include <csignal>
+
+#include <algorithm>
+
+#include "cli/session.h"
+#include "cli/views.h"
+#include "core/file.h"
+
+namespace sallyport::cli {
+namespace {
+
+constexpr std::chrono::seconds longest_poll{30};  // what the agent allows
+constexpr std::chrono::seconds poll_margin{15};   // for an answer that it began to give just then
+
+// The request of plan and apply: the document itself, as the agent may not be able to read the file.
+Outcome send_document(Session& session, std::string_view command) {
+    std::string path = session.invocation().value("file");
+    auto document = read_file(path == "-" ? "/dev/stdin" : path);
+    if (!document) return problem(ExitCode::failed, "file not readable", document.error().message);
+    Json body{{"document", *document}, {"name", path == "-" ? "standard input" : path}};
+    return session.api().post(path_of({command}), body);
+}
+
+void end_quietly(int) {
+    _exit(static_cast<int>(ExitCode::ok));
+}
+
+}  // namespace
+
+ExitCode run_status(Session& session) {
+    return session.show(session.api().get(path_of({"status"})), status_view);
+}
+
+ExitCode run_plan(Session& session) {
+    Outcome outcome = send_document(session, "plan");
+    ExitCode exit = session.show(outcome, plan_view);
+    if (outcome && !list(*outcome, "changes").empty()) return ExitCode::changes;
+    return exit;
+}
+
+ExitCode run_apply(Session& session) {
+    return session.show(send_document(session, "apply"), apply_view);
+}
+
+ExitCode run_reload(Session& session) {
+    return session.show(session.api().post(path_of({"reload"}), Json::object()), apply_view);
+}
+
+ExitCode run_get(Session& session) {
+    std::string kind = session.invocation().value("kind");
+    if (!session.invocation().has("name"))
+        return session.show(session.api().get(path_of({kind})), resources_view);
+    return session.show(session.api().get(path_of({kind, session.invocation().value("name")})),
+                        resource_view);
+}
+
+ExitCode run_flows(Session& session) {
+    const Invocation& given = session.invocation();
+    if (given.has("top") && given.has("count")) {
+        return session.show(
+            problem(ExitCode::usage, "wrong usage", "--top and --count exclude each other").value());
+    }
+    Query query;
+    for (const Option& option : given.command->options) {
+        std::string name = value_name(option.name);
+        if (given.has(name)) query.emplace_back(name, given.value(name));
+    }
+    View view = given.has("top") ? top_view : given.has("count") ? flow_count_view : flows_view;
+    return session.show(session.api().get(path_of({"flows"}), query), view);
+}
+
+ExitCode run_monitor(Session& session) {
+    // An interrupt is how this command is meant to end. Every line has been flushed, and nothing is open
+    // that would have to be closed in order.
+    std::signal(SIGINT, end_quietly);
+    std::signal(SIGTERM, end_quietly);
+
+    std::uint64_t wanted = std::stoull(session.invocation().value("count", "0"));  // 0: without end
+    std::uint64_t shown = 0;
+    Query query{{"wait", "0"}};  // without "after" the agent only tells where its list ends
+    for (;;) {
+        Outcome outcome = session.api().get(path_of({"drops"}), query, longest_poll + poll_margin);
+        if (!outcome) return session.show(outcome.error());
+        for (const Json& event : list(*outcome, "events")) {
+            session.output().event(event, drop_view);
+            if (++shown == wanted) return ExitCode::ok;
+        }
+        query = {{"after", std::to_string(number(*outcome, "next"))},
+                 {"wait", std::to_string(longest_poll.count())}};
+    }
+}
+
+ExitCode run_detach(Session& session) {
+    return session.show(session.api().post(path_of({"detach"}), Json::object()), detach_view);
+}
+
+ExitCode run_doctor(Session& session) {
+    Outcome outcome = session.api().get(path_of({"doctor"}));
+    ExitCode exit = session.show(outcome, doctor_view);
+    if (!outcome) return exit;
+    const Json& checks = list(*outcome, "checks");
+    bool found = std::any_of(checks.begin(), checks.end(),
+                             [](const Json& check) { return field(check, "severity") == "error"; });
+    return found ? ExitCode::failed : exit;
+}
+
+ExitCode run_history(Session& session) {
+    return session.show(session.api().get(path_of({"history"})), history_view);
+}
+
+ExitCode run_version(Session& session) {
+    Outcome agent = session.api().get(path_of({"version"}));
+    // The agent's answer as it came, or why there is none.
+    Json value{{"version", SALLYPORT_VERSION}, {"agent", agent ? *agent : Json(nullptr)}};
+    if (!agent) value["problem"] = agent.error().body;
+    session.output().answer(value, version_view);
+    return ExitCode::ok;
+}
+
+}  // namespace sallyport::cli

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What each command does. The table in command.cpp names them.
+#pragma once
+
+#include "cli/command.h"
+
+namespace sallyport::cli {
+
+ExitCode run_status(Session& session);
+ExitCode run_plan(Session& session);
+ExitCode run_apply(Session& session);
+ExitCode run_reload(Session& session);
+ExitCode run_get(Session& session);
+ExitCode run_flows(Session& session);
+ExitCode run_monitor(Session& session);
+ExitCode run_detach(Session& session);
+ExitCode run_doctor(Session& session);
+ExitCode run_history(Session& session);
+ExitCode run_version(Session& session);
+
+}  // namespace sallyport::cli

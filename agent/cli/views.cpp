@@ -1,0 +1,430 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/views.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "cli/kinds.h"
+
+namespace sallyport::cli {
+namespace {
+
+constexpr std::string_view missing = "-";
+
+// A value of any form in one line: "a, b" for lists, "key value, key value" for objects.
+std::string inline_text(const Json& value) {
+    switch (value.type()) {
+        case Json::value_t::string:
+            return value.get<std::string>();
+        case Json::value_t::boolean:
+            return value.get<bool>() ? "yes" : "no";
+        case Json::value_t::null:
+        case Json::value_t::discarded:
+            return {};
+        case Json::value_t::array: {
+            std::string out;
+            for (const Json& item : value) {
+                if (!out.empty()) out += item.is_object() ? "; " : ", ";
+                out += inline_text(item);
+            }
+            return out;
+        }
+        case Json::value_t::object: {
+            std::string out;
+            for (const auto& [key, item] : value.items()) {
+                std::string text = inline_text(item);
+                if (text.empty()) continue;
+                out += fmt::format("{}{} {}", out.empty() ? "" : ", ", key, text);
+            }
+            return out;
+        }
+        default:
+            return value.dump();
+    }
+}
+
+Cell cell(const Json& object, std::string_view name, Tone tone = Tone::plain) {
+    return {field(object, name, missing), tone};
+}
+
+Cell count_cell(const Json& object, std::string_view name, Tone tone_if_any = Tone::plain) {
+    std::uint64_t count = number(object, name);
+    return {human_count(count), count == 0 ? Tone::plain : tone_if_any};
+}
+
+Tone tone_of(std::string_view severity) {
+    if (severity == "error") return Tone::bad;
+    if (severity == "warning") return Tone::warning;
+    return Tone::good;
+}
+
+std::string title_of(std::string_view field_name) {
+    std::string title(field_name);
+    std::transform(title.begin(), title.end(), title.begin(),
+                   [](unsigned char c) { return c == '_' ? ' ' : static_cast<char>(std::toupper(c)); });
+    return title;
+}
+
+void print_warnings(Text& text, const Json& value) {
+    for (const Json& warning : list(value, "warnings"))
+        text.paragraph(fmt::format("warning: {}", inline_text(warning)), 2, Tone::warning);
+}
+
+void print_changes(Text& text, const Json& value) {
+    Table table({{}, {}, {}});
+    for (const Json& change : list(value, "changes")) {
+        std::string what = field(change, "change");
+        Cell sign{"~ update", Tone::warning};
+        if (what == "create") sign = {"+ create", Tone::good};
+        if (what == "delete") sign = {"- delete", Tone::bad};
+        table.row({sign, {field(change, "kind") + " " + field(change, "name")}, {field(change, "fields")}});
+    }
+    table.print(text);
+}
+
+void print_head(Text& text, const Json& value) {
+    Table head({{}, {}});
+    std::string name = field(value, "gateway", missing);
+    head.row({{"gateway"}, {fmt::format("{} (sallyportd {})", name, field(value, "version", missing))}});
+    bool ready = truth(value, "ready");
+    head.row({{"state"}, {ready ? "ready" : "not ready", ready ? Tone::good : Tone::bad}});
+    std::string desired = field(value, "desired_revision", missing);
+    std::string applied = field(value, "applied_revision", missing);
+    head.row({{"revision"},
+              desired == applied
+                  ? Cell{desired + ", applied"}
+                  : Cell{fmt::format("{} desired, {} applied", desired, applied), Tone::warning}});
+    std::string error = field(value, "error");
+    if (!error.empty()) head.row({{"error"}, {error, Tone::bad}});
+    const Json& flows = part(value, "flows");
+    head.row({{"flows"},
+              {fmt::format("{} active, {}; {} in a table for {} ({})", human_count(number(flows, "active")),
+                           plural(number(flows, "mappings"), "mapping"),
+                           number(flows, "entries") == 1 ? "1 entry"
+                                                         : human_count(number(flows, "entries")) + " entries",
+                           plural(number(flows, "capacity"), "flow"), human_bytes(number(flows, "bytes")))}});
+    head.print(text);
+}
+
+void print_devices(Text& text, const Json& devices) {
+    if (devices.empty()) return;
+    text.line();
+    Table table({{"DEVICE"},
+                 {"ROLE"},
+                 {"VPC"},
+                 {"XDP"},
+                 {"RECEIVED", Align::right},
+                 {"FORWARDED", Align::right},
+                 {"PASSED", Align::right},
+                 {"DROPPED", Align::right},
+                 {"ANSWERED", Align::right, 1}});
+    for (const Json& device : devices) {
+        bool attached = truth(device, "attached");
+        std::string mode = field(device, "mode", missing);
+        Cell xdp = attached ? Cell{mode, mode == "native" ? Tone::good : Tone::warning}
+                            : Cell{"detached", Tone::bad};
+        table.row({cell(device, "device"), cell(device, "role"), cell(device, "vpc"), xdp,
+                   count_cell(device, "received_packets"), count_cell(device, "forwarded"),
+                   count_cell(device, "passed"), count_cell(device, "dropped"),
+                   count_cell(device, "answered")});
+    }
+    table.print(text);
+    for (const Json& device : devices) {
+        std::string reason = field(device, "fallback_reason");
+        if (reason.empty()) continue;
+        text.paragraph(
+            fmt::format("{} runs in {} mode: {}", field(device, "device"), field(device, "mode"), reason), 2,
+            Tone::warning);
+    }
+}
+
+void print_nat_gateways(Text& text, const Json& gateways) {
+    if (gateways.empty()) return;
+    text.line();
+    Table table({{"NAT GATEWAY"},
+                 {"VPC", Align::left, 1},
+                 {"TCP", Align::right},
+                 {"UDP", Align::right},
+                 {"ICMP", Align::right},
+                 {"ATTEMPTS", Align::right},
+                 {"NO PORT", Align::right},
+                 {"ELASTIC IPS"}});
+    for (const Json& gateway : gateways) {
+        const Json& flows = part(gateway, "active_flows");
+        table.row({cell(gateway, "name"), cell(gateway, "vpc"), count_cell(flows, "tcp"),
+                   count_cell(flows, "udp"), count_cell(flows, "icmp"), count_cell(gateway, "flow_attempts"),
+                   count_cell(gateway, "port_allocation_errors", Tone::bad), cell(gateway, "elastic_ips")});
+    }
+    table.print(text);
+}
+
+void print_elastic_ips(Text& text, const Json& addresses) {
+    if (addresses.empty()) return;
+    text.line();
+    Table table({{"ELASTIC IP"},
+                 {"ADDRESS"},
+                 {"NAT GATEWAY"},
+                 {"TCP PORTS", Align::right},
+                 {"UDP PORTS", Align::right},
+                 {"ICMP IDS", Align::right}});
+    for (const Json& address : addresses) {
+        const Json& ports = part(address, "ports_in_use");
+        table.row({cell(address, "name"), cell(address, "address"), cell(address, "nat_gateway"),
+                   count_cell(ports, "tcp"), count_cell(ports, "udp"), count_cell(ports, "icmp")});
+    }
+    table.print(text);
+}
+
+void print_drops(Text& text, const Json& drops) {
+    text.line();
+    if (drops.empty()) {
+        text.line("nothing was dropped");
+        return;
+    }
+    Table table({{"DROPPED", Align::right}, {"REASON"}, {"WHICH MEANS"}});
+    for (const Json& drop : drops)
+        table.row({count_cell(drop, "count"), cell(drop, "reason"), cell(drop, "text", Tone::faint)});
+    table.print(text);
+}
+
+}  // namespace
+
+std::string field(const Json& object, std::string_view name, std::string_view otherwise) {
+    std::string text;
+    if (object.is_object()) {
+        if (auto found = object.find(std::string(name)); found != object.end()) text = inline_text(*found);
+    }
+    return text.empty() ? std::string(otherwise) : text;
+}
+
+std::uint64_t number(const Json& object, std::string_view name) {
+    if (!object.is_object()) return 0;
+    auto found = object.find(std::string(name));
+    if (found == object.end() || !found->is_number()) return 0;
+    if (found->is_number_unsigned()) return found->get<std::uint64_t>();
+    return static_cast<std::uint64_t>(std::max(0.0, found->get<double>()));
+}
+
+bool truth(const Json& object, std::string_view name) {
+    if (!object.is_object()) return false;
+    auto found = object.find(std::string(name));
+    return found != object.end() && found->is_boolean() && found->get<bool>();
+}
+
+const Json& list(const Json& object, std::string_view name) {
+    static const Json empty = Json::array();
+    if (!object.is_object()) return empty;
+    auto found = object.find(std::string(name));
+    return found != object.end() && found->is_array() ? *found : empty;
+}
+
+const Json& part(const Json& object, std::string_view name) {
+    static const Json empty = Json::object();
+    if (!object.is_object()) return empty;
+    auto found = object.find(std::string(name));
+    return found != object.end() && found->is_object() ? *found : empty;
+}
+
+void status_view(Text& text, const Json& value) {
+    print_head(text, value);
+    print_devices(text, list(value, "devices"));
+    print_nat_gateways(text, list(value, "nat_gateways"));
+    print_elastic_ips(text, list(value, "elastic_ips"));
+    print_drops(text, list(value, "drops"));
+    print_warnings(text, value);
+}
+
+void plan_view(Text& text, const Json& value) {
+    if (list(value, "changes").empty()) {
+        text.line("no changes");
+    } else {
+        print_changes(text, value);
+    }
+    print_warnings(text, value);
+}
+
+void apply_view(Text& text, const Json& value) {
+    if (list(value, "changes").empty()) {
+        text.line(fmt::format("no changes; revision {} stands", field(value, "revision", missing)));
+    } else {
+        print_changes(text, value);
+        text.line(fmt::format("revision {} applied", field(value, "revision", missing)), Tone::good);
+    }
+    print_warnings(text, value);
+}
+
+void flows_view(Text& text, const Json& value) {
+    const Json& flows = list(value, "flows");
+    if (flows.empty()) {
+        text.line("no flows");
+        return;
+    }
+    Table table({{"PROTO"},
+                 {"INSIDE"},
+                 {"EXTERNAL"},
+                 {"REMOTE"},
+                 {"STATE"},
+                 {"IDLE", Align::right, 1},
+                 {"OUT", Align::right, 2},
+                 {"IN", Align::right, 2},
+                 {"NAT GATEWAY", Align::left, 3},
+                 {"VPC", Align::left, 4}});
+    for (const Json& flow : flows) {
+        table.row({cell(flow, "protocol"),
+                   cell(flow, "inside"),
+                   cell(flow, "external"),
+                   cell(flow, "remote"),
+                   cell(flow, "state"),
+                   {human_duration(number(flow, "idle_seconds"))},
+                   {human_bytes(number(flow, "bytes_out"))},
+                   {human_bytes(number(flow, "bytes_in"))},
+                   cell(flow, "nat_gateway"),
+                   cell(flow, "vpc")});
+    }
+    table.print(text);
+    if (std::uint64_t total = number(value, "total"); total > flows.size())
+        text.line(fmt::format("{} of {} flows; --limit shows more", flows.size(), total), Tone::faint);
+}
+
+void flow_count_view(Text& text, const Json& value) {
+    text.line(std::to_string(number(value, "count")));
+}
+
+void top_view(Text& text, const Json& value) {
+    const Json& top = list(value, "top");
+    if (top.empty()) {
+        text.line("no flows");
+        return;
+    }
+    Table table({{"INSIDE"}, {"VPC"}, {"FLOWS", Align::right}, {"BYTES", Align::right}});
+    for (const Json& host : top) {
+        table.row({cell(host, "inside"),
+                   cell(host, "vpc"),
+                   count_cell(host, "flows"),
+                   {human_bytes(number(host, "bytes"))}});
+    }
+    table.print(text);
+}
+
+void drop_view(Text& text, const Json& value) {
+    std::string time = field(value, "time", missing);  // of RFC 3339 the time of day is enough to look at
+    if (std::size_t start = time.find('T'); start != std::string::npos) time = time.substr(start + 1, 8);
+    text.line(fmt::format(
+        "{} {} {} {} > {} {} {}", time, field(value, "device", missing), field(value, "protocol", missing),
+        field(value, "source", missing), field(value, "destination", missing),
+        text.paint(field(value, "reason", missing), Tone::bad), plural(number(value, "length"), "byte")));
+}
+
+void detach_view(Text& text, const Json& value) {
+    std::string devices = field(value, "detached");
+    if (devices.empty()) {
+        text.line("nothing was attached");
+        return;
+    }
+    text.line(fmt::format("detached from {}; reload or apply attaches again", devices));
+}
+
+void doctor_view(Text& text, const Json& value) {
+    std::uint64_t errors = 0;
+    std::uint64_t warnings = 0;
+    Table table({{}, {}, {}, {}});
+    for (const Json& check : list(value, "checks")) {
+        std::string severity = field(check, "severity", missing);
+        if (severity == "error") ++errors;
+        if (severity == "warning") ++warnings;
+        table.row({{severity, tone_of(severity)},
+                   cell(check, "check"),
+                   cell(check, "subject"),
+                   cell(check, "found")});
+        if (severity == "ok") continue;
+        table.row({{}, {}, {}, {field(check, "text")}});
+        if (std::string mend = field(check, "mend"); !mend.empty())
+            table.row({{}, {}, {}, {"mend: " + mend, Tone::title}});
+    }
+    table.print(text);
+    text.line();
+    if (errors + warnings == 0) {
+        text.line("nothing to mend", Tone::good);
+    } else {
+        text.line(fmt::format("{}, {}", plural(errors, "error"), plural(warnings, "warning")),
+                  errors > 0 ? Tone::bad : Tone::warning);
+    }
+}
+
+void history_view(Text& text, const Json& value) {
+    const Json& revisions = list(value, "revisions");
+    if (revisions.empty()) {
+        text.line("no revisions");
+        return;
+    }
+    Table table({{"REVISION", Align::right}, {"TIME"}, {"SOURCE"}, {"CHANGES", Align::right}});
+    for (const Json& revision : revisions)
+        table.row({cell(revision, "revision"), cell(revision, "time"), cell(revision, "source"),
+                   count_cell(revision, "changes")});
+    table.print(text);
+}
+
+void version_view(Text& text, const Json& value) {
+    text.line("sallyport  " + field(value, "version", missing));
+    const Json& agent = part(value, "agent");
+    if (!agent.empty()) {
+        text.line("sallyportd " + field(agent, "version", missing));
+    } else {
+        text.paragraph("sallyportd not known: " + field(part(value, "problem"), "detail", missing), 2,
+                       Tone::warning);
+    }
+}
+
+void resource_view(Text& text, const Json& value) {
+    Table table({{}, {}});
+    for (const auto& [name, item] : value.items()) {
+        // A list of objects, such as routes, gets a line for each.
+        if (item.is_array() && !item.empty() && item.front().is_object()) {
+            std::string key = name;
+            for (const Json& one : item) {
+                table.row({{key, Tone::title}, {inline_text(one)}});
+                key.clear();
+            }
+            continue;
+        }
+        std::string shown = inline_text(item);
+        table.row({{name, Tone::title}, {shown.empty() ? std::string(missing) : shown}});
+    }
+    table.print(text);
+}
+
+void resources_view(Text& text, const Json& value) {
+    for (const Kind& kind : kinds()) {
+        if (!value.contains(std::string(kind.name))) continue;
+        const Json& objects = list(value, kind.name);
+        if (objects.empty()) {
+            text.line(fmt::format("no {}", kind.name));
+            return;
+        }
+        std::vector<Column> columns;
+        for (std::string_view name : kind.columns) columns.push_back({title_of(name)});
+        Table table(std::move(columns));
+        for (const Json& object : objects) {
+            std::vector<Cell> cells;
+            for (std::string_view name : kind.columns) cells.push_back(cell(object, name));
+            table.row(std::move(cells));
+        }
+        table.print(text);
+    }
+}
+
+std::string fault_line(const Json& fault) {
+    std::string place = field(fault, "file");
+    if (number(fault, "line") != 0)
+        place += fmt::format(":{}:{}", number(fault, "line"), number(fault, "column"));
+    std::string path = field(fault, "path");
+    return fmt::format("{}{}{}{}{}", place, place.empty() ? "" : ": ", path, path.empty() ? "" : ": ",
+                       field(fault, "message"));
+}
+
+void faults_view(Text& text, const Json& value) {
+    for (const Json& fault : value) text.line(fault_line(fault));
+}
+
+}  // namespace sallyport::cli
