@@ -3,7 +3,7 @@
 # One static library for each folder under agent/. USES names the folders it may include from; a folder
 # may use only those that stand before it in this list, so arrows point down only: an include that goes
 # the other way finds no header, because each folder exports its headers only to those that use it.
-set(SALLYPORT_LAYERS core model config store dataplane netlink doctor reconcile telemetry api cli)
+set(SALLYPORT_LAYERS core model config store dataplane netlink doctor reconcile telemetry control api cli)
 
 function(sallyport_library name)
   cmake_parse_arguments(ARG "" "" "SOURCES;USES;LIBRARIES" ${ARGN})

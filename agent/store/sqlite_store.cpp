@@ -1,0 +1,340 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "store/sqlite_store.h"
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <array>
+#include <utility>
+
+namespace sallyport::store {
+
+namespace {
+
+// One step for each version of the layout, the first one at index 0; user_version counts the steps taken.
+// A step is never changed once it was released.
+constexpr std::array<const char*, 1> migrations{R"sql(
+    CREATE TABLE revisions (
+        number        INTEGER PRIMARY KEY,
+        time_us       INTEGER NOT NULL,
+        source        TEXT    NOT NULL CHECK (source IN ('file', 'apply', 'reload')),
+        document_name TEXT    NOT NULL,
+        document      TEXT    NOT NULL,
+        document_hash TEXT    NOT NULL,
+        audit         TEXT    NOT NULL
+    ) STRICT;
+    CREATE TABLE changes (
+        revision INTEGER NOT NULL REFERENCES revisions (number) ON DELETE CASCADE,
+        position INTEGER NOT NULL,
+        change   TEXT    NOT NULL,
+        PRIMARY KEY (revision, position)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE progress (
+        only             INTEGER PRIMARY KEY CHECK (only = 1),
+        applied_revision INTEGER REFERENCES revisions (number),
+        loaded_file_hash TEXT NOT NULL
+    ) STRICT;
+    INSERT INTO progress (only, applied_revision, loaded_file_hash) VALUES (1, NULL, '');
+)sql"};
+
+// "SPRT": tells our files from other programs' databases.
+constexpr int application_id = 0x53505254;
+
+std::int64_t to_microseconds(std::chrono::system_clock::time_point time) {
+    return std::chrono::duration_cast<std::chrono::microseconds>(time.time_since_epoch()).count();
+}
+
+std::chrono::system_clock::time_point from_microseconds(std::int64_t count) {
+    return std::chrono::system_clock::time_point{std::chrono::microseconds{count}};
+}
+
+tl::unexpected<Error> sqlite_failure(sqlite3* database, std::string_view doing) {
+    return failure(fmt::format("{}: {}", doing, sqlite3_errmsg(database)));
+}
+
+}  // namespace
+
+// A prepared statement; parameters are numbered from 1, columns from 0.
+class SqliteStore::Statement {
+  public:
+    Statement(sqlite3* database, const char* sql) : database_(database) {
+        sqlite3_prepare_v2(database, sql, -1, &statement_, nullptr);
+    }
+    Statement(const Statement&) = delete;
+    Statement& operator=(const Statement&) = delete;
+    ~Statement() { sqlite3_finalize(statement_); }
+
+    // The text must outlive the statement.
+    void bind(int parameter, std::string_view text) {
+        sqlite3_bind_text64(statement_, parameter, text.data(), text.size(), SQLITE_STATIC, SQLITE_UTF8);
+    }
+    void bind(int parameter, std::int64_t number) { sqlite3_bind_int64(statement_, parameter, number); }
+
+    // True: there is a row. False: done.
+    Result<bool> step() {
+        if (statement_ == nullptr) return sqlite_failure(database_, "prepare a statement");
+        switch (sqlite3_step(statement_)) {
+            case SQLITE_ROW:
+                return true;
+            case SQLITE_DONE:
+                return false;
+            default:
+                return sqlite_failure(database_, "run a statement");
+        }
+    }
+    Result<void> run() {
+        const Result<bool> stepped = step();
+        if (!stepped) return failure_within("write", stepped.error());
+        return {};
+    }
+    void reset() { sqlite3_reset(statement_); }
+
+    std::int64_t integer(int column) const { return sqlite3_column_int64(statement_, column); }
+    std::string text(int column) const {
+        const void* bytes = sqlite3_column_blob(statement_, column);
+        const auto size = static_cast<std::size_t>(sqlite3_column_bytes(statement_, column));
+        return bytes == nullptr ? std::string{} : std::string(static_cast<const char*>(bytes), size);
+    }
+
+  private:
+    sqlite3* database_;
+    sqlite3_stmt* statement_ = nullptr;
+};
+
+// Undone unless committed.
+class SqliteStore::Transaction {
+  public:
+    explicit Transaction(SqliteStore& store) : store_(store), begun_(store.execute("BEGIN IMMEDIATE")) {}
+    Transaction(const Transaction&) = delete;
+    Transaction& operator=(const Transaction&) = delete;
+    ~Transaction() {
+        if (begun_ && !committed_) (void)store_.execute("ROLLBACK");
+    }
+    const Result<void>& begun() const { return begun_; }
+    Result<void> commit() {
+        Result<void> result = store_.execute("COMMIT");
+        committed_ = result.has_value();
+        return result;
+    }
+
+  private:
+    SqliteStore& store_;
+    Result<void> begun_;
+    bool committed_ = false;
+};
+
+Result<std::unique_ptr<SqliteStore>> SqliteStore::open(const std::string& path) {
+    const auto refuse = [&path](const std::string& why) {
+        return failure(fmt::format("open the revision history {}: {}. Nothing was changed and forwarding "
+                                   "goes on. Restore the file from a backup, or move it away to start with an "
+                                   "empty history",
+                                   path, why));
+    };
+    sqlite3* opened = nullptr;
+    // The history holds documents of the operator: nobody else needs to read them.
+    const mode_t previous_mask = umask(0077);
+    const int status = sqlite3_open_v2(path.c_str(), &opened,
+                                       SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOFOLLOW |
+                                           SQLITE_OPEN_EXRESCODE,
+                                       nullptr);
+    umask(previous_mask);
+    std::unique_ptr<sqlite3, Close> database(opened);
+    if (status != SQLITE_OK) {
+        return failure(fmt::format("open the revision history {}: {}", path,
+                                   database ? sqlite3_errmsg(database.get()) : "out of memory"));
+    }
+    sqlite3_busy_timeout(database.get(), 2000);
+    std::unique_ptr<SqliteStore> store(new SqliteStore(std::move(database)));
+    for (const char* sql : {"PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL",
+                            "PRAGMA foreign_keys = ON", "PRAGMA trusted_schema = OFF"}) {
+        if (Result<void> done = store->execute(sql); !done) return refuse(done.error().message);
+    }
+    Statement check(store->database_.get(), "PRAGMA quick_check(1)");
+    const Result<bool> checked = check.step();
+    if (!checked) return refuse(checked.error().message);
+    if (*checked && check.text(0) != "ok") return refuse("it is damaged: " + check.text(0));
+    check.reset();
+    if (Result<void> migrated = store->migrate(); !migrated) return refuse(migrated.error().message);
+    return store;
+}
+
+Result<void> SqliteStore::execute(const char* sql) {
+    if (sqlite3_exec(database_.get(), sql, nullptr, nullptr, nullptr) != SQLITE_OK) {
+        return failure(sqlite3_errmsg(database_.get()));
+    }
+    return {};
+}
+
+Result<void> SqliteStore::migrate() {
+    Transaction transaction(*this);
+    if (!transaction.begun()) return transaction.begun();
+    const auto read_number = [this](const char* sql) -> Result<std::int64_t> {
+        Statement statement(database_.get(), sql);
+        const Result<bool> stepped = statement.step();
+        if (!stepped) return tl::unexpected(stepped.error());
+        return statement.integer(0);
+    };
+    const Result<std::int64_t> version = read_number("PRAGMA user_version");
+    if (!version) return tl::unexpected(version.error());
+    const Result<std::int64_t> owner = read_number("PRAGMA application_id");
+    if (!owner) return tl::unexpected(owner.error());
+    const Result<std::int64_t> tables = read_number("SELECT count(*) FROM sqlite_schema");
+    if (!tables) return tl::unexpected(tables.error());
+
+    const bool empty = *version == 0 && *owner == 0 && *tables == 0;
+    if (!empty && *owner != application_id) return failure("it is the database of another program");
+    if (*version < 0 || static_cast<std::size_t>(*version) > migrations.size()) {
+        return failure(fmt::format("its layout has version {}, and this agent knows up to {}: it was written by "
+                                   "a newer version of Sallyport",
+                                   *version, migrations.size()));
+    }
+    for (auto step = static_cast<std::size_t>(*version); step < migrations.size(); ++step) {
+        if (Result<void> done = execute(migrations[step]); !done) {
+            return failure_within(fmt::format("bring its layout to version {}", step + 1), done.error());
+        }
+    }
+    const std::string mark = fmt::format("PRAGMA user_version = {}; PRAGMA application_id = {}",
+                                         migrations.size(), application_id);
+    if (static_cast<std::size_t>(*version) != migrations.size()) {
+        if (Result<void> done = execute(mark.c_str()); !done) return done;
+    }
+    return transaction.commit();
+}
+
+Result<std::uint64_t> SqliteStore::commit(const NewRevision& revision) {
+    const auto within = [](const Error& error) { return failure_within("commit a revision", error); };
+    Transaction transaction(*this);
+    if (!transaction.begun()) return within(transaction.begun().error());
+
+    const std::string hash = digest(revision.document);
+    const std::string_view source = to_string(revision.source);
+    Statement insert(database_.get(),
+                     "INSERT INTO revisions (number, time_us, source, document_name, document, document_hash, "
+                     "audit) VALUES ((SELECT coalesce(max(number), 0) + 1 FROM revisions), ?, ?, ?, ?, ?, ?)");
+    insert.bind(1, to_microseconds(revision.time));
+    insert.bind(2, source);
+    insert.bind(3, revision.document_name);
+    insert.bind(4, revision.document);
+    insert.bind(5, hash);
+    insert.bind(6, revision.audit);
+    if (Result<void> done = insert.run(); !done) return within(done.error());
+    const std::int64_t number = sqlite3_last_insert_rowid(database_.get());
+
+    Statement insert_change(database_.get(),
+                            "INSERT INTO changes (revision, position, change) VALUES (?, ?, ?)");
+    std::int64_t position = 0;
+    for (const std::string& change : revision.changes) {
+        insert_change.bind(1, number);
+        insert_change.bind(2, position++);
+        insert_change.bind(3, change);
+        if (Result<void> done = insert_change.run(); !done) return within(done.error());
+        insert_change.reset();
+    }
+    if (revision.source != Source::apply) {
+        if (Result<void> done = set_loaded_file_hash(hash); !done) return within(done.error());
+    }
+    if (Result<void> done = transaction.commit(); !done) return within(done.error());
+    return static_cast<std::uint64_t>(number);
+}
+
+Result<std::optional<Revision>> SqliteStore::read_revision(Statement& statement) {
+    const auto within = [](const Error& error) { return failure_within("read a revision", error); };
+    const Result<bool> stepped = statement.step();
+    if (!stepped) return within(stepped.error());
+    if (!*stepped) return std::optional<Revision>{};
+
+    Revision revision;
+    const std::int64_t number = statement.integer(0);
+    revision.number = static_cast<std::uint64_t>(number);
+    revision.time = from_microseconds(statement.integer(1));
+    const std::optional<Source> source = parse_source(statement.text(2));
+    if (!source) return failure(fmt::format("read a revision: unknown source \"{}\"", statement.text(2)));
+    revision.source = *source;
+    revision.document_name = statement.text(3);
+    revision.document = statement.text(4);
+    revision.document_hash = statement.text(5);
+    revision.audit = statement.text(6);
+    if (digest(revision.document) != revision.document_hash) {
+        return failure(fmt::format("read a revision: the document of revision {} is damaged", number));
+    }
+
+    Statement changes(database_.get(), "SELECT change FROM changes WHERE revision = ? ORDER BY position");
+    changes.bind(1, number);
+    for (;;) {
+        const Result<bool> row = changes.step();
+        if (!row) return within(row.error());
+        if (!*row) break;
+        revision.change_list.push_back(changes.text(0));
+    }
+    revision.changes = revision.change_list.size();
+    return std::optional<Revision>(std::move(revision));
+}
+
+Result<std::optional<Revision>> SqliteStore::newest() {
+    Statement statement(database_.get(),
+                        "SELECT number, time_us, source, document_name, document, document_hash, audit "
+                        "FROM revisions ORDER BY number DESC LIMIT 1");
+    return read_revision(statement);
+}
+
+Result<std::optional<Revision>> SqliteStore::find(std::uint64_t number) {
+    Statement statement(database_.get(),
+                        "SELECT number, time_us, source, document_name, document, document_hash, audit "
+                        "FROM revisions WHERE number = ?");
+    statement.bind(1, static_cast<std::int64_t>(number));
+    return read_revision(statement);
+}
+
+Result<std::vector<RevisionSummary>> SqliteStore::history(std::size_t limit) {
+    Statement statement(database_.get(),
+                        "SELECT number, time_us, source, audit, "
+                        "(SELECT count(*) FROM changes WHERE revision = number) "
+                        "FROM revisions ORDER BY number DESC LIMIT ?");
+    statement.bind(1, static_cast<std::int64_t>(limit));
+    std::vector<RevisionSummary> summaries;
+    for (;;) {
+        const Result<bool> row = statement.step();
+        if (!row) return failure_within("read the history", row.error());
+        if (!*row) return summaries;
+        RevisionSummary& summary = summaries.emplace_back();
+        summary.number = static_cast<std::uint64_t>(statement.integer(0));
+        summary.time = from_microseconds(statement.integer(1));
+        summary.source = parse_source(statement.text(2)).value_or(Source::file);
+        summary.audit = statement.text(3);
+        summary.changes = static_cast<std::size_t>(statement.integer(4));
+    }
+}
+
+Result<std::uint64_t> SqliteStore::applied_revision() {
+    Statement statement(database_.get(), "SELECT coalesce(applied_revision, 0) FROM progress");
+    const Result<bool> row = statement.step();
+    if (!row) return failure_within("read the applied revision", row.error());
+    return static_cast<std::uint64_t>(statement.integer(0));
+}
+
+Result<void> SqliteStore::set_applied_revision(std::uint64_t number) {
+    Statement statement(database_.get(), "UPDATE progress SET applied_revision = nullif(?, 0)");
+    statement.bind(1, static_cast<std::int64_t>(number));
+    if (Result<void> done = statement.run(); !done) {
+        return failure_within(fmt::format("note revision {} as applied", number), done.error());
+    }
+    return {};
+}
+
+Result<std::string> SqliteStore::loaded_file_hash() {
+    Statement statement(database_.get(), "SELECT loaded_file_hash FROM progress");
+    const Result<bool> row = statement.step();
+    if (!row) return failure_within("read the digest of the loaded file", row.error());
+    return statement.text(0);
+}
+
+Result<void> SqliteStore::set_loaded_file_hash(std::string_view hash) {
+    Statement statement(database_.get(), "UPDATE progress SET loaded_file_hash = ?");
+    statement.bind(1, hash);
+    if (Result<void> done = statement.run(); !done) {
+        return failure_within("note the digest of the loaded file", done.error());
+    }
+    return {};
+}
+
+}  // namespace sallyport::store

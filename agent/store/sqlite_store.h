@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The store in one SQLite file. It is opened with a write-ahead log and full synchronisation: a commit that
+// was answered survives a loss of power. A file that is damaged, of a newer version or no database at all
+// is refused with an error that says what to do; it is never repaired, emptied or deleted here, because
+// forwarding goes on without it and the operator may still want what is in it.
+#pragma once
+
+#include <sqlite3.h>
+
+#include <memory>
+
+#include "store/store.h"
+
+namespace sallyport::store {
+
+class SqliteStore final : public Store {
+  public:
+    // Makes the file when it is missing and brings an older layout up to date. ":memory:" makes a store
+    // that goes with this object.
+    static Result<std::unique_ptr<SqliteStore>> open(const std::string& path);
+
+    Result<std::uint64_t> commit(const NewRevision& revision) override;
+    Result<std::optional<Revision>> newest() override;
+    Result<std::optional<Revision>> find(std::uint64_t number) override;
+    Result<std::vector<RevisionSummary>> history(std::size_t limit) override;
+    Result<std::uint64_t> applied_revision() override;
+    Result<void> set_applied_revision(std::uint64_t number) override;
+    Result<std::string> loaded_file_hash() override;
+    Result<void> set_loaded_file_hash(std::string_view hash) override;
+
+  private:
+    struct Close {
+        void operator()(sqlite3* database) const { sqlite3_close_v2(database); }
+    };
+    class Statement;
+    class Transaction;
+
+    explicit SqliteStore(std::unique_ptr<sqlite3, Close> database) : database_(std::move(database)) {}
+
+    Result<void> execute(const char* sql);
+    Result<void> migrate();
+    Result<std::optional<Revision>> read_revision(Statement& statement);
+
+    std::unique_ptr<sqlite3, Close> database_;
+};
+
+}  // namespace sallyport::store

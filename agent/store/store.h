@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the agent must still know after a restart: every desired state that was ever committed, in order,
+// with who asked for it and what it changed, and which of them the kernel has. Implementation:
+// SqliteStore, which on ":memory:" is also the fake of the layers above. All calls are made from one
+// thread.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/result.h"
+
+namespace sallyport::store {
+
+enum class Source { file, apply, reload };
+std::string_view to_string(Source source);
+std::optional<Source> parse_source(std::string_view text);
+
+// A desired state that is about to become a revision.
+struct NewRevision {
+    std::chrono::system_clock::time_point time;
+    Source source = Source::file;
+    std::string document_name;          // what messages about it call it: usually a file name
+    std::string document;               // the text, byte for byte
+    std::vector<std::string> changes;   // one JSON object each
+    std::string audit;                  // who asked, in words
+};
+
+struct RevisionSummary {
+    std::uint64_t number = 0;  // the first is 1
+    std::chrono::system_clock::time_point time;  // to the microsecond
+    Source source = Source::file;
+    std::size_t changes = 0;
+    std::string audit;
+};
+
+struct Revision : RevisionSummary {
+    std::string document_name;
+    std::string document;
+    std::string document_hash;  // digest() of the text
+    std::vector<std::string> change_list;
+};
+
+class Store {
+  public:
+    virtual ~Store() = default;
+
+    // Makes the next revision, entirely or not at all, and returns its number. It is on disk when this
+    // returns. A commit with source file or reload is also remembered as loaded file.
+    virtual Result<std::uint64_t> commit(const NewRevision& revision) = 0;
+
+    virtual Result<std::optional<Revision>> newest() = 0;
+    virtual Result<std::optional<Revision>> find(std::uint64_t number) = 0;
+    virtual Result<std::vector<RevisionSummary>> history(std::size_t limit) = 0;  // newest first
+
+    // The revision that the kernel was last brought to; 0: none.
+    virtual Result<std::uint64_t> applied_revision() = 0;
+    virtual Result<void> set_applied_revision(std::uint64_t number) = 0;
+
+    // digest() of the configuration file when it was last read, or empty. It differs from the newest
+    // revision's when an apply came later, or when a reload found nothing but new comments.
+    virtual Result<std::string> loaded_file_hash() = 0;
+    virtual Result<void> set_loaded_file_hash(std::string_view hash) = 0;
+};
+
+// SHA-256 in hexadecimal.
+std::string digest(std::string_view text);
+
+}  // namespace sallyport::store
