@@ -45,9 +45,13 @@ Result<Ipv4Address> Ipv4Address::parse(std::string_view text) {
     return Ipv4Address(value);
 }
 
-Ipv4Address Ipv4Address::from_network(std::uint32_t network_order) { return Ipv4Address(ntohl(network_order)); }
+Ipv4Address Ipv4Address::from_network(std::uint32_t network_order) {
+    return Ipv4Address(ntohl(network_order));
+}
 
-std::uint32_t Ipv4Address::to_network() const { return htonl(value_); }
+std::uint32_t Ipv4Address::to_network() const {
+    return htonl(value_);
+}
 
 std::string Ipv4Address::to_string() const {
     return fmt::format("{}.{}.{}.{}", value_ >> 24, value_ >> 16 & 255, value_ >> 8 & 255, value_ & 255);
@@ -69,7 +73,9 @@ Result<Ipv4Prefix> Ipv4Prefix::parse(std::string_view text) {
     return prefix;
 }
 
-std::string Ipv4Prefix::to_string() const { return fmt::format("{}/{}", address_.to_string(), length_); }
+std::string Ipv4Prefix::to_string() const {
+    return fmt::format("{}/{}", address_.to_string(), length_);
+}
 
 Result<MacAddress> MacAddress::parse(std::string_view text) {
     const auto wrong = [text] { return failure(fmt::format("\"{}\" is no MAC address", text)); };
@@ -84,8 +90,8 @@ Result<MacAddress> MacAddress::parse(std::string_view text) {
 }
 
 std::string MacAddress::to_string() const {
-    return fmt::format("{:02x}:{:02x}:{:02x}:{:02x}:{:02x}:{:02x}", bytes_[0], bytes_[1], bytes_[2], bytes_[3],
-                       bytes_[4], bytes_[5]);
+    return fmt::format("{:02x}:{:02x}:{:02x}:{:02x}:{:02x}:{:02x}", bytes_[0], bytes_[1], bytes_[2],
+                       bytes_[3], bytes_[4], bytes_[5]);
 }
 
 Result<PortRange> PortRange::parse(std::string_view text) {
@@ -93,9 +99,11 @@ Result<PortRange> PortRange::parse(std::string_view text) {
     const auto first = parse_number(text.substr(0, dash), 65535);
     const auto last = dash == std::string_view::npos ? first : parse_number(text.substr(dash + 1), 65535);
     if (!first || !last) {
-        return failure(fmt::format("\"{}\" is no port and no range of ports, such as 80 or 1024-65535", text));
+        return failure(
+            fmt::format("\"{}\" is no port and no range of ports, such as 80 or 1024-65535", text));
     }
-    if (*first > *last) return failure(fmt::format("\"{}\" is no range of ports: it ends before it begins", text));
+    if (*first > *last)
+        return failure(fmt::format("\"{}\" is no range of ports: it ends before it begins", text));
     return PortRange{static_cast<std::uint16_t>(*first), static_cast<std::uint16_t>(*last)};
 }
 
@@ -112,9 +120,12 @@ Result<Protocol> parse_protocol(std::string_view text) {
 
 std::string_view to_string(Protocol protocol) {
     switch (protocol) {
-        case Protocol::icmp: return "icmp";
-        case Protocol::tcp: return "tcp";
-        case Protocol::udp: return "udp";
+        case Protocol::icmp:
+            return "icmp";
+        case Protocol::tcp:
+            return "tcp";
+        case Protocol::udp:
+            return "udp";
     }
     return "";
 }
@@ -131,6 +142,8 @@ Result<Endpoint> Endpoint::parse(std::string_view text) {
     return Endpoint{*address, static_cast<std::uint16_t>(*port)};
 }
 
-std::string Endpoint::to_string() const { return fmt::format("{}:{}", address.to_string(), port); }
+std::string Endpoint::to_string() const {
+    return fmt::format("{}:{}", address.to_string(), port);
+}
 
 }  // namespace sallyport

@@ -12,6 +12,8 @@ std::chrono::nanoseconds SystemClock::monotonic() const {
     return std::chrono::seconds(now.tv_sec) + std::chrono::nanoseconds(now.tv_nsec);
 }
 
-std::chrono::system_clock::time_point SystemClock::wall() const { return std::chrono::system_clock::now(); }
+std::chrono::system_clock::time_point SystemClock::wall() const {
+    return std::chrono::system_clock::now();
+}
 
 }  // namespace sallyport

@@ -13,11 +13,16 @@ constexpr std::int64_t longest = std::int64_t{100} * 365 * 24 * 3600;
 
 std::int64_t seconds_in(char unit) {
     switch (unit) {
-        case 's': return 1;
-        case 'm': return 60;
-        case 'h': return 3600;
-        case 'd': return 86400;
-        default: return 0;
+        case 's':
+            return 1;
+        case 'm':
+            return 60;
+        case 'h':
+            return 3600;
+        case 'd':
+            return 86400;
+        default:
+            return 0;
     }
 }
 
@@ -49,6 +54,8 @@ Result<std::chrono::seconds> parse_duration(std::string_view text) {
     return std::chrono::seconds(total);
 }
 
-std::string format_duration(std::chrono::seconds duration) { return fmt::format("{}s", duration.count()); }
+std::string format_duration(std::chrono::seconds duration) {
+    return fmt::format("{}s", duration.count());
+}
 
 }  // namespace sallyport

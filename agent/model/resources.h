@@ -144,6 +144,7 @@ struct NatGateway {
     Hairpin hairpin = Hairpin::on;
     PortRange port_range{1024, 65535};
     Timeouts timeouts;
+    bool allow_nonconformant_timeouts = false;  // below the floors of the RFCs, with a warning
     Limits limits;
     bool tcp_mss_clamp = true;
     bool log_flows = false;
@@ -161,8 +162,8 @@ struct Instance {
 };
 
 struct SecurityGroupRule {
-    std::optional<Protocol> protocol;  // none: all
-    std::optional<PortRange> ports;    // none: all
+    std::optional<Protocol> protocol;                           // none: all
+    std::optional<PortRange> ports;                             // none: all
     std::variant<Ipv4Prefix, std::string> peer = Ipv4Prefix{};  // a prefix or a security group
     std::string description;
     bool operator==(const SecurityGroupRule&) const = default;

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The configuration file: YAML in, a checked desired state out, or every fault in it at once. Nothing is
+// guessed: what is not understood exactly is a fault.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <tl/expected.hpp>
+
+#include "model/resources.h"
+
+namespace sallyport::config {
+
+// The section `api`: how others reach the API over the network. Fixed at start-up.
+struct Cors {
+    std::vector<std::string> allowed_origins;
+    bool operator==(const Cors&) const = default;
+};
+struct ApiSettings {
+    std::string listen;  // address:port, or empty: no TCP listener
+    bool insecure_loopback = false;
+    Cors cors;
+    bool operator==(const ApiSettings&) const = default;
+};
+
+struct Fault {
+    std::string file;  // as given by the caller
+    int line = 0;      // from 1; 0 where no place in the file is meant
+    int column = 0;    // from 1, in bytes
+    std::string path;  // "nat_gateways[0].timeouts.udp"; empty for the file as a whole
+    std::string read;
+    std::string expected;
+    std::string message;  // one sentence that holds all of it
+
+    // "gw.yaml:12:30: nat_gateways[0].timeouts.udp: …", without the parts that are not known.
+    [[nodiscard]] std::string to_string() const;
+    bool operator==(const Fault&) const = default;
+};
+
+struct Loaded {
+    model::DesiredState state;
+    ApiSettings api;
+    std::vector<Fault> warnings;
+};
+
+// All faults, in the order of the file. `file_name` is only for messages.
+tl::expected<Loaded, std::vector<Fault>> load_text(std::string_view text, const std::string& file_name);
+tl::expected<Loaded, std::vector<Fault>> load_file(const std::string& path);
+
+}  // namespace sallyport::config

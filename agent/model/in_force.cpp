@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "model/in_force.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <functional>
+
+#include "model/enums.h"
+
+namespace sallyport::model {
+namespace {
+
+// Takes the path of something that is declared in vain, and how it reads there.
+using Found = std::function<void(std::string path, std::string read)>;
+
+struct NotInForce {
+    std::string_view what;  // the sentence "… not yet in force in this version" begins with it
+    void (*find)(const DesiredState&, const Found&);
+};
+
+template <typename T>
+void find_all(const std::vector<T>& objects_of_kind, std::string_view kind, const Found& found) {
+    for (std::size_t i = 0; i < objects_of_kind.size(); ++i) {
+        found(fmt::format("{}[{}]", kind, i), objects_of_kind[i].name);
+    }
+}
+
+template <typename T, typename Declared>
+void find_where(const std::vector<T>& objects_of_kind, std::string_view kind, std::string_view field,
+                const Found& found, Declared declared) {
+    for (std::size_t i = 0; i < objects_of_kind.size(); ++i) {
+        const std::string read = declared(objects_of_kind[i]);
+        if (!read.empty()) found(fmt::format("{}[{}].{}", kind, i, field), read);
+    }
+}
+
+template <typename Declared>
+void find_nat_gateways(const DesiredState& state, std::string_view field, const Found& found,
+                       Declared declared) {
+    find_where(state.nat_gateways, "nat_gateways", field, found, declared);
+}
+
+template <typename Target>
+void find_routes(const DesiredState& state, std::string_view key, const Found& found) {
+    for (std::size_t i = 0; i < state.route_tables.size(); ++i) {
+        const std::vector<Route>& routes = state.route_tables[i].routes;
+        for (std::size_t j = 0; j < routes.size(); ++j) {
+            if (std::holds_alternative<Target>(routes[j].target)) {
+                found(fmt::format("route_tables[{}].routes[{}].{}", i, j, key),
+                      routes[j].destination.to_string());
+            }
+        }
+    }
+}
+
+std::string limits_set(const NatGateway& gateway) {
+    return gateway.limits == Limits{} ? std::string() : std::string("limits");
+}
+
+std::string wider_filtering(const NatGateway& gateway) {
+    for (const EndpointRule rule : {gateway.filtering.tcp, gateway.filtering.udp, gateway.filtering.icmp}) {
+        if (rule != EndpointRule::address_and_port_dependent) return std::string(to_string(rule));
+    }
+    return {};
+}
+
+// The table. A line goes when what it names is carried out.
+constexpr std::array table{
+    NotInForce{"an internet gateway",
+               [](const DesiredState& state, const Found& found) {
+                   find_all(state.internet_gateways, "internet_gateways", found);
+               }},
+    NotInForce{"a route to an internet gateway",
+               [](const DesiredState& state, const Found& found) {
+                   find_routes<ToInternetGateway>(state, "internet_gateway", found);
+               }},
+    NotInForce{"a route via a router",
+               [](const DesiredState& state, const Found& found) { find_routes<Via>(state, "via", found); }},
+    NotInForce{"an Elastic IP of an instance",
+               [](const DesiredState& state, const Found& found) {
+                   find_where(state.elastic_ips, "elastic_ips", "instance", found,
+                              [](const ElasticIp& elastic_ip) { return elastic_ip.instance; });
+               }},
+    NotInForce{"an Elastic IP shared with the host",
+               [](const DesiredState& state, const Found& found) {
+                   find_where(state.elastic_ips, "elastic_ips", "shared_with_host", found,
+                              [](const ElasticIp& elastic_ip) {
+                                  return std::string(elastic_ip.shared_with_host ? "true" : "");
+                              });
+               }},
+    NotInForce{"an instance", [](const DesiredState& state,
+                                 const Found& found) { find_all(state.instances, "instances", found); }},
+    NotInForce{"a security group",
+               [](const DesiredState& state, const Found& found) {
+                   find_all(state.security_groups, "security_groups", found);
+               }},
+    NotInForce{"a port forward",
+               [](const DesiredState& state, const Found& found) {
+                   find_all(state.port_forwards, "port_forwards", found);
+               }},
+    NotInForce{"a limit for inside hosts",
+               [](const DesiredState& state, const Found& found) {
+                   find_nat_gateways(state, "limits", found, limits_set);
+               }},
+    NotInForce{"filtering other than address_and_port_dependent",
+               [](const DesiredState& state, const Found& found) {
+                   find_nat_gateways(state, "filtering", found, wider_filtering);
+               }},
+    NotInForce{"hairpin",
+               [](const DesiredState& state, const Found& found) {
+                   find_nat_gateways(state, "hairpin", found, [](const NatGateway& gateway) {
+                       return std::string(gateway.hairpin == Hairpin::off ? "" : to_string(gateway.hairpin));
+                   });
+               }},
+    NotInForce{"clamping of the maximum segment size",
+               [](const DesiredState& state, const Found& found) {
+                   find_nat_gateways(state, "tcp_mss_clamp", found, [](const NatGateway& gateway) {
+                       return std::string(gateway.tcp_mss_clamp ? "true" : "");
+                   });
+               }},
+    NotInForce{"a flow log",
+               [](const DesiredState& state, const Found& found) {
+                   find_nat_gateways(state, "log_flows", found, [](const NatGateway& gateway) {
+                       return std::string(gateway.log_flows ? "true" : "");
+                   });
+               }},
+};
+
+}  // namespace
+
+std::vector<Fault> not_in_force(const DesiredState& state) {
+    std::vector<Fault> faults;
+    for (const NotInForce& entry : table) {
+        entry.find(state, [&](std::string path, std::string read) {
+            faults.push_back(
+                {std::move(path),
+                 {},
+                 std::move(read),
+                 {},
+                 fmt::format("{} is accepted but not yet in force in this version", entry.what)});
+        });
+    }
+    return faults;
+}
+
+}  // namespace sallyport::model
