@@ -93,7 +93,9 @@ void MemoryNetlink::lose_events() {
     tell(EventsLost{});
 }
 
-void MemoryNetlink::fail_with(std::optional<Error> error) { failure_ = std::move(error); }
+void MemoryNetlink::fail_with(std::optional<Error> error) {
+    failure_ = std::move(error);
+}
 
 Result<std::vector<Link>> MemoryNetlink::links() {
     if (failure_) {
@@ -134,6 +136,15 @@ Result<void> MemoryNetlink::add_route(const KernelRoute& route) {
         if (auto reachable = check_reachable(route.ifindex); !reachable) {
             return reachable;
         }
+        const bool on_link = std::any_of(addresses_.begin(), addresses_.end(), [&](const auto& own) {
+            return own.ifindex == route.ifindex && route.gateway &&
+                   Ipv4Prefix(own.address, own.prefix_length).contains(*route.gateway);
+        });
+        if (route.gateway && !on_link) {
+            return failure("route to " + route.destination.to_string() + ": gateway " +
+                               route.gateway->to_string() + " is in no network of the device",
+                           ENETUNREACH);
+        }
     }
     if (std::find(foreign_routes_.begin(), foreign_routes_.end(),
                   std::pair(route.destination, route.metric)) != foreign_routes_.end()) {
@@ -169,11 +180,14 @@ Result<void> MemoryNetlink::probe_neighbour(std::uint32_t ifindex, Ipv4Address a
         return reachable;
     }
     probes_.emplace_back(ifindex, address);
-    const bool known = std::any_of(neighbours_.begin(), neighbours_.end(), [&](const NeighbourEntry& entry) {
-        return entry.ifindex == ifindex && entry.address == address && entry.state != NeighbourState::failed;
+    const auto entry = std::find_if(neighbours_.begin(), neighbours_.end(), [&](const NeighbourEntry& each) {
+        return each.ifindex == ifindex && each.address == address;
     });
-    if (!known) {
-        put_neighbour({ifindex, address, {}, NeighbourState::incomplete});
+    // Like the kernel, it tells nobody that it began to ask.
+    if (entry == neighbours_.end()) {
+        neighbours_.push_back({ifindex, address, {}, NeighbourState::incomplete});
+    } else if (entry->state == NeighbourState::failed) {
+        *entry = {ifindex, address, {}, NeighbourState::incomplete};
     }
     return {};
 }
@@ -212,8 +226,8 @@ Result<void> MemoryNetlink::poll_events(const std::function<void(const Event&)>&
 }
 
 const Link* MemoryNetlink::find_link(std::uint32_t ifindex) const {
-    const auto found = std::find_if(links_.begin(), links_.end(),
-                                    [&](const Link& link) { return link.ifindex == ifindex; });
+    const auto found =
+        std::find_if(links_.begin(), links_.end(), [&](const Link& link) { return link.ifindex == ifindex; });
     return found == links_.end() ? nullptr : &*found;
 }
 

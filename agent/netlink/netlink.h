@@ -30,7 +30,7 @@ struct Link {
     std::string kind;  // "veth", "vlan", … or empty for hardware
     MacAddress mac;
     std::uint32_t mtu = 0;
-    bool up = false;      // administratively
+    bool up = false;       // administratively
     bool running = false;  // carrier and operationally up
     XdpAttachment xdp = XdpAttachment::none;
     std::uint32_t xdp_program = 0;  // the kernel's id of the program; 0: none, or several
@@ -72,12 +72,25 @@ struct KernelRoute {
     auto operator<=>(const KernelRoute&) const = default;
 };
 
-struct LinkChanged { Link link; };
-struct LinkRemoved { std::uint32_t ifindex = 0; };
-struct AddressChanged { InterfaceAddress address; };
-struct AddressRemoved { InterfaceAddress address; };
-struct NeighbourChanged { NeighbourEntry neighbour; };
-struct NeighbourRemoved { std::uint32_t ifindex = 0; Ipv4Address address; };
+struct LinkChanged {
+    Link link;
+};
+struct LinkRemoved {
+    std::uint32_t ifindex = 0;
+};
+struct AddressChanged {
+    InterfaceAddress address;
+};
+struct AddressRemoved {
+    InterfaceAddress address;
+};
+struct NeighbourChanged {
+    NeighbourEntry neighbour;
+};
+struct NeighbourRemoved {
+    std::uint32_t ifindex = 0;
+    Ipv4Address address;
+};
 struct RoutesChanged {};  // any IPv4 route of any protocol but our own
 struct EventsLost {};     // the socket overran: read everything again
 using Event = std::variant<LinkChanged, LinkRemoved, AddressChanged, AddressRemoved, NeighbourChanged,
@@ -97,11 +110,13 @@ class Netlink {
     virtual Result<void> add_route(const KernelRoute& route) = 0;
     virtual Result<void> remove_route(const KernelRoute& route) = 0;  // the equal one; absent is fine
 
-    // Asks the kernel to confirm a neighbour now (NTF_USE), so that its entry stays or becomes valid.
+    // Asks the kernel to confirm a neighbour (NTF_USE), so that its entry stays or becomes valid. Told is
+    // only what comes of it: NeighbourChanged once the neighbour answered, or `failed` some seconds later.
     virtual Result<void> probe_neighbour(std::uint32_t ifindex, Ipv4Address address) = 0;
 
     // Gratuitous ARP (a broadcast request for the own address, RFC 5227 section 3) out of a device.
-    virtual Result<void> announce_address(std::uint32_t ifindex, const MacAddress& mac, Ipv4Address address) = 0;
+    virtual Result<void> announce_address(std::uint32_t ifindex, const MacAddress& mac,
+                                          Ipv4Address address) = 0;
 
     [[nodiscard]] virtual int events_fd() const = 0;  // readable when events wait
     // Hands on what waits, in order, and returns at once. One change may be told more than once, and

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The contract against the kernel. Each test moves the process into a fresh network namespace, which goes
+// away with the last descriptor of it: nothing outside is touched and nothing is left behind.
+#include "netlink/mnl_netlink.h"
+
+#include <arpa/inet.h>
+#include <linux/if_packet.h>
+#include <net/ethernet.h>
+#include <net/if.h>
+#include <sched.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include "core/file.h"
+#include "core/unique_fd.h"
+#include "unit/netlink/netlink_contract.h"
+
+namespace sallyport::netlink {
+namespace {
+
+// A fresh network namespace; without root inside a fresh user namespace, once for the whole process.
+bool enter_fresh_network() {
+    if (unshare(CLONE_NEWNET) == 0) {
+        return true;
+    }
+    return unshare(CLONE_NEWUSER | CLONE_NEWNET) == 0;
+}
+
+void run(const std::string& command) {
+    ASSERT_EQ(std::system(command.c_str()), 0) << command;  // NOLINT(cert-env33-c): fixed words only
+}
+
+class KernelWorld final : public World {
+  public:
+    explicit KernelWorld(std::unique_ptr<MnlNetlink> netlink) : netlink_(std::move(netlink)) {}
+
+    static std::unique_ptr<World> make() {
+        if (!enter_fresh_network()) {
+            return nullptr;
+        }
+        auto netlink = MnlNetlink::open();
+        EXPECT_TRUE(netlink) << netlink.error().message;
+        return netlink ? std::make_unique<KernelWorld>(std::move(*netlink)) : nullptr;
+    }
+
+    Netlink& netlink() override { return *netlink_; }
+    std::uint32_t make_device(const std::string& name) override {
+        run("ip link add " + name + " type veth peer name " + name + "-peer");
+        run("ip link set " + name + "-peer up");
+        run("ip link set " + name + " up");
+        return if_nametoindex(name.c_str());
+    }
+    void set_down(std::uint32_t ifindex) override { run("ip link set " + name(ifindex) + " down"); }
+    void remove_device(std::uint32_t ifindex) override { run("ip link del " + name(ifindex)); }
+    void add_address(const InterfaceAddress& address) override { change_address("add", address); }
+    void remove_address(const InterfaceAddress& address) override { change_address("del", address); }
+    void add_permanent_neighbour(std::uint32_t ifindex, Ipv4Address address, MacAddress mac) override {
+        run("ip neigh add " + address.to_string() + " lladdr " + mac.to_string() + " dev " + name(ifindex));
+    }
+    void answer_for_neighbour(std::uint32_t ifindex, Ipv4Address address, MacAddress mac) override {
+        run("ip neigh replace " + address.to_string() + " lladdr " + mac.to_string() + " nud reachable dev " +
+            name(ifindex));
+    }
+    void remove_neighbour(std::uint32_t ifindex, Ipv4Address address) override {
+        run("ip neigh del " + address.to_string() + " dev " + name(ifindex));
+    }
+    void add_foreign_route(const Ipv4Prefix& destination) override {
+        run("ip route add blackhole " + destination.to_string() + " proto static");
+    }
+
+  private:
+    static std::string name(std::uint32_t ifindex) {
+        std::array<char, IF_NAMESIZE> buffer{};
+        return if_indextoname(ifindex, buffer.data()) != nullptr ? buffer.data() : "no-such-device";
+    }
+    static void change_address(const std::string& verb, const InterfaceAddress& address) {
+        run("ip address " + verb + " " + address.address.to_string() + "/" +
+            std::to_string(address.prefix_length) + " dev " + name(address.ifindex));
+    }
+
+    std::unique_ptr<MnlNetlink> netlink_;
+};
+
+INSTANTIATE_TEST_SUITE_P(Kernel, NetlinkContract,
+                         testing::Values(Implementation{"kernel", &KernelWorld::make}), implementation_name);
+
+// What only a kernel can show.
+class MnlNetlinkTest : public testing::Test {
+  protected:
+    void SetUp() override {
+        world_ = KernelWorld::make();
+        if (!world_) {
+            GTEST_SKIP() << "no right to make a network namespace here";
+        }
+    }
+    Netlink& netlink() { return world_->netlink(); }
+    std::unique_ptr<World> world_;
+};
+
+TEST_F(MnlNetlinkTest, AnnouncementIsABroadcastRequestForTheOwnAddress) {
+    const auto device = world_->make_device("lan0");
+    const UniqueFd listener(socket(AF_PACKET, SOCK_RAW, htons(ETH_P_ARP)));
+    ASSERT_TRUE(listener);
+    sockaddr_ll peer{};
+    peer.sll_family = AF_PACKET;
+    peer.sll_protocol = htons(ETH_P_ARP);
+    peer.sll_ifindex = static_cast<int>(if_nametoindex("lan0-peer"));
+    ASSERT_EQ(
+        bind(listener.get(), static_cast<const sockaddr*>(static_cast<const void*>(&peer)), sizeof(peer)), 0);
+
+    ASSERT_TRUE(
+        netlink().announce_address(device, MacAddress({2, 0, 0, 0, 0, 1}), Ipv4Address(198, 51, 100, 10)));
+    pollfd wait{listener.get(), POLLIN, 0};
+    ASSERT_EQ(poll(&wait, 1, 2000), 1);
+    std::array<unsigned char, 128> frame{};
+    ASSERT_GE(recv(listener.get(), frame.data(), frame.size(), 0), 42);
+    const std::array<unsigned char, 42> expected{
+        0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2,   0,  0,   0,
+        0,    1,    0x08, 0x06,                                 // to all, from the own address
+        0,    1,    0x08, 0,    6,    4,    0,   1,             // Ethernet, IPv4, a request
+        2,    0,    0,    0,    0,    1,    198, 51, 100, 10,   // sender
+        0,    0,    0,    0,    0,    0,    198, 51, 100, 10};  // target
+    EXPECT_TRUE(std::equal(expected.begin(), expected.end(), frame.begin()));
+}
+
+TEST_F(MnlNetlinkTest, ErrorsCarryTheReasonOfTheKernel) {
+    const auto device = world_->make_device("lan0");
+    const auto added = netlink().add_route(
+        {Ipv4Prefix(Ipv4Address(10, 9, 0, 0), 16), RouteType::unicast, Ipv4Address(192, 0, 2, 1), device, 0});
+    ASSERT_FALSE(added);
+    EXPECT_EQ(added.error().message,
+              "add route to 10.9.0.0/16 via 192.0.2.1: Network is unreachable (Nexthop has invalid gateway)");
+}
+
+TEST_F(MnlNetlinkTest, TellsWhenEventsWereLost) {
+    const auto device = world_->make_device("lan0");
+    world_->add_address({device, Ipv4Address(10, 0, 0, 1), 8});
+    // More changes than the socket can hold: a batch of neighbours, written by one process.
+    const std::string batch = testing::TempDir() + "sallyport-neighbours-" + std::to_string(getpid());
+    std::string lines;
+    for (int i = 0; i < 30000; ++i) {
+        lines += "neigh replace 10.1." + std::to_string(i / 250) + "." + std::to_string(i % 250 + 1) +
+                 " lladdr 02:00:00:00:00:01 dev lan0 nud permanent\n";
+    }
+    ASSERT_TRUE(write_file(batch, lines));
+    run("ip -batch " + batch);
+    std::remove(batch.c_str());
+    bool lost = false;
+    std::size_t others = 0;
+    for (int calls = 0; calls < 100; ++calls) {
+        ASSERT_TRUE(netlink().poll_events([&](const Event& event) {
+            lost = lost || std::holds_alternative<EventsLost>(event);
+            ++others;
+        }));
+    }
+    EXPECT_TRUE(lost);
+    EXPECT_GT(others, 1000U) << "what was received before the loss is told as well";
+    // Afterwards everything works on.
+    const auto neighbours = netlink().neighbours();
+    ASSERT_TRUE(neighbours) << neighbours.error().message;
+    EXPECT_GE(neighbours->size(), 30000U);
+}
+
+TEST_F(MnlNetlinkTest, ReadsAndWritesTenThousandRoutesInTime) {
+    const auto begin = std::chrono::steady_clock::now();
+    for (std::uint32_t i = 0; i < 10000; ++i) {
+        ASSERT_TRUE(netlink().add_route(
+            {Ipv4Prefix(Ipv4Address(0x0a000000U + (i << 8)), 24), RouteType::blackhole, std::nullopt, 0, 0}));
+    }
+    const auto routes = netlink().own_routes();
+    ASSERT_TRUE(routes) << routes.error().message;
+    EXPECT_EQ(routes->size(), 10000U);
+    EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(5));
+}
+
+TEST_F(MnlNetlinkTest, APointToPointAddressHasOnlyTheHostItselfBehindIt) {
+    const auto device = world_->make_device("lan0");
+    run("ip address add 10.0.1.1 peer 10.0.2.0/24 dev lan0");
+    const auto addresses = netlink().addresses();
+    ASSERT_TRUE(addresses) << addresses.error().message;
+    const InterfaceAddress expected{device, Ipv4Address(10, 0, 1, 1), 32};
+    EXPECT_EQ(std::count(addresses->begin(), addresses->end(), expected), 1);
+}
+
+TEST_F(MnlNetlinkTest, APortThatLeavesItsBridgeIsNoRemovedDevice) {
+    const auto device = world_->make_device("lan0");
+    run("ip link add br0 type bridge && ip link set lan0 master br0 && ip link set lan0 nomaster");
+    ASSERT_TRUE(netlink().poll_events([&](const Event& event) {
+        if (const auto* removed = std::get_if<LinkRemoved>(&event)) {
+            ADD_FAILURE() << "device " << removed->ifindex << " told as removed";
+        }
+    }));
+    const auto links = netlink().links();
+    ASSERT_TRUE(links);
+    EXPECT_TRUE(
+        std::any_of(links->begin(), links->end(), [&](const Link& link) { return link.ifindex == device; }));
+}
+
+}  // namespace
+}  // namespace sallyport::netlink
