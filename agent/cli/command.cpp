@@ -3,8 +3,8 @@
 
 #include <array>
 
-#include "cli/kinds.h"
 #include "cli/run.h"
+#include "model/kinds.h"
 
 namespace sallyport::cli {
 
@@ -13,7 +13,7 @@ std::span<const std::string_view> words(Value value) {
     static constexpr std::array<std::string_view, 3> protocols{"tcp", "udp", "icmp"};
     static const std::vector<std::string_view> kind_names = [] {
         std::vector<std::string_view> names;
-        for (const Kind& kind : kinds()) names.push_back(kind.name);
+        for (const model::Kind kind : model::all_kinds) names.push_back(to_string(kind));
         return names;
     }();
     switch (value) {

@@ -11,7 +11,6 @@
 namespace sallyport::cli {
 namespace {
 
-constexpr std::size_t gap = 2;              // between two columns
 constexpr std::size_t narrowest_fold = 20;  // a narrower last column is harder to read than a long line
 
 // Columns on the screen: UTF-8 continuation bytes take none.
@@ -19,6 +18,12 @@ std::size_t width_of(std::string_view text) {
     return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char byte) {
         return (static_cast<unsigned char>(byte) & 0xc0) != 0x80;
     }));
+}
+
+std::size_t widest_word(std::string_view text) {
+    std::size_t widest = 0;
+    for (const std::string& word : fold(text, 1)) widest = std::max(widest, width_of(word));
+    return widest;
 }
 
 std::string_view escape_of(Tone tone) {
@@ -116,12 +121,21 @@ void Text::line(std::string_view text, Tone tone) {
     out_ << paint(text, tone) << '\n';
 }
 
-void Text::paragraph(std::string_view text, std::size_t indent, Tone tone) {
+void Text::paragraph(std::string_view text, Tone tone) {
+    constexpr std::size_t hanging = 2;
     std::size_t margin = 0;
-    for (const std::string& folded : fold(text, screen_.width - std::min(indent, screen_.width / 2))) {
+    for (const std::string& folded : fold(text, room_behind(hanging))) {
         line(std::string(margin, ' ') + paint(folded, tone));
-        margin = indent;
+        margin = hanging;
     }
+}
+
+void Text::indented(std::string_view text, std::size_t indent) {
+    for (const std::string& folded : fold(text, room_behind(indent))) line(std::string(indent, ' ') + folded);
+}
+
+std::size_t Text::room_behind(std::size_t indent) const {
+    return std::max(screen_.width, indent + narrowest_fold) - indent;
 }
 
 std::string Text::paint(std::string_view text, Tone tone) const {
@@ -135,52 +149,64 @@ void Table::row(std::vector<Cell> cells) {
 }
 
 void Table::print(Text& text) const {
-    std::vector<std::size_t> widths;
+    struct Width {
+        std::size_t whole = 0;
+        std::size_t folded = 0;  // the least it can have as the last column
+    };
+    std::vector<Width> widths;
     for (std::size_t i = 0; i < columns_.size(); ++i) {
-        std::size_t width = width_of(columns_[i].title);
-        for (const auto& row : rows_) width = std::max(width, width_of(row[i].text));
-        widths.push_back(width);
+        std::size_t whole = width_of(columns_[i].title);
+        std::size_t word = 0;
+        for (const auto& row : rows_) {
+            whole = std::max(whole, width_of(row[i].text));
+            word = std::max(word, widest_word(row[i].text));
+        }
+        bool folds = columns_[i].align == Align::left;
+        widths.push_back({whole, folds ? std::min(whole, std::max(word, narrowest_fold)) : whole});
     }
 
     std::vector<std::size_t> shown(columns_.size());
     std::iota(shown.begin(), shown.end(), std::size_t{0});
-    auto total = [&] {
+    std::size_t gap = 2;  // between two columns
+    auto before_last = [&] {
         std::size_t sum = 0;
-        for (std::size_t i : shown) sum += widths[i] + gap;
-        return sum - gap;
+        for (std::size_t i : shown) sum += i == shown.back() ? 0 : widths[i].whole + gap;
+        return sum;
     };
-    while (total() > text.screen().width) {
+    while (before_last() + widths[shown.back()].folded > text.screen().width) {
         auto least = std::max_element(shown.begin(), shown.end(), [&](std::size_t a, std::size_t b) {
             return columns_[a].spare < columns_[b].spare;
         });
-        if (columns_[*least].spare == 0) break;
+        if (columns_[*least].spare == 0) {
+            gap = 1;
+            break;
+        }
         shown.erase(least);
     }
 
-    std::size_t last = shown.back();
-    std::size_t before_last = total() - widths[last];
-    std::size_t room = widths[last];
-    if (columns_[last].align == Align::left && text.screen().width > before_last)
-        room = std::max(text.screen().width - before_last, narrowest_fold);
+    const std::size_t last = shown.back();
+    const std::size_t margin = before_last();
+    const std::size_t room =
+        std::max(widths[last].folded, text.screen().width - std::min(text.screen().width, margin));
 
     auto print_row = [&](auto&& cell_of) {
         std::string left;
         for (std::size_t i : shown) {
             if (i == last) break;
             const Cell cell = cell_of(i);
-            std::string padding(widths[i] - width_of(cell.text), ' ');
+            std::string padding(widths[i].whole - width_of(cell.text), ' ');
             std::string painted = text.paint(cell.text, cell.tone);
             left += columns_[i].align == Align::right ? padding + painted : painted + padding;
             left += std::string(gap, ' ');
         }
         const Cell cell = cell_of(last);
         if (columns_[last].align == Align::right)
-            left += std::string(widths[last] - width_of(cell.text), ' ');
+            left += std::string(widths[last].whole - width_of(cell.text), ' ');
         for (const std::string& folded : fold(cell.text, room)) {
             std::string whole = left + text.paint(folded, cell.tone);
             whole.erase(whole.find_last_not_of(' ') + 1);
             text.line(whole);
-            left = std::string(before_last, ' ');
+            left = std::string(margin, ' ');
         }
     };
 

@@ -39,12 +39,16 @@ class Text {
     Text(std::ostream& out, Screen screen) : out_(out), screen_(screen) {}
 
     void line(std::string_view text = {}, Tone tone = Tone::plain);
-    // Folded to the screen, with all lines but the first indented by `indent` columns.
-    void paragraph(std::string_view text, std::size_t indent = 0, Tone tone = Tone::plain);
+    // Folded to the screen: the lines after the first stand a little to the right.
+    void paragraph(std::string_view text, Tone tone = Tone::plain);
+    // Folded to the screen, all lines behind `indent` spaces.
+    void indented(std::string_view text, std::size_t indent);
     [[nodiscard]] std::string paint(std::string_view text, Tone tone) const;
     [[nodiscard]] const Screen& screen() const { return screen_; }
 
   private:
+    [[nodiscard]] std::size_t room_behind(std::size_t indent) const;
+
     std::ostream& out_;
     Screen screen_;
 };

@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-#include "cli/kinds.h"
+#include "model/kinds.h"
 
 namespace sallyport::cli {
 namespace {
@@ -59,6 +59,31 @@ Tone tone_of(std::string_view severity) {
     return Tone::good;
 }
 
+// The fields that a list of objects shows. One object alone is shown with all of them.
+std::vector<std::string_view> list_columns(model::Kind kind) {
+    switch (kind) {
+        case model::Kind::vpcs:
+            return {"name", "origin", "cidrs"};
+        case model::Kind::subnets:
+            return {"name", "vpc", "cidr", "route_table", "origin", "security_groups"};
+        case model::Kind::route_tables:
+            return {"name", "vpc", "main", "origin", "routes"};
+        case model::Kind::internet_gateways:
+            return {"name", "vpc", "origin"};
+        case model::Kind::elastic_ips:
+            return {"name", "address", "instance", "shared_with_host", "origin"};
+        case model::Kind::nat_gateways:
+            return {"name", "vpc", "port_range", "origin", "elastic_ips"};
+        case model::Kind::instances:
+            return {"name", "subnet", "address", "origin", "security_groups"};
+        case model::Kind::security_groups:
+            return {"name", "vpc", "origin", "ingress"};
+        case model::Kind::port_forwards:
+            return {"name", "elastic_ip", "protocol", "port", "to", "origin"};
+    }
+    return {};
+}
+
 std::string title_of(std::string_view field_name) {
     std::string title(field_name);
     std::transform(title.begin(), title.end(), title.begin(),
@@ -68,7 +93,7 @@ std::string title_of(std::string_view field_name) {
 
 void print_warnings(Text& text, const Json& value) {
     for (const Json& warning : list(value, "warnings"))
-        text.paragraph(fmt::format("warning: {}", inline_text(warning)), 2, Tone::warning);
+        text.paragraph(fmt::format("warning: {}", inline_text(warning)), Tone::warning);
 }
 
 void print_changes(Text& text, const Json& value) {
@@ -98,12 +123,12 @@ void print_head(Text& text, const Json& value) {
     std::string error = field(value, "error");
     if (!error.empty()) head.row({{"error"}, {error, Tone::bad}});
     const Json& flows = part(value, "flows");
+    std::uint64_t entries = number(flows, "entries");
     head.row({{"flows"},
-              {fmt::format("{} active, {}; {} in a table for {} ({})", human_count(number(flows, "active")),
-                           plural(number(flows, "mappings"), "mapping"),
-                           number(flows, "entries") == 1 ? "1 entry"
-                                                         : human_count(number(flows, "entries")) + " entries",
-                           plural(number(flows, "capacity"), "flow"), human_bytes(number(flows, "bytes")))}});
+              {fmt::format("{} active of {}, {}; table: {} {}, {}", human_count(number(flows, "active")),
+                           number(flows, "capacity"), plural(number(flows, "mappings"), "mapping"),
+                           human_count(entries), entries == 1 ? "entry" : "entries",
+                           human_bytes(number(flows, "bytes")))}});
     head.print(text);
 }
 
@@ -134,7 +159,7 @@ void print_devices(Text& text, const Json& devices) {
         std::string reason = field(device, "fallback_reason");
         if (reason.empty()) continue;
         text.paragraph(
-            fmt::format("{} runs in {} mode: {}", field(device, "device"), field(device, "mode"), reason), 2,
+            fmt::format("{} runs in {} mode: {}", field(device, "device"), field(device, "mode"), reason),
             Tone::warning);
     }
 }
@@ -328,21 +353,19 @@ void detach_view(Text& text, const Json& value) {
 void doctor_view(Text& text, const Json& value) {
     std::uint64_t errors = 0;
     std::uint64_t warnings = 0;
-    Table table({{}, {}, {}, {}});
     for (const Json& check : list(value, "checks")) {
         std::string severity = field(check, "severity", missing);
         if (severity == "error") ++errors;
         if (severity == "warning") ++warnings;
-        table.row({{severity, tone_of(severity)},
-                   cell(check, "check"),
-                   cell(check, "subject"),
-                   cell(check, "found")});
+        text.line(fmt::format("{}{} ({}): {}", text.paint(fmt::format("{:<9}", severity), tone_of(severity)),
+                              field(check, "check", missing), field(check, "subject", missing),
+                              field(check, "found", missing)));
         if (severity == "ok") continue;
-        table.row({{}, {}, {}, {field(check, "text")}});
+        text.indented(field(check, "text"), 9);
+        // On one line however long it is, so that it can be copied.
         if (std::string mend = field(check, "mend"); !mend.empty())
-            table.row({{}, {}, {}, {"mend: " + mend, Tone::title}});
+            text.line(fmt::format("{:9}mend: {}", "", text.paint(mend, Tone::title)));
     }
-    table.print(text);
     text.line();
     if (errors + warnings == 0) {
         text.line("nothing to mend", Tone::good);
@@ -371,7 +394,7 @@ void version_view(Text& text, const Json& value) {
     if (!agent.empty()) {
         text.line("sallyportd " + field(agent, "version", missing));
     } else {
-        text.paragraph("sallyportd not known: " + field(part(value, "problem"), "detail", missing), 2,
+        text.paragraph("sallyportd not known: " + field(part(value, "problem"), "detail", missing),
                        Tone::warning);
     }
 }
@@ -395,19 +418,20 @@ void resource_view(Text& text, const Json& value) {
 }
 
 void resources_view(Text& text, const Json& value) {
-    for (const Kind& kind : kinds()) {
-        if (!value.contains(std::string(kind.name))) continue;
-        const Json& objects = list(value, kind.name);
+    for (const model::Kind kind : model::all_kinds) {
+        if (!value.contains(std::string(to_string(kind)))) continue;
+        const Json& objects = list(value, to_string(kind));
         if (objects.empty()) {
-            text.line(fmt::format("no {}", kind.name));
+            text.line(fmt::format("no {}", to_string(kind)));
             return;
         }
+        const std::vector<std::string_view> names = list_columns(kind);
         std::vector<Column> columns;
-        for (std::string_view name : kind.columns) columns.push_back({title_of(name)});
+        for (std::string_view name : names) columns.push_back({title_of(name)});
         Table table(std::move(columns));
         for (const Json& object : objects) {
             std::vector<Cell> cells;
-            for (std::string_view name : kind.columns) cells.push_back(cell(object, name));
+            for (std::string_view name : names) cells.push_back(cell(object, name));
             table.row(std::move(cells));
         }
         table.print(text);
@@ -423,8 +447,12 @@ std::string fault_line(const Json& fault) {
                        field(fault, "message"));
 }
 
-void faults_view(Text& text, const Json& value) {
-    for (const Json& fault : value) text.line(fault_line(fault));
+void check_view(Text& text, const Json& value) {
+    for (const Json& fault : value) {
+        bool warning = field(fault, "severity") == "warning";
+        text.line(warning ? "warning: " + fault_line(fault) : fault_line(fault),
+                  warning ? Tone::warning : Tone::plain);
+    }
 }
 
 }  // namespace sallyport::cli

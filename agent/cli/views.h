@@ -14,7 +14,7 @@
 namespace sallyport::cli {
 
 void status_view(Text& text, const Json& value);
-void faults_view(Text& text, const Json& value);
+void check_view(Text& text, const Json& value);
 void plan_view(Text& text, const Json& value);
 void apply_view(Text& text, const Json& value);
 void flows_view(Text& text, const Json& value);

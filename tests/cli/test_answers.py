@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What people and scripts see of each answer of the agent."""
+
+import json
+import subprocess
+from typing import NamedTuple
+
+import pytest
+
+from conftest import PROGRAMS
+from fake_agent import prepared
+
+class Answer(NamedTuple):
+    golden: str
+    words: str
+    request: str
+    answer: str
+    code: int
+
+
+ANSWERS = [Answer(*row) for row in [
+    ("status", "status", "GET /v1/status", "status", 0),
+    ("status_failing", "status", "GET /v1/status", "status_failing", 0),
+    ("plan", "plan {file}", "POST /v1/plan", "plan", 2),
+    ("plan_nothing", "plan {file}", "POST /v1/plan", "apply_nothing", 0),
+    ("apply", "apply {file}", "POST /v1/apply", "apply", 0),
+    ("apply_nothing", "apply {file}", "POST /v1/apply", "apply_nothing", 0),
+    ("reload", "reload", "POST /v1/reload", "apply", 0),
+    ("get_vpcs", "get vpcs", "GET /v1/vpcs", "vpcs", 0),
+    ("get_route_tables", "get route_tables", "GET /v1/route_tables", "route_tables", 0),
+    ("get_nat_gateway", "get nat_gateways egress", "GET /v1/nat_gateways/egress", "nat_gateway", 0),
+    ("get_route_table", "get route_tables private", "GET /v1/route_tables/private", "route_table", 0),
+    ("flows", "flows", "GET /v1/flows", "flows", 0),
+    ("flows_long", "flows", "GET /v1/flows", "flows_long", 0),
+    ("flows_top", "flows --top", "GET /v1/flows", "top", 0),
+    ("detach", "detach", "POST /v1/detach", "detach", 0),
+    ("doctor", "doctor", "GET /v1/doctor", "doctor", 1),
+    ("doctor_well", "doctor", "GET /v1/doctor", "doctor_well", 0),
+    ("history", "history", "GET /v1/history", "history", 0),
+]]
+
+
+@pytest.fixture
+def document(tmp_path):
+    path = tmp_path / "sallyport.yaml"
+    path.write_text("api_version: sallyport/v1\n")
+    return path
+
+
+@pytest.mark.parametrize("case", ANSWERS, ids=[case.golden for case in ANSWERS])
+class TestAnswer:
+    @pytest.fixture
+    def result(self, sallyport, agent, document, case):
+        agent.answers[case.request] = prepared(case.answer)
+        return lambda *more: sallyport(*case.words.format(file=document).split(), *more)
+
+    def test_text(self, result, golden, case):
+        done = result()
+        assert (done.returncode, done.stderr) == (case.code, "")
+        golden(f"{case.golden}.txt", done.stdout)
+
+    def test_text_fits_80_columns(self, result):
+        assert max(len(line) for line in result().stdout.splitlines()) <= 80
+
+    def test_json_is_the_answer_unchanged(self, result, case):
+        done = result("-o", "json")
+        assert (done.returncode, done.stderr) == (case.code, "")
+        assert done.stdout == json.dumps(prepared(case.answer), indent=2, ensure_ascii=False) + "\n"
+
+
+def test_flow_count(sallyport, agent):
+    agent.answers["GET /v1/flows"] = {"count": 64512}
+    assert sallyport("flows", "--count").stdout == "64512\n"
+    assert agent.requests[-1].query == {"count": "true"}
+
+
+def test_filters_reach_the_agent(sallyport, agent):
+    agent.answers["GET /v1/flows"] = prepared("flows")
+    sallyport("flows", "--inside", "10.0.1.0/24", "--external", "198.51.100.10:4321", "--remote=203.0.113.10",
+              "--protocol", "tcp", "--limit", "7")
+    assert agent.requests[-1].query == {"inside": "10.0.1.0/24", "external": "198.51.100.10:4321",
+                                        "remote": "203.0.113.10", "protocol": "tcp", "limit": "7"}
+
+
+def test_wide_screens_show_all_columns(sallyport, agent, golden):
+    agent.answers["GET /v1/flows"] = prepared("flows")
+    golden("flows_wide.txt", sallyport("flows", env={"COLUMNS": "140"}).stdout)
+
+
+@pytest.mark.parametrize("words", ["get {kind}s", "flows", "flows --top", "history", "status"])
+def test_nothing_to_show_is_said(sallyport, agent, words):
+    for request in ("GET /v1/vpcs", "GET /v1/flows", "GET /v1/history", "GET /v1/status"):
+        agent.answers[request] = {"vpcs": [], "flows": [], "top": [], "revisions": [], "drops": []}
+    done = sallyport(*words.format(kind="vpc").split())
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[-1].startswith(("no ", "nothing "))
+
+
+@pytest.mark.parametrize("answer", [{}, {"devices": 7, "flows": [], "drops": [None, 5, "x"], "nat_gateways": [{}]}])
+def test_fields_that_are_missing_or_odd_do_no_harm(sallyport, agent, answer):
+    agent.answers["GET /v1/status"] = answer
+    done = sallyport("status")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_documents_are_sent_with_their_name(sallyport, agent, document):
+    agent.answers["POST /v1/plan"] = prepared("apply_nothing")
+    sallyport("plan", str(document))
+    assert agent.requests[-1].body == {"document": "api_version: sallyport/v1\n", "name": str(document)}
+    sallyport("plan", "-", input="gateway: {}\n")
+    assert agent.requests[-1].body == {"document": "gateway: {}\n", "name": "standard input"}
+
+
+def test_names_are_encoded(sallyport, agent):
+    done = sallyport("get", "vpcs", "a/../b?c")
+    assert done.returncode == 1
+    assert agent.requests[-1].path == "/v1/vpcs/a%2F..%2Fb%3Fc"
+
+
+def test_an_answer_that_cannot_be_written_is_no_success(sallyport, agent):
+    agent.answers["GET /v1/status"] = prepared("status")
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        done = subprocess.run([f"{PROGRAMS}/sallyport", "--socket", agent.socket, "status"], stdout=full,
+                              stderr=subprocess.PIPE, text=True, timeout=30, check=False)
+    assert done.returncode == 1
+    assert "standard output" in done.stderr
+
+
+class TestVersion:
+    def test_of_both(self, sallyport, agent):
+        agent.answers["GET /v1/version"] = {"version": "0.9.9"}
+        done = sallyport("version")
+        assert done.returncode == 0
+        assert done.stdout.splitlines()[0].startswith("sallyport  0.")
+        assert done.stdout.splitlines()[1] == "sallyportd 0.9.9"
+        assert json.loads(sallyport("version", "-o", "json").stdout)["agent"] == {"version": "0.9.9"}
+
+    def test_needs_no_agent(self, run):
+        done = run("sallyport", "--socket", "/nonexistent", "version")
+        assert done.returncode == 0
+        assert "sallyportd not known" in done.stdout
+        assert run("sallyport", "--version").stdout == done.stdout.splitlines()[0].replace("  ", " ") + "\n"
+
+
+class TestMonitor:
+    def test_prints_events_and_asks_on(self, sallyport, agent, golden):
+        agent.answers["GET /v1/drops"] = [{"events": [], "next": 7}, prepared("drops")]
+        done = sallyport("monitor", "--drops", "--count", "2")
+        assert done.returncode == 0
+        golden("monitor.txt", done.stdout)
+        assert [request.query for request in agent.requests] == [{"wait": "0"}, {"after": "7", "wait": "30"}]
+
+    def test_json_is_one_event_a_line(self, sallyport, agent):
+        agent.answers["GET /v1/drops"] = [{"events": [], "next": 7}, prepared("drops")]
+        done = sallyport("-o", "json", "monitor", "--count", "2")
+        assert [json.loads(line) for line in done.stdout.splitlines()] == prepared("drops")["events"]
+
+    def test_ends_when_the_agent_refuses(self, sallyport, agent):
+        agent.answers["GET /v1/drops"] = [{"events": [], "next": 7}]
+        assert sallyport("monitor").returncode == 1
