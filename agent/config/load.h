@@ -4,6 +4,7 @@
 // guessed: what is not understood exactly is a fault.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,7 +21,7 @@ struct Cors {
     bool operator==(const Cors&) const = default;
 };
 struct ApiSettings {
-    std::string listen;  // address:port, or empty: no TCP listener
+    std::optional<Endpoint> listen;  // none: no TCP listener
     bool insecure_loopback = false;
     Cors cors;
     bool operator==(const ApiSettings&) const = default;

@@ -304,14 +304,17 @@ class Validation {
                   fmt::format("{} is no name of a network interface", quoted(device.device)));
         }
         const std::string path = at("gateway.devices", index, "vpc");
+        const std::string role_path = at("gateway.devices", index, "role");
         if (device.role == DeviceRole::outside && !device.vpc.empty()) {
             wrong(path, device.vpc, "no vpc, or another role",
-                  fmt::format("device {} is outside and belongs to no VPC", quoted(device.device)));
+                  fmt::format("device {} is outside and belongs to no VPC", quoted(device.device)),
+                  role_path);
         }
         if (device.role != DeviceRole::outside && device.vpc.empty()) {
             wrong(path, "", "the VPC behind it",
                   fmt::format("device {} has the role {} and no vpc", quoted(device.device),
-                              to_string(device.role)));
+                              to_string(device.role)),
+                  role_path);
         }
     }
 
@@ -600,9 +603,9 @@ class Validation {
         for (std::size_t i = 0; i < rules.size(); ++i) {
             const SecurityGroupRule& rule = rules[i];
             if (rule.ports && (!rule.protocol || *rule.protocol == Protocol::icmp)) {
-                wrong(
-                    at(path, i, "ports"), rule.ports->to_string(), "protocol: tcp or protocol: udp",
-                    fmt::format("ports mean nothing {}", rule.protocol ? "for icmp" : "without a protocol"));
+                wrong(at(path, i, "ports"), rule.ports->to_string(), "protocol: tcp or protocol: udp",
+                      fmt::format("ports mean nothing {}", rule.protocol ? "for icmp" : "without a protocol"),
+                      at(path, i, "protocol"));
             }
             if (const auto* peer = std::get_if<std::string>(&rule.peer)) {
                 check_same_vpc<SecurityGroup>(at(path, i, "security_group"), Kind::security_groups, *peer,

@@ -18,8 +18,9 @@ TEST(Ipv4Address, ParsesWhatItPrints) {
 }
 
 TEST(Ipv4Address, RefusesEverySpellingButOne) {
-    for (const char* text : {"", "10", "10.0.1", "10.0.1.", ".10.0.1", "10.0.1.5.6", "10.0.1.256", "10.0.01.5",
-                             " 10.0.1.5", "10.0.1.5 ", "10.0.1.+5", "10.0.1.-5", "0x0a.0.1.5", "10..1.5", "::1"}) {
+    for (const char* text :
+         {"", "10", "10.0.1", "10.0.1.", ".10.0.1", "10.0.1.5.6", "10.0.1.256", "10.0.01.5", " 10.0.1.5",
+          "10.0.1.5 ", "10.0.1.+5", "10.0.1.-5", "0x0a.0.1.5", "10..1.5", "::1"}) {
         EXPECT_FALSE(Ipv4Address::parse(text)) << text;
     }
 }
@@ -52,8 +53,8 @@ TEST(Ipv4Prefix, SaysWhichPrefixWasMeant) {
 }
 
 TEST(Ipv4Prefix, RefusesOtherSpellings) {
-    for (const char* text : {"", "10.0.0.0", "10.0.0.0/", "10.0.0.0/33", "10.0.0.0/08", "10.0.0/8", "/8", "10.0.0.0/-1",
-                             "10.0.0.0/255.0.0.0"}) {
+    for (const char* text : {"", "10.0.0.0", "10.0.0.0/", "10.0.0.0/33", "10.0.0.0/08", "10.0.0/8", "/8",
+                             "10.0.0.0/-1", "10.0.0.0/255.0.0.0"}) {
         EXPECT_FALSE(Ipv4Prefix::parse(text)) << text;
     }
 }
@@ -76,7 +77,8 @@ TEST(MacAddress, ParsesWhatItPrints) {
     const auto mac = MacAddress::parse("02:00:5e:00:53:Af");
     ASSERT_TRUE(mac);
     EXPECT_EQ(mac->to_string(), "02:00:5e:00:53:af");
-    for (const char* text : {"", "02:00:5e:00:53", "02-00-5e-00-53-af", "02:00:5e:00:53:ag", "02:00:5e:00:53:af:"}) {
+    for (const char* text :
+         {"", "02:00:5e:00:53", "02-00-5e-00-53-af", "02:00:5e:00:53:ag", "02:00:5e:00:53:af:"}) {
         EXPECT_FALSE(MacAddress::parse(text)) << text;
     }
 }

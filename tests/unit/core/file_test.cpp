@@ -20,7 +20,8 @@ class File : public testing::Test {
 
     [[nodiscard]] std::string path(const char* name) const { return (folder_ / name).string(); }
     [[nodiscard]] std::ptrdiff_t files() const {
-        return std::distance(std::filesystem::directory_iterator(folder_), std::filesystem::directory_iterator());
+        return std::distance(std::filesystem::directory_iterator(folder_),
+                             std::filesystem::directory_iterator());
     }
 
   private:

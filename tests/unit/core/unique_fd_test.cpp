@@ -10,7 +10,9 @@
 namespace sallyport {
 namespace {
 
-bool is_open(int fd) { return ::fcntl(fd, F_GETFD) != -1; }
+bool is_open(int fd) {
+    return ::fcntl(fd, F_GETFD) != -1;
+}
 
 std::array<int, 2> open_pipe() {
     std::array<int, 2> ends{-1, -1};

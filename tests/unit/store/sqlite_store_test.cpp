@@ -45,7 +45,8 @@ class SqliteStoreTest : public testing::Test {
     void run_sql(const char* sql) const {
         sqlite3* database = nullptr;
         ASSERT_EQ(sqlite3_open(path_.c_str(), &database), SQLITE_OK);
-        EXPECT_EQ(sqlite3_exec(database, sql, nullptr, nullptr, nullptr), SQLITE_OK) << sqlite3_errmsg(database);
+        EXPECT_EQ(sqlite3_exec(database, sql, nullptr, nullptr, nullptr), SQLITE_OK)
+            << sqlite3_errmsg(database);
         sqlite3_close(database);
     }
 
@@ -73,7 +74,8 @@ TEST_F(SqliteStoreTest, ACommitSurvivesReopeningByteForByte) {
     EXPECT_EQ(revision.document_name, "gateway.yaml");
     EXPECT_EQ(revision.source, Source::apply);
     EXPECT_EQ(revision.audit, "apply by uid 0");
-    EXPECT_EQ(revision.change_list, (std::vector<std::string>{R"({"kind":"vpcs"})", R"({"kind":"subnets"})"}));
+    EXPECT_EQ(revision.change_list,
+              (std::vector<std::string>{R"({"kind":"vpcs"})", R"({"kind":"subnets"})"}));
     EXPECT_EQ(revision.time, system_clock::time_point{std::chrono::seconds{1700000000}});
 }
 

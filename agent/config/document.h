@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A YAML document as a tree in which every value and every key knows its place. Only what a configuration
+// needs of YAML: one document, no anchors, aliases or tags, no depth to speak of. yaml-cpp does the parsing
+// and is seen by document.cpp alone.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "config/load.h"
+
+namespace sallyport::config {
+
+struct Mark {
+    int line = 0;    // from 1
+    int column = 0;  // from 1, in bytes
+};
+
+struct Key {
+    std::string text;
+    Mark mark;
+};
+
+struct Node {
+    enum class Type { null, scalar, list, map };
+    Type type = Type::null;
+    bool quoted = false;  // a scalar in quotes, which can only be text
+    Mark mark = {};
+    std::string scalar = {};
+    std::vector<Key> keys = {};  // of a map, duplicates included, each with the child of the same position
+    std::vector<Node> children = {};  // of a list or a map
+
+    [[nodiscard]] const Node* child(std::string_view key) const;  // the first of that name, or nullptr
+};
+
+// Adds every fault that it finds; the tree is only good for more checks when it has added none.
+Node parse_document(std::string_view text, const std::string& file_name, std::vector<Fault>& faults);
+
+// The place of "nat_gateways[0].elastic_ips[1]": that of the value, or of what holds it where it is missing.
+struct Place {
+    Mark mark;
+    bool exact = false;  // the value is there
+};
+Place find_place(const Node& root, std::string_view path);
+
+}  // namespace sallyport::config

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "config/load.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "config/document.h"
+#include "config/reader.h"
+#include "config/schema.h"
+#include "core/file.h"
+#include "model/validate.h"
+
+namespace sallyport::config {
+namespace {
+
+constexpr std::size_t file_most = std::size_t{16} << 20;
+constexpr std::size_t faults_most = 100;  // more are counted, but not listed: nobody reads on
+
+bool is_inside(std::string_view path, std::string_view outer) {
+    return path.starts_with(outer) &&
+           (path.size() == outer.size() || path[outer.size()] == '.' || path[outer.size()] == '[');
+}
+
+// Whether one of the faults so far makes a statement about `path` doubtful.
+bool is_doubtful(std::string_view path, const std::vector<Fault>& faults) {
+    if (path.empty()) return false;
+    return std::ranges::any_of(faults, [path](const Fault& fault) {
+        return !fault.path.empty() && (is_inside(path, fault.path) || is_inside(fault.path, path));
+    });
+}
+
+Fault at_its_place(const model::Fault& fault, const Node& root, const std::string& file_name) {
+    const Place place = find_place(root, fault.path);
+    std::string message = fault.message;
+    if (!fault.other_path.empty()) {
+        const Place other = find_place(root, fault.other_path);
+        if (other.exact && other.mark.line != place.mark.line) {
+            message += fmt::format(" (see line {})", other.mark.line);
+        }
+    }
+    return {file_name,  place.mark.line, place.mark.column, fault.path,
+            fault.read, fault.expected,  std::move(message)};
+}
+
+// Escapes in double quotes can bring control characters back in, and messages end up on terminals.
+std::string printable(std::string_view text) {
+    std::string result;
+    for (const char character : text) {
+        const auto byte = static_cast<unsigned char>(character);
+        if (byte < 0x20 || byte == 0x7f) {
+            result += fmt::format("\\x{:02x}", byte);
+        } else {
+            result += character;
+        }
+    }
+    return result;
+}
+
+std::vector<Fault> in_order(std::vector<Fault> faults, const std::string& file_name) {
+    std::ranges::stable_sort(faults, {}, [](const Fault& fault) {
+        return std::pair{fault.line, fault.column};
+    });
+    if (faults.size() > faults_most) {
+        const std::size_t more = faults.size() - faults_most;
+        faults.resize(faults_most);
+        faults.push_back({file_name, 0, 0, {}, {}, {}, fmt::format("and {} more", more)});
+    }
+    for (Fault& fault : faults) {
+        for (std::string* text : {&fault.path, &fault.read, &fault.expected, &fault.message}) {
+            *text = printable(*text);
+        }
+    }
+    return faults;
+}
+
+std::vector<Fault> find_warnings(const Root& root, const Node& document, const std::string& file_name) {
+    std::vector<Fault> found;
+    for (const model::Fault& warning : model::warnings(root.state)) {
+        // A default that is not in force yet is no news to somebody who did not ask for it.
+        if (!find_place(document, warning.path).exact) continue;
+        found.push_back(at_its_place(warning, document, file_name));
+    }
+    if (find_place(document, "api").exact) {
+        found.push_back(
+            at_its_place({"api",
+                          {},
+                          "api",
+                          {},
+                          "the API over the network is accepted but not yet in force in this version"},
+                         document, file_name));
+    }
+    return in_order(std::move(found), file_name);
+}
+
+}  // namespace
+
+std::string Fault::to_string() const {
+    std::string text = file;
+    if (line > 0) text += fmt::format(":{}:{}", line, column);
+    if (!path.empty()) text += fmt::format(": {}", path);
+    return fmt::format("{}: {}", text, message);
+}
+
+tl::expected<Loaded, std::vector<Fault>> load_text(std::string_view text, const std::string& file_name) {
+    std::vector<Fault> faults;
+    if (text.size() > file_most) {
+        faults.push_back({file_name,
+                          0,
+                          0,
+                          {},
+                          {},
+                          {},
+                          fmt::format("the file has {} bytes; expected at most {}", text.size(), file_most)});
+        return tl::make_unexpected(std::move(faults));
+    }
+    const Node document = parse_document(text, file_name, faults);
+    if (!faults.empty()) return tl::make_unexpected(in_order(std::move(faults), file_name));
+
+    Root root;
+    Reader(file_name, faults).read(document, root);
+    // What could be read is checked as well; only conclusions from values that are at fault are left out.
+    std::vector<Fault> conclusions;
+    for (const model::Fault& fault : model::validate(root.state)) {
+        if (is_doubtful(fault.path, faults) || is_doubtful(fault.other_path, faults)) continue;
+        conclusions.push_back(at_its_place(fault, document, file_name));
+    }
+    std::ranges::move(conclusions, std::back_inserter(faults));
+    if (!faults.empty()) return tl::make_unexpected(in_order(std::move(faults), file_name));
+
+    std::vector<Fault> warnings = find_warnings(root, document, file_name);
+    return Loaded{std::move(root.state), std::move(root.api), std::move(warnings)};
+}
+
+tl::expected<Loaded, std::vector<Fault>> load_file(const std::string& path) {
+    const auto text = read_file(path, file_most);
+    if (!text) {
+        return tl::make_unexpected(std::vector<Fault>{{path, 0, 0, {}, {}, {}, text.error().message}});
+    }
+    return load_text(*text, path);
+}
+
+}  // namespace sallyport::config

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "config/reader.h"
+
+#include <charconv>
+#include <numeric>
+
+namespace sallyport::config {
+namespace {
+
+constexpr std::size_t scalar_most = 1024;  // bytes; nothing that the format knows is as long
+
+// The number of letters to insert, remove, replace or swap with a neighbour to make one word of the other.
+std::size_t edit_distance(std::string_view one, std::string_view other) {
+    std::vector<std::size_t> before_last(other.size() + 1);
+    std::vector<std::size_t> last(other.size() + 1);
+    std::vector<std::size_t> current(other.size() + 1);
+    std::iota(last.begin(), last.end(), std::size_t{0});
+    for (std::size_t i = 1; i <= one.size(); ++i) {
+        current[0] = i;
+        for (std::size_t j = 1; j <= other.size(); ++j) {
+            const std::size_t replaced = last[j - 1] + (one[i - 1] == other[j - 1] ? 0 : 1);
+            current[j] = std::min({last[j] + 1, current[j - 1] + 1, replaced});
+            if (i > 1 && j > 1 && one[i - 1] == other[j - 2] && one[i - 2] == other[j - 1]) {
+                current[j] = std::min(current[j], before_last[j - 2] + 1);
+            }
+        }
+        std::swap(before_last, last);
+        std::swap(last, current);
+    }
+    return last[other.size()];
+}
+
+std::string_view type_read(const Node& node) {
+    switch (node.type) {
+        case Node::Type::null:
+            return "no value";
+        case Node::Type::scalar:
+            return "a single value";
+        case Node::Type::list:
+            return "a list";
+        case Node::Type::map:
+            return "a map";
+    }
+    return "";
+}
+
+}  // namespace
+
+std::optional<std::string_view> similar_word(std::string_view typed,
+                                             const std::vector<std::string_view>& words) {
+    constexpr std::size_t longest_word = 64;  // what is longer is no slip of the finger
+    if (typed.size() > longest_word) return std::nullopt;
+    std::optional<std::string_view> best;
+    std::size_t best_distance = 0;
+    for (const std::string_view word : words) {
+        const std::size_t distance = edit_distance(typed, word);
+        const bool close = distance <= std::max<std::size_t>(1, word.size() / 3);
+        if (close && (!best || distance < best_distance)) {
+            best = word;
+            best_distance = distance;
+        }
+    }
+    return best;
+}
+
+void Reader::add(Mark mark, std::string read, std::string expected, std::string message) {
+    faults_.push_back({file_name_, mark.line, mark.column, path(), std::move(read), std::move(expected),
+                       std::move(message)});
+}
+
+void Reader::wrong(Mark mark, std::string read, std::string expected, std::string_view what) {
+    std::string message = fmt::format("{}; expected {}", what, expected);
+    add(mark, std::move(read), std::move(expected), std::move(message));
+}
+
+void Reader::wrong_type(const Node& node, std::string expected) {
+    std::string read(node.type == Node::Type::scalar ? node.scalar : type_read(node));
+    std::string what = node.type == Node::Type::scalar ? fmt::format("\"{}\" was read", node.scalar)
+                                                       : fmt::format("{} was read", type_read(node));
+    wrong(node.mark, std::move(read), std::move(expected), what);
+}
+
+void Reader::unknown_key(const Key& key, const std::vector<std::string_view>& known) {
+    const Inside inside(*this, {key.text, 0});
+    std::string expected = fmt::format("one of {}", joined(known, "and"));
+    if (const auto meant = similar_word(key.text, known)) {
+        add(key.mark, key.text, std::move(expected),
+            fmt::format("unknown key \"{}\"; did you mean \"{}\"?", key.text, *meant));
+    } else {
+        wrong(key.mark, key.text, std::move(expected), fmt::format("unknown key \"{}\"", key.text));
+    }
+}
+
+void Reader::refuse_duplicates(const Node& map) {
+    std::map<std::string_view, const Key*> seen;
+    for (const Key& key : map.keys) {
+        const auto [first, added] = seen.emplace(key.text, &key);
+        if (added) continue;
+        const Inside inside(*this, {key.text, 0});
+        wrong(
+            key.mark, key.text, "each key once",
+            fmt::format("duplicate key \"{}\", first given on line {}", key.text, first->second->mark.line));
+    }
+}
+
+void Reader::check_one_of(const Node& map, const std::vector<std::string_view>& keys) {
+    std::vector<std::string_view> given;
+    for (const std::string_view key : keys) {
+        if (map.child(key) != nullptr) given.push_back(key);
+    }
+    if (given.size() == 1) return;
+    std::string expected = fmt::format("one of {}", joined(keys, "and"));
+    if (given.empty()) {
+        wrong(map.mark, {}, std::move(expected), "a key is missing");
+    } else {
+        std::string names = joined(given, "and");
+        const std::string what = fmt::format("{} exclude each other", names);
+        wrong(map.mark, std::move(names), std::move(expected), what);
+    }
+}
+
+std::string Reader::path() const {
+    std::string text;
+    for (const Step& step : path_) {
+        if (step.key.empty()) {
+            text += fmt::format("[{}]", step.index);
+        } else {
+            if (!text.empty()) text += '.';
+            text += step.key;
+        }
+    }
+    return text;
+}
+
+const std::string* Reader::scalar(const Node& node, const std::string& expected, bool plain_only) {
+    if (node.type != Node::Type::scalar) {
+        wrong_type(node, expected);
+        return nullptr;
+    }
+    if (plain_only && node.quoted) {
+        wrong(node.mark, node.scalar, expected, fmt::format("the text \"{}\" was read", node.scalar));
+        return nullptr;
+    }
+    if (node.scalar.size() > scalar_most) {
+        wrong(node.mark, node.scalar.substr(0, 32) + "…", expected,
+              fmt::format("a text of {} bytes was read", node.scalar.size()));
+        return nullptr;
+    }
+    return &node.scalar;
+}
+
+void Reader::read_value(const Node& node, std::string& value, const model::FieldFacts& facts) {
+    const std::string expected = wanted<std::string>(facts);
+    const std::string* text = scalar(node, expected, false);
+    if (text == nullptr) return;
+    if (text->empty() && facts.text != model::Text::free) {
+        wrong(node.mark, {}, expected, "an empty text was read");
+        return;
+    }
+    value = *text;
+}
+
+void Reader::read_value(const Node& node, bool& value, const model::FieldFacts&) {
+    read_parsed(node, value, true, [](const std::string& text) -> Result<bool> {
+        if (text == "true") return true;
+        if (text == "false") return false;
+        return failure(fmt::format("\"{}\" was read", text));
+    });
+}
+
+void Reader::read_value(const Node& node, model::True& value, const model::FieldFacts&) {
+    read_parsed(node, value, true, [](const std::string& text) -> Result<model::True> {
+        if (text == "true") return model::True{};
+        return failure(fmt::format("\"{}\" was read", text));
+    });
+}
+
+void Reader::read_value(const Node& node, std::uint32_t& value, const model::FieldFacts&) {
+    read_parsed(node, value, true, [](const std::string& text) -> Result<std::uint32_t> {
+        std::uint32_t number = 0;
+        const char* const end = text.data() + text.size();
+        const auto [stop, error] = std::from_chars(text.data(), end, number);
+        if (error == std::errc::result_out_of_range) {
+            return failure(fmt::format("{} is too large", text));
+        }
+        // Leading zeros are refused: they make a number octal for some readers of YAML.
+        if (error != std::errc{} || stop != end || (text.size() > 1 && text.front() == '0')) {
+            return failure(fmt::format("\"{}\" is no whole number", text));
+        }
+        return number;
+    });
+}
+
+void Reader::read_value(const Node& node, Ipv4Address& value, const model::FieldFacts&) {
+    read_parsed(node, value, false, Ipv4Address::parse);
+}
+
+void Reader::read_value(const Node& node, Ipv4Prefix& value, const model::FieldFacts&) {
+    read_parsed(node, value, false, Ipv4Prefix::parse);
+}
+
+void Reader::read_value(const Node& node, PortRange& value, const model::FieldFacts&) {
+    read_parsed(node, value, false, PortRange::parse);
+}
+
+void Reader::read_value(const Node& node, Endpoint& value, const model::FieldFacts&) {
+    read_parsed(node, value, false, Endpoint::parse);
+}
+
+void Reader::read_value(const Node& node, std::chrono::seconds& value, const model::FieldFacts&) {
+    read_parsed(node, value, false, parse_duration);
+}
+
+}  // namespace sallyport::config
