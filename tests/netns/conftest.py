@@ -2,6 +2,7 @@
 """Worlds for the tests, one for each file, and one agent in it."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -36,3 +37,16 @@ def fresh_agent(world: Routed) -> Iterator[Agent]:
     """An agent for one test alone: no flow, all counters zero."""
     with Agent(world.gateway, world.configuration()) as running:
         yield running
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """A failing test tells what the agent had to say."""
+    outcome: Any = yield
+    report = outcome.get_result()
+    if report.when == "call" and report.failed:
+        for value in getattr(item, "funcargs", {}).values():
+            if isinstance(value, Agent):
+                report.sections.append(("sallyportd", value.log[-4000:]))
+                if value.process and value.process.running():
+                    report.sections.append(("sallyport status", value.run("status", timeout=5).stdout))

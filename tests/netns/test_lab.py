@@ -14,6 +14,7 @@ import pytest
 from lab import Capture, Lab, LabError, Routed, eventually, isolation, services
 from lab.agent import Agent, Metrics
 from lab.capture import Wire
+from lab.filler import Filler
 from lab.frames import ACK, RST, SYN, TCP, UDP, echo, icmp, ipv4, parse, scan_frames, tcp, udp
 from lab.scan import Scan
 from lab.world import EIP1, H1, H3, ISP, WEB, Masquerade, OneArmed
@@ -186,3 +187,20 @@ def _sleepers() -> int:
         except OSError:
             continue
     return count
+
+
+def test_filler_sees_each_flow_once(world: Routed, masquerade: Masquerade) -> None:
+    """Both sides of ten thousand flows, through the kernel's NAT."""
+    instances, remotes = [f"10.0.2.{number}" for number in range(100, 108)], ["203.0.113.60"]
+    flows = [((instances[number % 8], 2000 + number // 8), (remotes[0], 443)) for number in range(10_000)]
+    with Filler(world, instances, remotes) as filler:
+        started = time.monotonic()
+        filler.open_tcp(flows)
+        filler.open_udp(flows)
+        assert time.monotonic() - started < 20
+        for protocol in (TCP, UDP):
+            external = {flow.external for key, flow in filler.outside.items() if key[0] == protocol}
+            assert len(external) == 10_000
+        filler.try_tcp((instances[0], 1), (remotes[0], 443))
+        with pytest.raises(LabError):
+            eventually(filler.quiet_outside, 0.5)

@@ -168,6 +168,11 @@ class Agent:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout)
 
+    def detach_and_stop(self) -> None:
+        """Forwarding ends, all flows are gone, and then the agent ends too."""
+        self.text("detach")
+        self.stop()
+
     def hang_up(self) -> None:
         """SIGHUP: read the configuration again."""
         assert self.process
