@@ -1,0 +1,326 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "api/http_server.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <microhttpd.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cctype>
+#include <list>
+#include <unordered_map>
+#include <utility>
+
+namespace sallyport::api {
+
+const std::string* Request::parameter(std::string_view name) const {
+    for (const auto& [key, value] : query) {
+        if (key == name) return &value;
+    }
+    return nullptr;
+}
+
+namespace {
+
+using SteadyClock = std::chrono::steady_clock;
+
+std::string media_type(const char* header) {
+    if (header == nullptr) return {};
+    std::string_view text(header);
+    text = text.substr(0, text.find(';'));
+    while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
+    std::string result(text);
+    std::transform(result.begin(), result.end(), result.begin(),
+                   [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    return result;
+}
+
+std::optional<Peer> peer_of(int fd) {
+    ucred credentials{};
+    socklen_t size = sizeof(credentials);
+    int domain = 0;
+    socklen_t domain_size = sizeof(domain);
+    if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &domain_size) != 0 || domain != AF_UNIX ||
+        getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0) {
+        return std::nullopt;
+    }
+    Peer peer{credentials.pid, credentials.uid, credentials.gid, {}};
+    socklen_t bytes = 64 * sizeof(gid_t);
+    for (int attempt = 0; attempt < 2; ++attempt) {
+        peer.groups.resize(bytes / sizeof(gid_t));
+        if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, peer.groups.data(), &bytes) == 0) {
+            peer.groups.resize(bytes / sizeof(gid_t));
+            return peer;
+        }
+        // ERANGE: `bytes` now says how much room is needed.
+    }
+    peer.groups.clear();
+    return peer;
+}
+
+// One request on a connection.
+struct Exchange {
+    Request request;
+    std::optional<Response> response;
+    bool refused = false;    // the answer was given before the body came
+    bool too_large = false;  // the rest of the body is thrown away
+    bool handled = false;
+    MHD_Connection* suspended = nullptr;  // the connection, while it waits for the answer
+};
+
+struct Connection {
+    int fd = -1;
+    SteadyClock::time_point since;  // when the step that is bounded began
+    bool waiting = false;           // for an answer of ours: not the client's fault
+};
+
+}  // namespace
+
+class HttpServer::Implementation {
+  public:
+    Implementation(EventLoop& loop, RequestHandler& handler, ServerLimits limits)
+        : loop_(loop), handler_(handler), limits_(limits) {}
+    Implementation(const Implementation&) = delete;
+    Implementation& operator=(const Implementation&) = delete;
+
+    ~Implementation() {
+        if (daemon_ == nullptr) return;
+        readable_ = {};  // before its descriptor is closed
+        // A suspended connection must be resumed before the daemon may stop.
+        for (auto& [exchange, shared] : waiting_) {
+            exchange->response = Response{503, "text/plain", "the agent is stopping\n", {}};
+            MHD_resume_connection(std::exchange(exchange->suspended, nullptr));
+        }
+        waiting_.clear();
+        MHD_stop_daemon(daemon_);
+    }
+
+    Result<void> start(UniqueFd listener) {
+        const int fd = listener.get();
+        const int flags = fcntl(fd, F_GETFL);
+        if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0) return system_failure("set up a listener");
+        daemon_ = MHD_start_daemon(
+            MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, nullptr, nullptr, &on_request, this,
+            MHD_OPTION_LISTEN_SOCKET, fd,                                               //
+            MHD_OPTION_CONNECTION_LIMIT, limits_.connections,                           //
+            MHD_OPTION_CONNECTION_MEMORY_LIMIT, std::size_t{32} << 10,                  //
+            MHD_OPTION_NOTIFY_COMPLETED, &on_completed, this,                           //
+            MHD_OPTION_NOTIFY_CONNECTION, &on_connection, this,                         //
+            MHD_OPTION_URI_LOG_CALLBACK, &on_request_line, this,                        //
+            MHD_OPTION_END);
+        if (daemon_ == nullptr) return failure("start the HTTP server");
+        (void)listener.release();  // the daemon closes it
+        const MHD_DaemonInfo* info = MHD_get_daemon_info(daemon_, MHD_DAEMON_INFO_EPOLL_FD);
+        if (info == nullptr || info->epoll_fd < 0) return failure("start the HTTP server: no epoll descriptor");
+        Result<EventLoop::Watch> watch = loop_.on_readable(info->epoll_fd, [this] { run(); });
+        if (!watch) return tl::unexpected(watch.error());
+        readable_ = std::move(*watch);
+        const auto pace = std::clamp(limits_.patience / 10, std::chrono::milliseconds{10},
+                                     std::chrono::milliseconds{1000});
+        patience_check_ = loop_.every(pace, [this] { close_the_slow(); });
+        run();
+        return {};
+    }
+
+  private:
+    void run() {
+        MHD_run(daemon_);
+        // The library keeps a list of connections that still have something to read or write and for which
+        // its epoll descriptor will not become readable again; it says so by a timeout.
+        MHD_UNSIGNED_LONG_LONG milliseconds = 0;
+        if (std::exchange(resumed_, false)) {
+            again_ = loop_.after(std::chrono::milliseconds{0}, [this] { run(); });
+        } else if (MHD_get_timeout(daemon_, &milliseconds) == MHD_YES) {
+            again_ = loop_.after(std::chrono::milliseconds{milliseconds}, [this] { run(); });
+        } else {
+            again_ = {};
+        }
+    }
+
+    void close_the_slow() {
+        const auto now = SteadyClock::now();
+        for (const Connection& connection : connections_) {
+            if (!connection.waiting && now - connection.since > limits_.patience) {
+                shutdown(connection.fd, SHUT_RDWR);  // the library sees the end and closes
+            }
+        }
+    }
+
+    MHD_Result answer(MHD_Connection* connection, const Response& response) {
+        MHD_Response* made = MHD_create_response_from_buffer(
+            response.body.size(), const_cast<char*>(response.body.data()), MHD_RESPMEM_MUST_COPY);
+        if (made == nullptr) return MHD_NO;
+        if (!response.content_type.empty()) {
+            MHD_add_response_header(made, MHD_HTTP_HEADER_CONTENT_TYPE, response.content_type.c_str());
+        }
+        MHD_add_response_header(made, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+        MHD_add_response_header(made, "X-Content-Type-Options", "nosniff");
+        for (const auto& [name, value] : response.headers) {
+            MHD_add_response_header(made, name.c_str(), value.c_str());
+        }
+        const MHD_Result result = MHD_queue_response(connection, response.status, made);
+        MHD_destroy_response(made);
+        return result;
+    }
+
+    MHD_Result begin(MHD_Connection* connection, const char* path, const char* method, Exchange& exchange) {
+        Request& request = exchange.request;
+        request.method = method;
+        request.path = path;
+        request.content_type = media_type(
+            MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_TYPE));
+        MHD_get_connection_values(
+            connection, MHD_GET_ARGUMENT_KIND,
+            [](void* context, MHD_ValueKind, const char* key, const char* value) {
+                static_cast<Request*>(context)->query.emplace_back(key, value == nullptr ? "" : value);
+                return MHD_YES;
+            },
+            &request);
+        const MHD_ConnectionInfo* info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+        if (info != nullptr) request.peer = peer_of(info->connect_fd);
+
+        exchange.response = handler_.refuse(request);
+        if (!exchange.response) {
+            const char* length =
+                MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_LENGTH);
+            // The library has refused what is no number.
+            if (length != nullptr && std::strtoull(length, nullptr, 10) > limits_.body_bytes) {
+                exchange.response = handler_.body_too_large();
+            }
+        }
+        if (!exchange.response) return MHD_YES;
+        exchange.refused = true;
+        return answer(connection, *exchange.response);
+    }
+
+    MHD_Result proceed(MHD_Connection* connection, const char* upload, std::size_t* upload_size,
+                       const std::shared_ptr<Exchange>& exchange) {
+        if (*upload_size > 0) {
+            std::string& body = exchange->request.body;
+            if (body.size() + *upload_size > limits_.body_bytes) {
+                exchange->too_large = true;
+                body.clear();
+                body.shrink_to_fit();
+            }
+            if (!exchange->too_large) body.append(upload, *upload_size);
+            *upload_size = 0;
+            return MHD_YES;
+        }
+        if (exchange->refused) return MHD_YES;
+        if (exchange->too_large) exchange->response = handler_.body_too_large();
+        if (!exchange->response && !exchange->handled) {
+            exchange->handled = true;
+            handler_.handle(exchange->request, [this, weak = std::weak_ptr<Exchange>(exchange)](Response response) {
+                respond(weak, std::move(response));
+            });
+            exchange->request.body.clear();
+        }
+        if (Connection* state = state_of(connection)) {
+            state->waiting = !exchange->response;
+            state->since = SteadyClock::now();
+        }
+        if (exchange->response) return answer(connection, *exchange->response);
+        exchange->suspended = connection;
+        waiting_.emplace(exchange.get(), exchange);
+        MHD_suspend_connection(connection);
+        return MHD_YES;
+    }
+
+    // The server may be gone, but then so is the exchange.
+    void respond(const std::weak_ptr<Exchange>& weak, Response response) {
+        const std::shared_ptr<Exchange> exchange = weak.lock();
+        if (!exchange || exchange->response) return;
+        exchange->response = std::move(response);
+        if (exchange->suspended == nullptr) return;
+        waiting_.erase(exchange.get());
+        MHD_resume_connection(std::exchange(exchange->suspended, nullptr));
+        // The library takes it up in its next two turns, and does not make its descriptor readable for that.
+        resumed_ = true;
+        again_ = loop_.after(std::chrono::milliseconds{0}, [this] { run(); });
+    }
+
+    Connection* state_of(MHD_Connection* connection) {
+        const MHD_ConnectionInfo* info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+        return info == nullptr ? nullptr : static_cast<Connection*>(info->socket_context);
+    }
+
+    // The library is C: nothing may be thrown through it.
+    static MHD_Result on_request(void* context, MHD_Connection* connection, const char* path,
+                                 const char* method, const char*, const char* upload,
+                                 std::size_t* upload_size, void** exchange_slot) noexcept {
+        auto* self = static_cast<Implementation*>(context);
+        try {
+            if (*exchange_slot == nullptr) {
+                auto* holder = new std::shared_ptr<Exchange>(std::make_shared<Exchange>());
+                *exchange_slot = holder;
+                return self->begin(connection, path, method, **holder);
+            }
+            return self->proceed(connection, upload, upload_size,
+                                 *static_cast<std::shared_ptr<Exchange>*>(*exchange_slot));
+        } catch (const std::exception&) {
+            return MHD_NO;  // closes this connection, and only this one
+        }
+    }
+
+    static void on_completed(void* context, MHD_Connection* connection, void** exchange_slot,
+                             MHD_RequestTerminationCode) noexcept {
+        auto* self = static_cast<Implementation*>(context);
+        auto* holder = static_cast<std::shared_ptr<Exchange>*>(*exchange_slot);
+        if (holder != nullptr) self->waiting_.erase(holder->get());
+        delete holder;
+        *exchange_slot = nullptr;
+        if (Connection* state = self->state_of(connection)) {
+            state->waiting = false;
+            state->since = SteadyClock::now();
+        }
+    }
+
+    static void* on_request_line(void* context, const char*, MHD_Connection* connection) noexcept {
+        auto* self = static_cast<Implementation*>(context);
+        if (Connection* state = self->state_of(connection)) state->since = SteadyClock::now();
+        return nullptr;  // becomes the exchange's slot
+    }
+
+    static void on_connection(void* context, MHD_Connection* connection, void** socket_context,
+                              MHD_ConnectionNotificationCode code) noexcept {
+        auto* self = static_cast<Implementation*>(context);
+        if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+            const MHD_ConnectionInfo* info =
+                MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+            if (info == nullptr) return;
+            self->connections_.push_back(Connection{info->connect_fd, SteadyClock::now(), false});
+            *socket_context = &self->connections_.back();
+        } else if (*socket_context != nullptr) {
+            self->connections_.remove_if(
+                [gone = *socket_context](const Connection& candidate) { return &candidate == gone; });
+            *socket_context = nullptr;
+        }
+    }
+
+    EventLoop& loop_;
+    RequestHandler& handler_;
+    ServerLimits limits_;
+    MHD_Daemon* daemon_ = nullptr;
+    bool resumed_ = false;  // an answer waits for a suspended connection to be taken up again
+    std::list<Connection> connections_;
+    std::unordered_map<Exchange*, std::shared_ptr<Exchange>> waiting_;
+    EventLoop::Watch readable_;
+    EventLoop::Watch again_;
+    EventLoop::Watch patience_check_;
+};
+
+HttpServer::HttpServer(std::unique_ptr<Implementation> implementation)
+    : implementation_(std::move(implementation)) {}
+HttpServer::~HttpServer() = default;
+
+Result<std::unique_ptr<HttpServer>> HttpServer::start(EventLoop& loop, UniqueFd listener,
+                                                      RequestHandler& handler, ServerLimits limits) {
+    auto implementation = std::make_unique<Implementation>(loop, handler, limits);
+    if (Result<void> started = implementation->start(std::move(listener)); !started) {
+        return tl::unexpected(started.error());
+    }
+    return std::unique_ptr<HttpServer>(new HttpServer(std::move(implementation)));
+}
+
+}  // namespace sallyport::api

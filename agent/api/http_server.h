@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// HTTP/1.1 on a listening socket, inside the agent's event loop: libmicrohttpd polls nothing and starts no
+// thread, its epoll descriptor is watched by the loop. libmicrohttpd is seen nowhere else.
+//
+// No client can hold up another: all reading and writing is non-blocking, the number of connections and
+// the size of a body are bounded, and a connection that does not send its request, or take its answer,
+// within the limit is closed.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <memory>
+
+#include "api/event_loop.h"
+#include "api/http.h"
+#include "core/result.h"
+#include "core/unique_fd.h"
+
+namespace sallyport::api {
+
+struct ServerLimits {
+    std::size_t body_bytes = std::size_t{16} << 20;
+    unsigned connections = 256;
+    // For sending a request and, counted anew, for taking its answer; also how long a connection may idle.
+    std::chrono::milliseconds patience{30000};
+};
+
+class HttpServer {
+  public:
+    // `loop` and `handler` must outlive the server. It serves at once.
+    static Result<std::unique_ptr<HttpServer>> start(EventLoop& loop, UniqueFd listener,
+                                                     RequestHandler& handler, ServerLimits limits = {});
+    // Closes all connections; answers given later go nowhere.
+    ~HttpServer();
+    HttpServer(const HttpServer&) = delete;
+    HttpServer& operator=(const HttpServer&) = delete;
+
+  private:
+    class Implementation;
+    explicit HttpServer(std::unique_ptr<Implementation> implementation);
+    std::unique_ptr<Implementation> implementation_;
+};
+
+}  // namespace sallyport::api

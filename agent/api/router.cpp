@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "api/router.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <exception>
+#include <utility>
+
+#include "api/problem.h"
+
+namespace sallyport::api {
+
+namespace {
+
+std::vector<std::string_view> split(std::string_view path) {
+    std::vector<std::string_view> parts;
+    while (!path.empty() && path.front() == '/') {
+        path.remove_prefix(1);
+        const std::size_t end = std::min(path.find('/'), path.size());
+        parts.push_back(path.substr(0, end));
+        path.remove_prefix(end);
+    }
+    return parts;
+}
+
+// What stands for the {…} of the pattern, if the path fits it.
+std::optional<std::vector<std::string>> fit(std::string_view pattern, std::string_view path) {
+    const std::vector<std::string_view> wanted = split(pattern);
+    const std::vector<std::string_view> given = split(path);
+    if (path.empty() || path.front() != '/' || wanted.size() != given.size()) return std::nullopt;
+    std::vector<std::string> values;
+    for (std::size_t i = 0; i < wanted.size(); ++i) {
+        if (wanted[i].starts_with('{')) {
+            if (given[i].empty()) return std::nullopt;
+            values.emplace_back(given[i]);
+        } else if (wanted[i] != given[i]) {
+            return std::nullopt;
+        }
+    }
+    return values;
+}
+
+std::string_view effective_method(const Request& request) {
+    return request.method == "HEAD" ? std::string_view("GET") : std::string_view(request.method);
+}
+
+}  // namespace
+
+Router::Router(std::vector<Route> routes, Admission admit, std::function<std::string()> revision)
+    : routes_(std::move(routes)), admit_(std::move(admit)), revision_(std::move(revision)) {}
+
+std::optional<Router::Match> Router::find(const Request& request) const {
+    for (const Route& route : routes_) {
+        if (route.method != effective_method(request)) continue;
+        if (auto parts = fit(route.pattern, request.path)) return Match{&route, std::move(*parts)};
+    }
+    return std::nullopt;
+}
+
+std::string Router::methods_for(const std::string& path) const {
+    std::string methods;
+    for (const Route& route : routes_) {
+        if (!fit(route.pattern, path) || methods.find(route.method) != std::string::npos) continue;
+        if (!methods.empty()) methods += ", ";
+        methods += route.method == "GET" ? "GET, HEAD" : route.method;
+    }
+    return methods;
+}
+
+Response Router::stamped(Response response) const {
+    response.headers.emplace_back("Sallyport-Revision", revision_());
+    return response;
+}
+
+std::optional<Response> Router::refuse(const Request& head) {
+    const auto no = [this](unsigned status, const std::string& detail) {
+        return stamped(problem(status, detail));
+    };
+    if (!admit_(head.peer)) {
+        return no(403, "only root and members of the group sallyport may use this socket");
+    }
+    const std::optional<Match> match = find(head);
+    if (!match) {
+        const std::string methods = methods_for(head.path);
+        if (methods.empty()) return no(404, fmt::format("there is nothing at {}", head.path));
+        Response response = no(405, fmt::format("{} cannot be done to {}; allowed: {}", head.method, head.path, methods));
+        response.headers.emplace_back("Allow", methods);
+        return response;
+    }
+    for (const auto& [name, value] : head.query) {
+        const auto& known = match->route->parameters;
+        if (std::find(known.begin(), known.end(), name) == known.end()) {
+            return no(400, known.empty() ? fmt::format("unknown parameter \"{}\": {} takes none", name, head.path)
+                                         : fmt::format("unknown parameter \"{}\"; known: {}", name,
+                                                       fmt::join(known, ", ")));
+        }
+        if (std::count_if(head.query.begin(), head.query.end(),
+                          [&name = name](const auto& other) { return other.first == name; }) > 1) {
+            return no(400, fmt::format("the parameter \"{}\" is given more than once", name));
+        }
+    }
+    const bool has_type = !head.content_type.empty();
+    if (match->route->method == "POST" && has_type && head.content_type != "application/json") {
+        return no(415, fmt::format("the content type is {}; expected: application/json", head.content_type));
+    }
+    return std::nullopt;
+}
+
+void Router::handle(const Request& request, Respond respond) {
+    const std::optional<Match> match = find(request);
+    if (!match) {  // refuse() lets no such request through
+        respond(stamped(problem(404, "there is nothing here")));
+        return;
+    }
+    const Respond stamping = [this, respond](Response response) { respond(stamped(std::move(response))); };
+    if (!request.body.empty() && request.content_type.empty()) {
+        stamping(problem(415, "the request has a body and no content type; expected: application/json"));
+        return;
+    }
+    match->route->handle(Call{request, match->parts}, stamping);
+}
+
+Response Router::body_too_large() { return stamped(problem(413, "the body is larger than 16 MiB")); }
+
+Admission admit_peers(std::optional<gid_t> group) {
+    return [group](const std::optional<Peer>& peer) {
+        if (!peer) return false;
+        if (peer->uid == 0 || peer->uid == geteuid()) return true;
+        if (!group) return false;
+        return peer->gid == *group ||
+               std::find(peer->groups.begin(), peer->groups.end(), *group) != peer->groups.end();
+    };
+}
+
+}  // namespace sallyport::api

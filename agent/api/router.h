@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// From a request to its handler, by one table of routes. What can be refused by looking at the head of a
+// request is refused here, so that handlers meet only requests that they can answer.
+#pragma once
+
+#include <functional>
+#include <initializer_list>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "api/http.h"
+
+namespace sallyport::api {
+
+// Commands change state, queries read it. The two never share code (docs/api.md).
+enum class Purpose { query, command };
+
+// A request with what its path says.
+struct Call {
+    const Request& request;
+    std::vector<std::string> parts;  // what stands for {…} in the pattern, in order
+};
+
+struct Route {
+    std::string_view method;   // "GET" (which serves HEAD as well) or "POST"
+    std::string_view pattern;  // "/v1/{kind}/{name}"; the first route that fits is taken
+    Purpose purpose = Purpose::query;
+    std::vector<std::string_view> parameters;  // of the query; others are refused
+    std::function<void(const Call&, Respond)> handle;
+};
+
+// Whether this peer may use the API.
+using Admission = std::function<bool(const std::optional<Peer>&)>;
+
+class Router final : public RequestHandler {
+  public:
+    // `revision` gives what the header Sallyport-Revision says.
+    Router(std::vector<Route> routes, Admission admit, std::function<std::string()> revision);
+
+    std::optional<Response> refuse(const Request& head) override;
+    void handle(const Request& request, Respond respond) override;
+    Response body_too_large() override;
+
+  private:
+    struct Match {
+        const Route* route = nullptr;
+        std::vector<std::string> parts;
+    };
+    [[nodiscard]] std::optional<Match> find(const Request& request) const;
+    [[nodiscard]] std::string methods_for(const std::string& path) const;
+    [[nodiscard]] Response stamped(Response response) const;
+
+    std::vector<Route> routes_;
+    Admission admit_;
+    std::function<std::string()> revision_;
+};
+
+// Root, the agent's own user and members of `group` may.
+Admission admit_peers(std::optional<gid_t> group);
+
+}  // namespace sallyport::api
