@@ -5,8 +5,10 @@
 // are made from one thread.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -24,6 +26,7 @@ struct AttachRequest {
     std::string name;
     std::uint32_t ifindex = 0;
     Role role = Role::inside;
+    bool operator==(const AttachRequest&) const = default;
 };
 
 enum class ModeWish { automatic, native, generic };
@@ -35,6 +38,7 @@ struct Attachment {
     Mode mode = Mode::native;
     bool adopted = false;         // it was there before, and its program was replaced in place
     std::string fallback_reason;  // why native mode was not to be had, or empty
+    std::string error;            // why it is not attached; empty: it is
 };
 
 // What one apply() wrote. All zero: nothing was different.
@@ -77,11 +81,13 @@ struct SweepReport {
 };
 
 struct DeviceCounters {
-    std::uint64_t received_packets = 0, received_bytes = 0, forwarded = 0, passed = 0, dropped = 0, answered = 0;
+    std::uint64_t received_packets = 0, received_bytes = 0, forwarded = 0, passed = 0, dropped = 0,
+                  answered = 0;
 };
 struct NatGatewayCounters {
     std::uint64_t out_packets = 0, out_bytes = 0, in_packets = 0, in_bytes = 0;
-    std::uint64_t out_dropped_packets = 0, out_dropped_bytes = 0, in_dropped_packets = 0, in_dropped_bytes = 0;
+    std::uint64_t out_dropped_packets = 0, out_dropped_bytes = 0, in_dropped_packets = 0,
+                  in_dropped_bytes = 0;
     std::uint64_t flow_attempts = 0, flows_established = 0, port_allocation_errors = 0, idle_timeouts = 0;
 };
 struct Counters {
@@ -106,6 +112,11 @@ class Dataplane {
   public:
     virtual ~Dataplane() = default;
 
+    // Makes the pinned state, with room for so many flows, where there is none (a first start, or after
+    // detach_all()). State that is there stays as it is, whatever its size: flow_table_status() tells it.
+    // All other calls want state, and fail or give empty answers without.
+    virtual Result<void> prepare(std::uint32_t flow_capacity) = 0;
+
     // What the pinned state holds now; empty tables when it was just made.
     virtual Result<ForwardingTables> read_tables() = 0;
 
@@ -117,8 +128,10 @@ class Dataplane {
     virtual Result<void> bump_generation() = 0;
 
     // Attaches to all of `wanted`, detaches from the rest. What is attached already gets the new program
-    // in one atomic step. A device that fails is reported and does not keep the others from working.
+    // in one atomic step; what this object attached itself is left alone. The answer has one element for
+    // each of `wanted`: a device that fails has its error there and does not keep the others from working.
     virtual Result<std::vector<Attachment>> attach(std::span<const AttachRequest> wanted, ModeWish mode) = 0;
+    // Those that are attached.
     [[nodiscard]] virtual std::vector<Attachment> attachments() const = 0;
 
     // Takes the programs off every device and removes all pinned state: forwarding ends, flows are lost.
@@ -133,7 +146,8 @@ class Dataplane {
     virtual Result<void> visit_flows(const std::function<bool(const FlowRecord&)>& visit) = 0;
     virtual Result<FlowTableStatus> flow_table_status() = 0;
 
-    // Removes what is past its timeout, looking at a slice of the table of at most `buckets` buckets (0: all).
+    // Removes what is past its timeout, looking at a slice of the table of at most `buckets` buckets (0:
+    // all).
     virtual Result<SweepReport> sweep(std::size_t buckets = 0) = 0;
 
     // Drop events are sent for `duration` from now; poll_drop_events() hands over what has come.

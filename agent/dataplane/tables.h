@@ -73,8 +73,8 @@ struct NatGatewayEntry {
 };
 
 struct ElasticIpEntry {
-    std::uint16_t nat_gateway = 0xffff;    // NO_NAT_GATEWAY
-    std::uint8_t on_link_device = 0xff;    // NO_DEVICE
+    std::uint16_t nat_gateway = 0xffff;  // NO_NAT_GATEWAY
+    std::uint8_t on_link_device = 0xff;  // NO_DEVICE
     std::uint32_t identifier = 0;
     bool operator==(const ElasticIpEntry&) const = default;
 };

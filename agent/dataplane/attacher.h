@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Keeps the right program on each device, by links that are pinned.
+#pragma once
+
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/result.h"
+#include "core/unique_fd.h"
+#include "dataplane/dataplane.h"
+#include "dataplane/pinned_state.h"
+
+namespace sallyport::dataplane {
+
+class Attacher {
+  public:
+    // `state` must outlive this object.
+    explicit Attacher(const PinnedState& state) : state_(state) {}
+
+    Result<std::vector<Attachment>> attach(std::span<const AttachRequest> wanted, ModeWish mode);
+    [[nodiscard]] std::vector<Attachment> attachments() const;
+    Result<void> detach_all();
+
+  private:
+    struct Attached {
+        AttachRequest request;
+        Attachment attachment;
+        UniqueFd link;
+    };
+
+    Result<Attached> attach_one(const AttachRequest& request, ModeWish mode);
+    Result<UniqueFd> load_and_pin(const AttachRequest& request);
+    Result<void> detach(const std::string& device);
+
+    const PinnedState& state_;
+    std::map<std::string, Attached> attached_;  // by device, what this object attached or adopted
+};
+
+}  // namespace sallyport::dataplane

@@ -1,0 +1,398 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dataplane/bpf_dataplane.h"
+
+#include <arpa/inet.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <new>
+#include <utility>
+
+#include "dataplane/attacher.h"
+#include "dataplane/bpf_tables.h"
+#include "dataplane/codec.h"
+#include "dataplane/flow_scan.h"
+#include "dataplane/pinned_state.h"
+#include "dataplane/programs.h"
+#include "dataplane/table_difference.h"
+
+namespace sallyport::dataplane {
+namespace {
+
+// Flows that one run of the reaper looks at. A run keeps the processor from receiving packets, so it is
+// kept to a fraction of a millisecond.
+constexpr std::size_t reap_run = 256;
+
+// A map's memory, for as long as this lives.
+class Mapping {
+  public:
+    static Result<Mapping> open(int map, std::size_t bytes, int protection) {
+        void* memory = mmap(nullptr, bytes, protection, MAP_SHARED, map, 0);
+        if (memory == MAP_FAILED) return system_failure("map memory");
+        return Mapping(memory, bytes);
+    }
+    Mapping(Mapping&& other) noexcept
+        : memory_(std::exchange(other.memory_, nullptr)), bytes_(std::exchange(other.bytes_, 0)) {}
+    Mapping& operator=(Mapping&&) = delete;
+    Mapping(const Mapping&) = delete;
+    Mapping& operator=(const Mapping&) = delete;
+    ~Mapping() {
+        if (memory_ != nullptr) munmap(memory_, bytes_);
+    }
+    template <typename Element>
+    [[nodiscard]] std::span<Element> elements() const {
+        return {static_cast<Element*>(memory_), bytes_ / sizeof(Element)};
+    }
+    [[nodiscard]] std::size_t bytes() const { return bytes_; }
+
+  private:
+    Mapping(void* memory, std::size_t bytes) : memory_(memory), bytes_(bytes) {}
+    void* memory_;
+    std::size_t bytes_;
+};
+
+struct RingBufferDeleter {
+    void operator()(ring_buffer* ring) const { ring_buffer__free(ring); }
+};
+
+std::uint64_t coarse_clock_ns() {
+    timespec now{};
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);  // cannot fail with a clock that exists
+    return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000U + static_cast<std::uint64_t>(now.tv_nsec);
+}
+
+std::uint32_t ticks(std::chrono::seconds duration) {
+    return static_cast<std::uint32_t>(static_cast<std::uint64_t>(duration.count()) * 1'000'000'000U >>
+                                      FLOW_TICK_SHIFT);
+}
+
+DropEvent decode(const drop_event& event) {
+    DropEvent result;
+    result.time_ns = event.time_ns;
+    result.reason = drop_reason_label(event.reason);
+    result.device = event.device;
+    result.protocol = event.protocol;
+    result.source = Endpoint{Ipv4Address::from_network(event.source), ntohs(event.source_port)};
+    result.destination =
+        Endpoint{Ipv4Address::from_network(event.destination), ntohs(event.destination_port)};
+    result.length = event.length;
+    result.tcp_flags = event.tcp_flags;
+    return result;
+}
+
+// libbpf calls this, through C frames that no exception may cross: an event for which there is no memory
+// is lost, as one is for which the ring has no room.
+int collect_event(void* context, void* data, std::size_t size) {
+    if (size < sizeof(drop_event)) return 0;
+    try {
+        static_cast<std::vector<DropEvent>*>(context)->push_back(
+            decode(*static_cast<const drop_event*>(data)));
+    } catch (const std::bad_alloc&) {
+        return 0;
+    }
+    return 0;
+}
+
+Error no_state() {
+    return Error{"the data plane is detached", ENODEV};
+}
+
+// Everything that stands on the pinned state and goes with it.
+class Live {
+  public:
+    static Result<std::unique_ptr<Live>> open(const PinDirectory& directory, std::uint32_t flow_capacity,
+                                              const std::string& version) {
+        auto state = PinnedState::open_or_make(directory, flow_capacity, version);
+        if (!state) return tl::make_unexpected(state.error());
+        auto buckets = Mapping::open(
+            state->map("flow_buckets"),
+            std::size_t{state->description().flow_regions} * FLOW_REGION_BUCKETS * sizeof(flow_bucket),
+            PROT_READ);
+        if (!buckets) return failure_within("map flow_buckets", buckets.error());
+        auto batch =
+            Mapping::open(state->map("reap_batch"), std::size_t{REAP_BATCH_MAX} * sizeof(reap_request),
+                          PROT_READ | PROT_WRITE);
+        if (!batch) return failure_within("map reap_batch", batch.error());
+        auto reaper = load_reaper(state->description(), state->maps());
+        if (!reaper) return failure_within("program reaper", reaper.error());
+
+        std::unique_ptr<Live> live(
+            new Live(std::move(*state), std::move(*buckets), std::move(*batch), std::move(*reaper)));
+        auto now = live->tables.read();
+        if (!now) return tl::make_unexpected(now.error());
+        live->now = std::move(*now);
+        live->ring.reset(
+            ring_buffer__new(live->state.map("drop_events"), collect_event, &live->events, nullptr));
+        if (!live->ring) return system_failure("open the ring buffer drop_events");
+        return live;
+    }
+
+    PinnedState state;
+    Mapping buckets;
+    Mapping reap_batch;
+    UniqueFd reaper;
+    BpfTables tables{state};
+    Attacher attacher{state};
+    ForwardingTables now;  // what the maps hold
+    std::vector<DropEvent> events;
+    std::unique_ptr<ring_buffer, RingBufferDeleter> ring;
+    std::size_t sweep_position = 0;
+
+    // Only the agent writes the settings, and all of them at once.
+    Result<settings> read_settings() const {
+        settings value{};
+        const std::uint32_t first = 0;
+        if (bpf_map_lookup_elem(state.map("settings"), &first, &value) != 0) {
+            return system_failure("read map settings");
+        }
+        return value;
+    }
+
+    template <typename Change>
+    Result<void> change_settings(Change&& change) {
+        auto value = read_settings();
+        if (!value) return tl::make_unexpected(value.error());
+        change(*value, clock_ticks(coarse_clock_ns(), value->clock_offset_ns));
+        const std::uint32_t first = 0;
+        if (bpf_map_update_elem(state.map("settings"), &first, &*value, BPF_ANY) != 0) {
+            return system_failure("update map settings");
+        }
+        return {};
+    }
+
+    Result<FlowScan> scan() const {
+        const auto value = read_settings();
+        if (!value) return tl::make_unexpected(value.error());
+        return FlowScan(buckets.elements<const flow_bucket>(),
+                        clock_ticks(coarse_clock_ns(), value->clock_offset_ns));
+    }
+
+    Result<std::uint64_t> reap(std::size_t count) {
+        reap_command command{};
+        command.count = static_cast<std::uint32_t>(count);
+        command.mode = REAP_EXPIRED;
+        reap_command answer{};
+        LIBBPF_OPTS(bpf_test_run_opts, run);
+        run.data_in = &command;
+        run.data_size_in = sizeof command;
+        run.data_out = &answer;
+        run.data_size_out = sizeof answer;
+        run.repeat = 1;
+        if (const int error = bpf_prog_test_run_opts(reaper.get(), &run); error != 0) {
+            return system_failure("run the reaper", -error);
+        }
+        return answer.removed;
+    }
+
+  private:
+    Live(PinnedState s, Mapping b, Mapping r, UniqueFd p)
+        : state(std::move(s)), buckets(std::move(b)), reap_batch(std::move(r)), reaper(std::move(p)) {}
+};
+
+}  // namespace
+
+class BpfDataplane::Impl {
+  public:
+    Impl(PinDirectory d, std::string v) : directory(std::move(d)), version(std::move(v)) {}
+    PinDirectory directory;
+    std::string version;
+    std::unique_ptr<Live> live;  // none after detach_all()
+};
+
+BpfDataplane::BpfDataplane(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {
+}
+BpfDataplane::~BpfDataplane() = default;
+
+Result<std::unique_ptr<BpfDataplane>> BpfDataplane::open(const BpfDataplaneOptions& options) {
+    auto directory = PinDirectory::open(options.pin_dir);
+    if (!directory) return tl::make_unexpected(directory.error());
+    std::unique_ptr<BpfDataplane> dataplane(
+        new BpfDataplane(std::make_unique<Impl>(std::move(*directory), options.version)));
+    if (auto prepared = dataplane->prepare(options.flow_capacity); !prepared) {
+        return tl::make_unexpected(prepared.error());
+    }
+    return dataplane;
+}
+
+Result<void> BpfDataplane::prepare(std::uint32_t flow_capacity) {
+    if (impl_->live) return {};
+    auto live = Live::open(impl_->directory, flow_capacity, impl_->version);
+    if (!live) return tl::make_unexpected(live.error());
+    impl_->live = std::move(*live);
+    return {};
+}
+
+Result<ForwardingTables> BpfDataplane::read_tables() {
+    if (!impl_->live) return ForwardingTables{};
+    auto tables = impl_->live->tables.read();
+    if (tables) impl_->live->now = *tables;
+    return tables;
+}
+
+Result<ApplyReport> BpfDataplane::apply(const ForwardingTables& wanted) {
+    if (!impl_->live) return tl::make_unexpected(no_state());
+    Live& live = *impl_->live;
+    auto report = write_difference(live.now, wanted, live.tables);
+    if (!report && report.error().code == ENOSPC) {
+        // Numbers of next hops may have run out; those that no flow names any more can be had again.
+        const auto scan = live.scan();
+        if (!scan) return tl::make_unexpected(scan.error());
+        live.tables.reclaim_next_hops(scan->next_hops_in_use());
+        report = write_difference(live.now, wanted, live.tables);
+    }
+    return report;
+}
+
+Result<void> BpfDataplane::bump_generation() {
+    if (!impl_->live) return tl::make_unexpected(no_state());
+    return impl_->live->change_settings([](settings& value, std::uint32_t) { ++value.generation; });
+}
+
+Result<std::vector<Attachment>> BpfDataplane::attach(std::span<const AttachRequest> wanted, ModeWish mode) {
+    if (!impl_->live) return tl::make_unexpected(no_state());
+    return impl_->live->attacher.attach(wanted, mode);
+}
+
+std::vector<Attachment> BpfDataplane::attachments() const {
+    if (!impl_->live) return {};
+    return impl_->live->attacher.attachments();
+}
+
+Result<void> BpfDataplane::detach_all() {
+    if (!impl_->live) return {};
+    if (auto detached = impl_->live->attacher.detach_all(); !detached) return detached;
+    if (auto removed = impl_->live->state.remove(); !removed) return removed;
+    impl_->live.reset();
+    return {};
+}
+
+Result<void> BpfDataplane::keep_next_hops_valid(std::chrono::seconds duration) {
+    if (!impl_->live) return tl::make_unexpected(no_state());
+    return impl_->live->change_settings(
+        [&](settings& value, std::uint32_t now) { value.next_hops_valid_until = now + ticks(duration); });
+}
+
+Result<Counters> BpfDataplane::counters() {
+    Counters result;
+    result.drops.resize(DROP_REASONS_MAX);
+    if (!impl_->live) return result;
+    const int cpus = libbpf_num_possible_cpus();
+    if (cpus < 0) return system_failure("count processors", -cpus);
+    std::vector<::counters> per_cpu(static_cast<std::size_t>(cpus));
+    const std::uint32_t first = 0;
+    if (bpf_map_lookup_elem(impl_->live->state.map("counters"), &first, per_cpu.data()) != 0) {
+        return system_failure("read map counters");
+    }
+    for (const ::counters& cpu : per_cpu) {
+        for (const auto& [slot, entry] : impl_->live->now.devices) {
+            const device_counters& from = cpu.devices[slot];
+            DeviceCounters& to = result.devices[slot];
+            to.received_packets += from.received_packets;
+            to.received_bytes += from.received_bytes;
+            to.forwarded += from.forwarded;
+            to.passed += from.passed;
+            to.dropped += from.dropped;
+            to.answered += from.answered;
+        }
+        for (const auto& [number, entry] : impl_->live->now.nat_gateways) {
+            const nat_gateway_counters& from = cpu.nat_gateways[number];
+            NatGatewayCounters& to = result.nat_gateways[number];
+            to.out_packets += from.out_packets;
+            to.out_bytes += from.out_bytes;
+            to.in_packets += from.in_packets;
+            to.in_bytes += from.in_bytes;
+            to.out_dropped_packets += from.out_dropped_packets;
+            to.out_dropped_bytes += from.out_dropped_bytes;
+            to.in_dropped_packets += from.in_dropped_packets;
+            to.in_dropped_bytes += from.in_dropped_bytes;
+            to.flow_attempts += from.flow_attempts;
+            to.flows_established += from.flows_established;
+            to.port_allocation_errors += from.port_allocation_errors;
+            to.idle_timeouts += from.idle_timeouts;
+        }
+        for (std::size_t reason = 0; reason < DROP_REASONS_MAX; ++reason)
+            result.drops[reason] += cpu.drops[reason];
+        result.icmp_errors_sent += cpu.icmp_errors_sent;
+        result.tcp_resets_sent += cpu.tcp_resets_sent;
+        result.replies_suppressed += cpu.replies_suppressed;
+    }
+    return result;
+}
+
+Result<void> BpfDataplane::visit_flows(const std::function<bool(const FlowRecord&)>& visit) {
+    if (!impl_->live) return {};
+    const auto scan = impl_->live->scan();
+    if (!scan) return tl::make_unexpected(scan.error());
+    scan->visit(visit);
+    return {};
+}
+
+Result<FlowTableStatus> BpfDataplane::flow_table_status() {
+    if (!impl_->live) return FlowTableStatus{};
+    const auto scan = impl_->live->scan();
+    if (!scan) return tl::make_unexpected(scan.error());
+    FlowTableStatus status = scan->count();
+    status.capacity = impl_->live->state.description().flow_capacity;
+    status.bytes = impl_->live->buckets.bytes();
+    return status;
+}
+
+Result<SweepReport> BpfDataplane::sweep(std::size_t buckets) {
+    SweepReport report;
+    if (!impl_->live) return report;
+    Live& live = *impl_->live;
+    const auto scan = live.scan();
+    if (!scan) return tl::make_unexpected(scan.error());
+    const std::size_t total = live.buckets.elements<const flow_bucket>().size();
+    const std::size_t first = live.sweep_position;
+    const std::size_t count = std::min(buckets == 0 ? total : buckets, total - first);
+
+    const auto batch = live.reap_batch.elements<reap_request>();
+    std::size_t waiting = 0;
+    Result<void> reaped;
+    const auto reap = [&] {
+        if (waiting == 0 || !reaped) return;
+        if (auto removed = live.reap(std::exchange(waiting, 0))) {
+            report.removed += *removed;
+        } else {
+            reaped = tl::make_unexpected(removed.error());
+        }
+    };
+    scan->expired(first, count, [&](const reap_request& request) {
+        if (!reaped) return;
+        batch[waiting++] = request;
+        if (waiting == reap_run) reap();
+    });
+    reap();
+    if (!reaped) return tl::make_unexpected(reaped.error());
+    report.looked_at = count;
+    live.sweep_position = first + count == total ? 0 : first + count;
+    return report;
+}
+
+Result<void> BpfDataplane::watch_drops(std::chrono::seconds duration) {
+    if (!impl_->live) return tl::make_unexpected(no_state());
+    return impl_->live->change_settings(
+        [&](settings& value, std::uint32_t now) { value.drop_events_until = now + ticks(duration); });
+}
+
+Result<void> BpfDataplane::poll_drop_events(const std::function<void(const DropEvent&)>& handle) {
+    if (!impl_->live) return {};
+    Live& live = *impl_->live;
+    live.events.clear();
+    if (const int count = ring_buffer__consume(live.ring.get()); count < 0) {
+        return system_failure("read drop events", -count);
+    }
+    for (const DropEvent& event : live.events) handle(event);
+    return {};
+}
+
+int BpfDataplane::drop_events_fd() const {
+    return impl_->live ? ring_buffer__epoll_fd(impl_->live->ring.get()) : -1;
+}
+
+}  // namespace sallyport::dataplane

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// ForwardingTables in the pinned maps: read back as a whole, written element by element.
+#pragma once
+
+#include <cstdint>
+#include <variant>
+
+#include "core/result.h"
+#include "dataplane/next_hop_numbers.h"
+#include "dataplane/pinned_state.h"
+#include "dataplane/tables.h"
+
+namespace sallyport::dataplane {
+
+class BpfTables {
+  public:
+    // `state` must outlive this object.
+    explicit BpfTables(const PinnedState& state) : state_(state) {}
+
+    // Reads everything, and learns the numbers of next hops by it: to be called once before any write.
+    Result<ForwardingTables> read();
+
+    // Frees the numbers of next hops that `named` says no flow names; see NextHopNumbers.
+    void reclaim_next_hops(const std::vector<bool>& named) { numbers_.reclaim(named); }
+
+    // What write_difference() calls.
+    Result<void> put(std::uint8_t slot, const DeviceEntry& entry);
+    Result<void> remove(std::uint8_t slot, const DeviceEntry& entry);
+    Result<void> put(const ZonePrefix& key, const SubnetEntry& entry);
+    Result<void> remove(const ZonePrefix& key, const SubnetEntry& entry);
+    Result<void> put(const RouteKey& key, const RouteEntry& entry);
+    Result<void> remove(const RouteKey& key, const RouteEntry& entry);
+    Result<void> put(const Ipv4Prefix& prefix, std::monostate);
+    Result<void> remove(const Ipv4Prefix& prefix, std::monostate);
+    Result<void> put(std::uint16_t number, const NatGatewayEntry& entry);
+    Result<void> remove(std::uint16_t number, const NatGatewayEntry& entry);
+    Result<void> put(const Ipv4Address& address, const ElasticIpEntry& entry);
+    Result<void> remove(const Ipv4Address& address, const ElasticIpEntry& entry);
+    Result<void> put(const Ipv4Address& address, std::monostate);
+    Result<void> remove(const Ipv4Address& address, std::monostate);
+    Result<void> put(const Neighbour& key, const NextHopEntry& entry);
+    Result<void> remove(const Neighbour& key, const NextHopEntry& entry);
+    Result<void> put(const Identifier& key, std::uint32_t number);
+    Result<void> remove(const Identifier& key, std::uint32_t number);
+
+  private:
+    Result<void> read_next_hops(ForwardingTables& tables);
+
+    const PinnedState& state_;
+    NextHopNumbers numbers_;
+};
+
+}  // namespace sallyport::dataplane

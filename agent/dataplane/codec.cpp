@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dataplane/codec.h"
+
+#include <arpa/inet.h>
+
+#include <algorithm>
+#include <cstring>
+#include <iterator>
+#include <limits>
+
+namespace sallyport::dataplane {
+namespace {
+
+constexpr std::uint64_t nanoseconds_per_second = 1'000'000'000;
+constexpr std::uint64_t timeout_margin = 2;
+
+void copy_mac(std::uint8_t (&to)[6], const MacAddress& from) {
+    std::copy(from.bytes().begin(), from.bytes().end(), to);
+}
+
+MacAddress mac_from(const std::uint8_t (&from)[6]) {
+    std::array<std::uint8_t, 6> bytes{};
+    std::copy(std::begin(from), std::end(from), bytes.begin());
+    return MacAddress(bytes);
+}
+
+}  // namespace
+
+std::uint16_t encode_timeout(std::chrono::seconds timeout) {
+    const auto seconds =
+        static_cast<std::uint64_t>(std::clamp<std::int64_t>(timeout.count(), 0, FLOW_TIMEOUT_MAX_SECONDS));
+    return static_cast<std::uint16_t>((seconds * nanoseconds_per_second >> FLOW_TIMEOUT_SHIFT) +
+                                      timeout_margin);
+}
+
+std::chrono::seconds decode_timeout(std::uint16_t units) {
+    if (units < timeout_margin) return std::chrono::seconds{0};
+    const std::uint64_t nanoseconds = (units - timeout_margin) << FLOW_TIMEOUT_SHIFT;
+    return std::chrono::seconds{(nanoseconds + nanoseconds_per_second - 1) / nanoseconds_per_second};
+}
+
+std::uint32_t clock_ticks(std::uint64_t monotonic_ns, std::uint64_t offset_ns) {
+    return static_cast<std::uint32_t>((monotonic_ns + offset_ns) >> FLOW_TICK_SHIFT);
+}
+
+device encode(const DeviceEntry& entry) {
+    device value{};
+    value.ifindex = entry.ifindex;
+    value.address = entry.address.to_network();
+    value.mtu = entry.mtu;
+    value.zone = entry.zone;
+    value.role = static_cast<std::uint8_t>(entry.role);
+    copy_mac(value.mac, entry.mac);
+    return value;
+}
+
+DeviceEntry decode(const device& value, std::string name) {
+    DeviceEntry entry;
+    entry.name = std::move(name);
+    entry.ifindex = value.ifindex;
+    entry.address = Ipv4Address::from_network(value.address);
+    entry.mtu = value.mtu;
+    entry.zone = value.zone;
+    entry.role = static_cast<Role>(value.role);
+    entry.mac = mac_from(value.mac);
+    return entry;
+}
+
+subnet_key encode(const ZonePrefix& key) {
+    return subnet_key{32U + key.prefix.length(), htonl(key.zone), key.prefix.address().to_network()};
+}
+
+ZonePrefix decode(const subnet_key& key) {
+    return ZonePrefix{ntohl(key.zone), Ipv4Prefix(Ipv4Address::from_network(key.address),
+                                                  static_cast<std::uint8_t>(key.prefix_length - 32))};
+}
+
+subnet encode(const SubnetEntry& entry) {
+    return subnet{entry.subnet, entry.route_table};
+}
+SubnetEntry decode(const subnet& value) {
+    return SubnetEntry{value.subnet, value.route_table};
+}
+
+route_key encode(const RouteKey& key) {
+    return route_key{32U + key.destination.length(), htonl(key.route_table),
+                     key.destination.address().to_network()};
+}
+
+RouteKey decode(const route_key& key) {
+    return RouteKey{ntohl(key.route_table), Ipv4Prefix(Ipv4Address::from_network(key.destination),
+                                                       static_cast<std::uint8_t>(key.prefix_length - 32))};
+}
+
+route encode(const RouteEntry& entry) {
+    return route{static_cast<std::uint16_t>(entry.kind), entry.index};
+}
+RouteEntry decode(const route& value) {
+    return RouteEntry{static_cast<RouteKind>(value.target), value.index};
+}
+
+prefix_key encode(const Ipv4Prefix& prefix) {
+    return prefix_key{prefix.length(), prefix.address().to_network()};
+}
+
+Ipv4Prefix decode(const prefix_key& key) {
+    return Ipv4Prefix(Ipv4Address::from_network(key.address), static_cast<std::uint8_t>(key.prefix_length));
+}
+
+nat_gateway encode(const NatGatewayEntry& entry) {
+    nat_gateway value{};
+    value.flags = NAT_GATEWAY_IN_USE;
+    if (entry.strict_pairing) value.flags |= NAT_GATEWAY_STRICT_PAIRING;
+    if (entry.hairpin) value.flags |= NAT_GATEWAY_HAIRPIN;
+    if (entry.clamp_mss) value.flags |= NAT_GATEWAY_CLAMP_MSS;
+    for (const Ipv4Address& address : entry.elastic_ips) {
+        if (value.elastic_ip_count == NAT_GATEWAY_ELASTIC_IPS_MAX) break;
+        value.elastic_ips[value.elastic_ip_count++] = address.to_network();
+    }
+    value.first_port = entry.ports.first;
+    value.last_port = entry.ports.last;
+    for (std::size_t i = 0; i < TIMEOUT_CLASSES; ++i) value.timeouts[i] = encode_timeout(entry.timeouts[i]);
+    for (std::size_t i = 0; i < NAT_PROTOCOLS; ++i) {
+        value.mapping[i] = static_cast<std::uint8_t>(entry.mapping[i]);
+        value.filtering[i] = static_cast<std::uint8_t>(entry.filtering[i]);
+    }
+    return value;
+}
+
+NatGatewayEntry decode(const nat_gateway& value) {
+    NatGatewayEntry entry;
+    entry.strict_pairing = (value.flags & NAT_GATEWAY_STRICT_PAIRING) != 0;
+    entry.hairpin = (value.flags & NAT_GATEWAY_HAIRPIN) != 0;
+    entry.clamp_mss = (value.flags & NAT_GATEWAY_CLAMP_MSS) != 0;
+    const auto count = std::min<std::uint32_t>(value.elastic_ip_count, NAT_GATEWAY_ELASTIC_IPS_MAX);
+    for (std::uint32_t i = 0; i < count; ++i) {
+        entry.elastic_ips.push_back(Ipv4Address::from_network(value.elastic_ips[i]));
+    }
+    entry.ports = PortRange{value.first_port, value.last_port};
+    for (std::size_t i = 0; i < TIMEOUT_CLASSES; ++i) entry.timeouts[i] = decode_timeout(value.timeouts[i]);
+    for (std::size_t i = 0; i < NAT_PROTOCOLS; ++i) {
+        entry.mapping[i] = static_cast<Rule>(value.mapping[i]);
+        entry.filtering[i] = static_cast<Rule>(value.filtering[i]);
+    }
+    return entry;
+}
+
+elastic_ip encode(const ElasticIpEntry& entry) {
+    return elastic_ip{entry.nat_gateway, entry.on_link_device, 0, entry.identifier};
+}
+
+ElasticIpEntry decode(const elastic_ip& value) {
+    return ElasticIpEntry{value.nat_gateway, value.on_link_device, value.identifier};
+}
+
+neighbour_key encode(const Neighbour& key) {
+    return neighbour_key{key.ifindex, key.address.to_network()};
+}
+Neighbour decode(const neighbour_key& key) {
+    return Neighbour{key.ifindex, Ipv4Address::from_network(key.address)};
+}
+
+next_hop encode(const Neighbour& key, const NextHopEntry& entry) {
+    next_hop value{};
+    value.ifindex = key.ifindex;
+    value.address = key.address.to_network();
+    value.mtu = entry.mtu;
+    value.device = entry.device;
+    value.state = entry.resolved ? NEXT_HOP_RESOLVED : NEXT_HOP_UNRESOLVED;
+    copy_mac(value.destination_mac, entry.destination);
+    copy_mac(value.source_mac, entry.source);
+    return value;
+}
+
+NextHopEntry decode(const next_hop& value) {
+    NextHopEntry entry;
+    entry.device = value.device;
+    entry.mtu = value.mtu;
+    entry.resolved = value.state == NEXT_HOP_RESOLVED;
+    entry.destination = mac_from(value.destination_mac);
+    entry.source = mac_from(value.source_mac);
+    return entry;
+}
+
+identifier_key encode(const Identifier& key) {
+    identifier_key value{};
+    value.kind = key.kind;
+    // One byte less, so that there is always an end; names of the model are shorter than that anyway.
+    const std::size_t length = std::min(key.name.size(), sizeof value.name - 1);
+    std::memcpy(value.name, key.name.data(), length);
+    return value;
+}
+
+Identifier decode(const identifier_key& key) {
+    return Identifier{key.kind, std::string(key.name, strnlen(key.name, sizeof key.name))};
+}
+
+}  // namespace sallyport::dataplane

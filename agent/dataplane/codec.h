@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The one place where values of tables.h become the bytes of the shared headers and back: byte order,
+// units and flags are known nowhere else. Pure functions.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+#include "dataplane/tables.h"
+#include "sallyport/abi/flow.h"
+#include "sallyport/abi/maps.h"
+
+namespace sallyport::dataplane {
+
+// A timeout in the flow table's units, rounded so that a flow never goes early: one unit because the
+// division cuts off, one more because a flow's time is stored only about once a second.
+std::uint16_t encode_timeout(std::chrono::seconds timeout);
+// The shortest timeout that is encoded so.
+std::chrono::seconds decode_timeout(std::uint16_t units);
+
+// The flows' clock at `monotonic` (CLOCK_MONOTONIC_COARSE) in ticks; it wraps around after nine years.
+std::uint32_t clock_ticks(std::uint64_t monotonic_ns, std::uint64_t offset_ns);
+
+device encode(const DeviceEntry& entry);
+DeviceEntry decode(const device& value, std::string name);  // the name is not in the value
+
+subnet_key encode(const ZonePrefix& key);
+ZonePrefix decode(const subnet_key& key);
+subnet encode(const SubnetEntry& entry);
+SubnetEntry decode(const subnet& value);
+
+route_key encode(const RouteKey& key);
+RouteKey decode(const route_key& key);
+route encode(const RouteEntry& entry);
+RouteEntry decode(const route& value);
+
+prefix_key encode(const Ipv4Prefix& prefix);
+Ipv4Prefix decode(const prefix_key& key);
+
+nat_gateway encode(const NatGatewayEntry& entry);
+NatGatewayEntry decode(const nat_gateway& value);
+
+elastic_ip encode(const ElasticIpEntry& entry);
+ElasticIpEntry decode(const elastic_ip& value);
+
+neighbour_key encode(const Neighbour& key);
+Neighbour decode(const neighbour_key& key);
+next_hop encode(const Neighbour& key, const NextHopEntry& entry);
+NextHopEntry decode(const next_hop& value);
+
+identifier_key encode(const Identifier& key);
+Identifier decode(const identifier_key& key);
+
+}  // namespace sallyport::dataplane

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dataplane/flow_scan.h"
+
+#include <arpa/inet.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <iterator>
+#include <optional>
+
+#include "dataplane/codec.h"
+
+namespace sallyport::dataplane {
+namespace {
+
+constexpr std::size_t prefetch_distance = 4;  // buckets
+constexpr int read_tries = 4;
+
+template <typename Field>
+Field read_once(const Field& field) {
+    return __atomic_load_n(&field, __ATOMIC_RELAXED);
+}
+
+// Calls `visit(number)` for each entry of the bucket that has a tag.
+template <typename Visit>
+void for_each_entry(const flow_bucket& bucket, Visit&& visit) {
+    std::array<std::uint16_t, std::size(flow_tags{}.tag)> tags;
+    std::memcpy(tags.data(), bucket.tags.tag, sizeof tags);
+    for (std::uint32_t number = 0; number < FLOW_BUCKET_ENTRIES; ++number) {
+        if (tags[number] != 0) visit(number);
+    }
+}
+
+void prefetch(const flow_bucket& bucket) {
+    __builtin_prefetch(&bucket.tags);
+}
+
+// A copy that is no mixture of two entries, or none where the bucket changed under each try.
+std::optional<flow_entry> whole_copy(const flow_bucket& bucket, std::uint32_t number) {
+    for (int i = 0; i < read_tries; ++i) {
+        const std::uint32_t before = __atomic_load_n(&bucket.tags.sequence, __ATOMIC_ACQUIRE);
+        flow_entry entry;
+        std::memcpy(&entry, &bucket.entry[number], sizeof entry);
+        __atomic_thread_fence(__ATOMIC_ACQUIRE);
+        const std::uint32_t after = __atomic_load_n(&bucket.tags.sequence, __ATOMIC_RELAXED);
+        if (before == after && (before & 1) == 0) {
+            if (read_once(bucket.tags.tag[number]) == 0) return std::nullopt;
+            return entry;
+        }
+    }
+    return std::nullopt;
+}
+
+std::string_view state_name(std::uint8_t state) {
+    switch (state) {
+        case FLOW_STATE_OPENING:
+            return "opening";
+        case FLOW_STATE_ESTABLISHED:
+            return "established";
+        case FLOW_STATE_FIN_FROM_INSIDE:
+            return "fin_from_inside";
+        case FLOW_STATE_FIN_FROM_OUTSIDE:
+            return "fin_from_outside";
+        case FLOW_STATE_CLOSING:
+            return "closing";
+        case FLOW_STATE_RESET:
+            return "reset";
+        default:
+            return "unknown";
+    }
+}
+
+}  // namespace
+
+std::uint32_t FlowScan::age(const flow_entry& entry) const {
+    // A packet on another processor may have stored a tick after `now_` was read.
+    const auto ticks = static_cast<std::int32_t>(now_ - read_once(entry.last_seen));
+    return ticks < 0 ? 0 : static_cast<std::uint32_t>(ticks);
+}
+
+bool FlowScan::past(const flow_entry& entry) const {
+    return age(entry) > std::uint32_t{read_once(entry.timeout)} << FLOW_TICKS_PER_TIMEOUT_SHIFT;
+}
+
+const flow_entry* FlowScan::peer_of(const flow_entry& entry) const {
+    const std::uint32_t slot = read_once(entry.peer_slot);
+    const std::uint32_t bucket = FLOW_SLOT_BUCKET(slot), number = FLOW_SLOT_NUMBER(slot);
+    if (bucket >= buckets_.size() || number >= FLOW_BUCKET_ENTRIES) return nullptr;
+    const flow_entry& peer = buckets_[bucket].entry[number];
+    return read_once(peer.flow_id) == entry.flow_id ? &peer : nullptr;
+}
+
+void FlowScan::visit(const std::function<bool(const FlowRecord&)>& visit) const {
+    bool go_on = true;
+    for (std::size_t i = 0; i < buckets_.size() && go_on; ++i) {
+        if (i + prefetch_distance < buckets_.size()) prefetch(buckets_[i + prefetch_distance]);
+        for_each_entry(buckets_[i], [&](std::uint32_t number) {
+            if (!go_on || (read_once(buckets_[i].entry[number].flags) & FLOW_FORWARD) == 0) return;
+            const auto entry = whole_copy(buckets_[i], number);
+            if (!entry || (entry->flags & FLOW_FORWARD) == 0 || entry->key.kind != FLOW_KIND_FLOW) return;
+            std::optional<flow_entry> reverse;
+            if (peer_of(*entry) != nullptr) {
+                reverse = whole_copy(buckets_[FLOW_SLOT_BUCKET(entry->peer_slot)],
+                                     FLOW_SLOT_NUMBER(entry->peer_slot));
+                if (reverse && reverse->flow_id != entry->flow_id) reverse.reset();
+            }
+            if (past(*entry) && (!reverse || past(*reverse))) return;
+
+            FlowRecord record;
+            record.protocol = static_cast<Protocol>(entry->key.protocol);
+            record.zone = entry->key.zone;
+            record.nat_gateway = entry->nat_gateway;
+            record.inside =
+                Endpoint{Ipv4Address::from_network(entry->key.source), ntohs(entry->key.source_port)};
+            record.external = Endpoint{Ipv4Address::from_network(entry->new_address), ntohs(entry->new_port)};
+            record.remote = Endpoint{Ipv4Address::from_network(entry->key.destination),
+                                     ntohs(entry->key.destination_port)};
+            record.state = state_name(entry->state);
+            const std::uint32_t idle = reverse ? std::min(age(*entry), age(*reverse)) : age(*entry);
+            record.idle_seconds =
+                static_cast<std::uint32_t>((std::uint64_t{idle} << FLOW_TICK_SHIFT) / 1'000'000'000);
+            record.timeout_seconds = static_cast<std::uint32_t>(decode_timeout(entry->timeout).count());
+            record.generation = entry->generation;
+            record.packets_out = entry->packets;
+            record.bytes_out = entry->bytes;
+            if (reverse) {
+                record.packets_in = reverse->packets;
+                record.bytes_in = reverse->bytes;
+            }
+            record.slot = static_cast<std::uint32_t>(FLOW_SLOT(i, number));
+            record.flow_id = entry->flow_id;
+            go_on = visit(record);
+        });
+    }
+}
+
+FlowTableStatus FlowScan::count() const {
+    FlowTableStatus status;
+    for (std::size_t i = 0; i < buckets_.size(); ++i) {
+        if (i + prefetch_distance < buckets_.size()) prefetch(buckets_[i + prefetch_distance]);
+        for_each_entry(buckets_[i], [&](std::uint32_t number) {
+            ++status.entries;
+            const flow_entry& entry = buckets_[i].entry[number];
+            if ((read_once(entry.flags) & FLOW_FORWARD) == 0) return;
+            const bool mapping = read_once(entry.key.kind) == FLOW_KIND_MAPPING;
+            if (past(entry) && (!mapping || read_once(entry.references) == 0)) {
+                const flow_entry* peer = peer_of(entry);
+                if (peer == nullptr || past(*peer)) return;
+            }
+            ++(mapping ? status.mappings : status.flows);
+        });
+    }
+    return status;
+}
+
+void FlowScan::expired(std::size_t first, std::size_t count,
+                       const std::function<void(const reap_request&)>& found) const {
+    // Entries past their own timeout wait here while their peers, which lie anywhere, are fetched: one
+    // cache miss after the other would cost more than all the rest.
+    struct Candidate {
+        const flow_entry* entry;
+        std::uint32_t slot;
+    };
+    std::array<Candidate, 32> waiting{};
+    std::size_t waiting_count = 0;
+
+    const auto look = [&] {
+        for (std::size_t i = 0; i < waiting_count; ++i) {
+            const flow_entry& entry = *waiting[i].entry;
+            const std::uint32_t flow_id = read_once(entry.flow_id);
+            const flow_entry* peer = peer_of(entry);
+            const bool forward = (read_once(entry.flags) & FLOW_FORWARD) != 0;
+            // A reverse entry goes with its forward entry; alone it is a leftover.
+            if (flow_id != 0 && (peer == nullptr || (forward && past(*peer)))) {
+                found(reap_request{waiting[i].slot, flow_id});
+            }
+        }
+        waiting_count = 0;
+    };
+
+    for (std::size_t i = first; i < first + count; ++i) {
+        if (i + prefetch_distance < buckets_.size()) prefetch(buckets_[i + prefetch_distance]);
+        for_each_entry(buckets_[i], [&](std::uint32_t number) {
+            const flow_entry& entry = buckets_[i].entry[number];
+            if (!past(entry)) return;
+            if (read_once(entry.key.kind) == FLOW_KIND_MAPPING &&
+                (read_once(entry.flags) & FLOW_FORWARD) != 0 && read_once(entry.references) != 0) {
+                return;
+            }
+            const std::uint32_t peer = read_once(entry.peer_slot);
+            if (FLOW_SLOT_BUCKET(peer) < buckets_.size()) {
+                __builtin_prefetch(
+                    &buckets_[FLOW_SLOT_BUCKET(peer)].entry[FLOW_SLOT_NUMBER(peer) % FLOW_BUCKET_ENTRIES]);
+            }
+            waiting[waiting_count++] = Candidate{&entry, static_cast<std::uint32_t>(FLOW_SLOT(i, number))};
+            if (waiting_count == waiting.size()) look();
+        });
+    }
+    look();
+}
+
+std::vector<bool> FlowScan::next_hops_in_use() const {
+    std::vector<bool> in_use(NEXT_HOPS_MAX, false);
+    for (const flow_bucket& bucket : buckets_) {
+        for_each_entry(
+            bucket, [&](std::uint32_t number) { in_use[read_once(bucket.entry[number].next_hop)] = true; });
+    }
+    return in_use;
+}
+
+}  // namespace sallyport::dataplane

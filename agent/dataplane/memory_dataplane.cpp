@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dataplane/memory_dataplane.h"
+
+#include <algorithm>
+
+#include "dataplane/table_difference.h"
+
+namespace sallyport::dataplane {
+namespace {
+
+constexpr std::uint64_t entry_bytes = sizeof(flow_entry);
+
+// write_difference() keeps the tables; this only lets each write fail or pass.
+class CountingWriter {
+  public:
+    explicit CountingWriter(MemoryKernel& kernel) : kernel_(kernel) {}
+    template <typename Key, typename Value>
+    Result<void> put(const Key&, const Value&) {
+        return write();
+    }
+    template <typename Key, typename Value>
+    Result<void> remove(const Key&, const Value&) {
+        return write();
+    }
+
+  private:
+    Result<void> write() {
+        if (kernel_.writes_left) {
+            if (*kernel_.writes_left == 0) return failure("injected fault", EIO);
+            --*kernel_.writes_left;
+        }
+        ++kernel_.writes;
+        return {};
+    }
+    MemoryKernel& kernel_;
+};
+
+bool live(const FlowRecord& flow) {
+    return flow.idle_seconds <= flow.timeout_seconds;
+}
+
+tl::unexpected<Error> no_state() {
+    return failure("the data plane is detached", ENODEV);
+}
+
+}  // namespace
+
+Result<void> MemoryDataplane::prepare(std::uint32_t flow_capacity) {
+    if (kernel_->prepared) return {};
+    kernel_->prepared = true;
+    kernel_->flow_capacity = flow_capacity;
+    return {};
+}
+
+Result<ForwardingTables> MemoryDataplane::read_tables() {
+    return kernel_->tables;
+}
+
+Result<ApplyReport> MemoryDataplane::apply(const ForwardingTables& wanted) {
+    if (!kernel_->prepared) return no_state();
+    CountingWriter writer(*kernel_);
+    return write_difference(kernel_->tables, wanted, writer);
+}
+
+Result<void> MemoryDataplane::bump_generation() {
+    if (!kernel_->prepared) return no_state();
+    ++kernel_->generation;
+    return {};
+}
+
+Result<std::vector<Attachment>> MemoryDataplane::attach(std::span<const AttachRequest> wanted,
+                                                        ModeWish mode) {
+    if (!kernel_->prepared) return no_state();
+    const auto unwanted = [&](const auto& element) {
+        return std::none_of(wanted.begin(), wanted.end(),
+                            [&](const AttachRequest& request) { return request.name == element.first; });
+    };
+    std::erase_if(kernel_->links, unwanted);
+    std::erase_if(attached_, unwanted);
+    std::vector<Attachment> result;
+    for (const AttachRequest& request : wanted) result.push_back(attach_one(request, mode));
+    return result;
+}
+
+Attachment MemoryDataplane::attach_one(const AttachRequest& request, ModeWish mode) {
+    Attachment attachment;
+    attachment.slot = request.slot;
+    attachment.name = request.name;
+    attachment.ifindex = request.ifindex;
+    const auto link = kernel_->links.find(request.name);
+    if (link != kernel_->links.end() && link->second.request.ifindex == request.ifindex &&
+        (mode == ModeWish::automatic || (mode == ModeWish::native) == (link->second.mode == Mode::native))) {
+        const auto known = attached_.find(request.name);
+        if (known != attached_.end() && known->second.request == request) return known->second.attachment;
+        attachment.mode = link->second.mode;
+        attachment.adopted = true;
+    } else {
+        kernel_->links.erase(request.name);
+        attached_.erase(request.name);
+        const bool native_works = !kernel_->devices_without_native.contains(request.name);
+        if (kernel_->broken_devices.contains(request.name) || (mode == ModeWish::native && !native_works)) {
+            attachment.error = "injected fault";
+            return attachment;
+        }
+        attachment.mode = mode != ModeWish::generic && native_works ? Mode::native : Mode::generic;
+        if (mode == ModeWish::automatic && !native_works) attachment.fallback_reason = "injected fault";
+    }
+    kernel_->links[request.name] = MemoryKernel::Link{request, attachment.mode};
+    attached_[request.name] = Attached{request, attachment};
+    return attachment;
+}
+
+std::vector<Attachment> MemoryDataplane::attachments() const {
+    std::vector<Attachment> result;
+    for (const auto& [name, attached] : attached_) result.push_back(attached.attachment);
+    return result;
+}
+
+Result<void> MemoryDataplane::detach_all() {
+    kernel_->prepared = false;
+    kernel_->tables = {};
+    kernel_->generation = 0;
+    kernel_->links.clear();
+    kernel_->flows.clear();
+    kernel_->counters = {};
+    attached_.clear();
+    return {};
+}
+
+Result<void> MemoryDataplane::keep_next_hops_valid(std::chrono::seconds duration) {
+    if (!kernel_->prepared) return no_state();
+    kernel_->next_hops_valid_for = duration;
+    return {};
+}
+
+Result<Counters> MemoryDataplane::counters() {
+    Counters result = kernel_->counters;
+    result.drops.resize(DROP_REASONS_MAX);
+    std::erase_if(result.devices, [&](const auto& e) { return !kernel_->tables.devices.contains(e.first); });
+    std::erase_if(result.nat_gateways,
+                  [&](const auto& e) { return !kernel_->tables.nat_gateways.contains(e.first); });
+    for (const auto& [slot, entry] : kernel_->tables.devices) result.devices[slot];
+    for (const auto& [number, entry] : kernel_->tables.nat_gateways) result.nat_gateways[number];
+    return result;
+}
+
+Result<void> MemoryDataplane::visit_flows(const std::function<bool(const FlowRecord&)>& visit) {
+    for (const FlowRecord& flow : kernel_->flows) {
+        if (live(flow) && !visit(flow)) break;
+    }
+    return {};
+}
+
+Result<FlowTableStatus> MemoryDataplane::flow_table_status() {
+    FlowTableStatus status;
+    if (!kernel_->prepared) return status;
+    status.entries = 2 * kernel_->flows.size();
+    status.flows =
+        static_cast<std::uint64_t>(std::count_if(kernel_->flows.begin(), kernel_->flows.end(), live));
+    status.capacity = kernel_->flow_capacity;
+    status.bytes = 2 * entry_bytes * kernel_->flow_capacity;
+    return status;
+}
+
+Result<SweepReport> MemoryDataplane::sweep(std::size_t) {
+    SweepReport report;
+    report.looked_at = kernel_->flows.size();
+    report.removed = std::erase_if(kernel_->flows, [](const FlowRecord& flow) { return !live(flow); });
+    return report;
+}
+
+Result<void> MemoryDataplane::watch_drops(std::chrono::seconds duration) {
+    if (!kernel_->prepared) return no_state();
+    kernel_->drops_watched_for = duration;
+    return {};
+}
+
+Result<void> MemoryDataplane::poll_drop_events(const std::function<void(const DropEvent&)>& handle) {
+    for (const DropEvent& event : std::exchange(kernel_->drop_events, {})) handle(event);
+    return {};
+}
+
+}  // namespace sallyport::dataplane

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A data plane in memory, for tests of everything above it. MemoryKernel is what outlives an agent: two
+// MemoryDataplanes on one MemoryKernel, one after the other, are an agent that was restarted.
+#pragma once
+
+#include <cstddef>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "dataplane/dataplane.h"
+
+namespace sallyport::dataplane {
+
+struct MemoryKernel {
+    struct Link {
+        AttachRequest request;
+        Mode mode = Mode::native;
+    };
+
+    bool prepared = false;
+    std::uint32_t flow_capacity = 0;
+    ForwardingTables tables;
+    std::uint32_t generation = 0;
+    std::map<std::string, Link> links;  // by device
+    std::vector<FlowRecord> flows;      // idle_seconds tells whether one is live
+    Counters counters;
+    std::vector<DropEvent> drop_events;
+    std::chrono::seconds next_hops_valid_for{0};
+    std::chrono::seconds drops_watched_for{0};
+
+    std::uint64_t writes = 0;  // element by element, of all applies
+
+    // Faults to inject: after so many more writes every write fails; attaching to these devices fails, or
+    // fails in native mode.
+    std::optional<std::uint64_t> writes_left;
+    std::set<std::string> broken_devices;
+    std::set<std::string> devices_without_native;
+};
+
+class MemoryDataplane final : public Dataplane {
+  public:
+    explicit MemoryDataplane(std::shared_ptr<MemoryKernel> kernel) : kernel_(std::move(kernel)) {}
+
+    Result<void> prepare(std::uint32_t flow_capacity) override;
+    Result<ForwardingTables> read_tables() override;
+    Result<ApplyReport> apply(const ForwardingTables& wanted) override;
+    Result<void> bump_generation() override;
+    Result<std::vector<Attachment>> attach(std::span<const AttachRequest> wanted, ModeWish mode) override;
+    [[nodiscard]] std::vector<Attachment> attachments() const override;
+    Result<void> detach_all() override;
+    Result<void> keep_next_hops_valid(std::chrono::seconds duration) override;
+    [[nodiscard]] Result<Counters> counters() override;
+    Result<void> visit_flows(const std::function<bool(const FlowRecord&)>& visit) override;
+    Result<FlowTableStatus> flow_table_status() override;
+    Result<SweepReport> sweep(std::size_t buckets) override;
+    Result<void> watch_drops(std::chrono::seconds duration) override;
+    Result<void> poll_drop_events(const std::function<void(const DropEvent&)>& handle) override;
+    [[nodiscard]] int drop_events_fd() const override { return -1; }
+
+  private:
+    struct Attached {
+        AttachRequest request;
+        Attachment attachment;
+    };
+    Attachment attach_one(const AttachRequest& request, ModeWish mode);
+
+    std::shared_ptr<MemoryKernel> kernel_;
+    std::map<std::string, Attached> attached_;
+};
+
+}  // namespace sallyport::dataplane

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dataplane/programs.h"
+
+#include <fcntl.h>
+#include <sys/utsname.h>
+
+#include <algorithm>
+#include <iterator>
+#include <memory>
+#include <string_view>
+
+#include "both.skel.h"
+#include "inside.skel.h"
+#include "outside.skel.h"
+#include "reaper.skel.h"
+
+namespace sallyport::dataplane {
+namespace {
+
+// Machines on which a later load may overtake an earlier one. One that is not known counts as such: the
+// barrier costs a little, its absence is a torn read.
+bool weakly_ordered_memory() {
+    utsname name{};
+    if (uname(&name) != 0) return true;
+    const std::string_view machine = name.machine;
+    return machine != "x86_64" && machine != "i686" && machine != "s390x";
+}
+
+template <typename Skeleton>
+struct Destroy {
+    void operator()(Skeleton* skeleton) const { Skeleton::destroy(skeleton); }
+};
+
+template <typename Skeleton>
+std::unique_ptr<Skeleton, Destroy<Skeleton>> open_skeleton() {
+    return std::unique_ptr<Skeleton, Destroy<Skeleton>>(Skeleton::open());
+}
+
+template <typename Skeleton, typename Select>
+Result<UniqueFd> load_copy(Select program_of, std::uint32_t slot, const meta& description,
+                           const MapFds& maps) {
+    auto skeleton = open_skeleton<Skeleton>();
+    if (!skeleton) return system_failure("open the program");
+    skeleton->rodata->flow_regions = description.flow_regions;
+    std::copy(std::begin(description.hash_seed), std::end(description.hash_seed),
+              std::begin(skeleton->rodata->hash_seed));
+    skeleton->rodata->device_slot = slot;
+    skeleton->rodata->weakly_ordered_memory = weakly_ordered_memory();
+
+    bpf_map* map = nullptr;
+    bpf_object__for_each_map(map, skeleton->obj) {
+        if (bpf_map__is_internal(map)) continue;
+        const auto pinned = maps.find(std::string_view(bpf_map__name(map)));
+        if (pinned == maps.end()) {
+            return failure(std::string("the program wants a map ") + bpf_map__name(map) +
+                           " that is not pinned");
+        }
+        if (const int error = bpf_map__reuse_fd(map, pinned->second.get()); error != 0) {
+            return system_failure(std::string("give the program the map ") + bpf_map__name(map), -error);
+        }
+    }
+    if (const int error = Skeleton::load(skeleton.get()); error != 0) {
+        return system_failure("load the program", -error);
+    }
+    // The skeleton goes and takes its descriptor with it; the program lives on with this one.
+    UniqueFd program(fcntl(bpf_program__fd(program_of(*skeleton)), F_DUPFD_CLOEXEC, 0));
+    if (!program) return system_failure("keep the program");
+    return program;
+}
+
+}  // namespace
+
+Result<UniqueFd> load_device_program(Role role, std::uint8_t slot, const meta& description,
+                                     const MapFds& maps) {
+    switch (role) {
+        case Role::inside:
+            return load_copy<inside_bpf>([](inside_bpf& s) { return s.progs.sallyport_inside; }, slot,
+                                         description, maps);
+        case Role::outside:
+            return load_copy<outside_bpf>([](outside_bpf& s) { return s.progs.sallyport_outside; }, slot,
+                                          description, maps);
+        case Role::both:
+            return load_copy<both_bpf>([](both_bpf& s) { return s.progs.sallyport_both; }, slot, description,
+                                       maps);
+    }
+    return failure("the device has no role");
+}
+
+Result<UniqueFd> load_reaper(const meta& description, const MapFds& maps) {
+    return load_copy<reaper_bpf>([](reaper_bpf& s) { return s.progs.sallyport_reaper; }, 0, description,
+                                 maps);
+}
+
+Result<void> with_declared_maps(const std::function<Result<void>(bpf_object*)>& use) {
+    auto skeleton = open_skeleton<reaper_bpf>();
+    if (!skeleton) return system_failure("open the program");
+    return use(skeleton->obj);
+}
+
+}  // namespace sallyport::dataplane

@@ -1,0 +1,432 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The contract of Dataplane on a real kernel, and what is particular to pinned state. Everything happens in
+// mount and network namespaces of this process, which are gone with it.
+#include "dataplane/bpf_dataplane.h"
+
+#include <bpf/bpf.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <net/if.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <filesystem>
+#include <iostream>
+
+#include "core/unique_fd.h"
+#include "dataplane/codec.h"
+#include "sallyport/abi/flow.h"
+#include "unit/dataplane_contract.h"
+
+namespace sallyport::dataplane {
+namespace {
+
+namespace fs = std::filesystem;
+
+void run(const std::string& command) {
+    const int status = std::system(command.c_str());
+    ASSERT_EQ(status, 0) << command;
+}
+
+// Namespaces of our own, with a tmpfs that holds all that the tests make.
+class Namespaces final : public testing::Environment {
+  public:
+    void SetUp() override {
+        ASSERT_EQ(geteuid(), 0U) << "these tests need root";
+        ASSERT_EQ(unshare(CLONE_NEWNS | CLONE_NEWNET), 0);
+        ASSERT_EQ(mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr), 0);
+        ASSERT_EQ(mount("tmpfs", "/mnt", "tmpfs", 0, nullptr), 0);
+        run("ip link add lan0 type veth peer name lan1 && ip link add wan0 type veth peer name wan1");
+        run("ip link set lan0 up && ip link set lan1 up && ip link set wan0 up && ip link set wan1 up");
+    }
+};
+
+std::uint32_t ifindex(const char* name) {
+    return if_nametoindex(name);
+}
+
+class KernelWorld final : public World {
+  public:
+    KernelWorld() {
+        static std::atomic<int> count{0};
+        root_ = "/mnt/" + std::to_string(count++);
+        fs::create_directory(root_);
+    }
+    ~KernelWorld() override {
+        if (auto dataplane = start()) std::ignore = (*dataplane)->detach_all();
+    }
+    Result<std::unique_ptr<Dataplane>> start() override {
+        auto opened = BpfDataplane::open({pin_dir(), 1000, "0.0.1"});
+        if (!opened) return tl::make_unexpected(opened.error());
+        return std::unique_ptr<Dataplane>(std::move(*opened));
+    }
+    AttachRequest first_device() override { return {0, "lan0", ifindex("lan0"), Role::inside}; }
+    AttachRequest second_device() override { return {1, "wan0", ifindex("wan0"), Role::outside}; }
+    AttachRequest missing_device() override { return {2, "gone0", 9999, Role::inside}; }
+
+    [[nodiscard]] std::string pin_dir() const { return root_ + "/bpf/sallyport"; }
+    [[nodiscard]] std::string state_dir() const { return pin_dir() + "/v1"; }
+    [[nodiscard]] UniqueFd map(const std::string& name) const {
+        return UniqueFd(bpf_obj_get((state_dir() + "/maps/" + name).c_str()));
+    }
+
+  private:
+    std::string root_;
+};
+
+INSTANTIATE_TEST_SUITE_P(kernel, DataplaneContract, testing::Values(+[]() -> std::unique_ptr<World> {
+                             return std::make_unique<KernelWorld>();
+                         }));
+
+class BpfDataplaneTest : public testing::Test {
+  protected:
+    std::unique_ptr<Dataplane> start() {
+        auto started = world_.start();
+        EXPECT_TRUE(started) << started.error().message;
+        return started ? std::move(*started) : nullptr;
+    }
+
+    std::string refusal() {
+        auto started = world_.start();
+        EXPECT_FALSE(started);
+        return started ? "" : started.error().message;
+    }
+
+    Attachment attach_one(Dataplane& dataplane, const AttachRequest& request,
+                          ModeWish mode = ModeWish::automatic) {
+        const std::vector<AttachRequest> wanted{request};
+        auto result = dataplane.attach(wanted, mode);
+        EXPECT_TRUE(result);
+        return result ? (*result)[0] : Attachment{};
+    }
+
+    std::vector<std::string> pinned(const std::string& folder) {
+        std::vector<std::string> names;
+        for (const auto& entry : fs::directory_iterator(world_.state_dir() + "/" + folder)) {
+            names.push_back(entry.path().filename().string());
+        }
+        return names;
+    }
+
+    KernelWorld world_;
+};
+
+TEST_F(BpfDataplaneTest, a_second_agent_is_refused_and_the_first_goes_on) {
+    auto first = start();
+    EXPECT_NE(refusal().find("another agent"), std::string::npos);
+    EXPECT_TRUE(first->apply(example_tables(world_)));
+    first.reset();
+    EXPECT_NE(start(), nullptr);
+}
+
+TEST_F(BpfDataplaneTest, state_of_another_layout_is_refused_and_left_alone) {
+    start().reset();
+    fs::create_directory(world_.pin_dir() + "/v2");
+    const std::string message = refusal();
+    EXPECT_NE(message.find("v2"), std::string::npos) << message;
+    EXPECT_NE(message.find("sallyport detach"), std::string::npos) << message;
+    EXPECT_TRUE(fs::exists(world_.pin_dir() + "/v2"));
+    EXPECT_TRUE(fs::exists(world_.state_dir() + "/maps/meta"));
+    fs::remove(world_.pin_dir() + "/v2");
+    EXPECT_NE(start(), nullptr);
+}
+
+TEST_F(BpfDataplaneTest, a_description_of_another_layout_is_refused) {
+    start().reset();
+    const std::uint32_t key = 0;
+    meta value{};
+    const UniqueFd map = world_.map("meta");
+    ASSERT_EQ(bpf_map_lookup_elem(map.get(), &key, &value), 0);
+    EXPECT_EQ(std::string(value.made_by), "0.0.1");
+    ++value.layout_version;
+    ASSERT_EQ(bpf_map_update_elem(map.get(), &key, &value, 0), 0);
+    const std::string message = refusal();
+    EXPECT_NE(message.find("layout version 2"), std::string::npos) << message;
+    EXPECT_NE(message.find("sallyport detach"), std::string::npos) << message;
+    --value.layout_version;
+    ++value.flow_regions;
+    ASSERT_EQ(bpf_map_update_elem(map.get(), &key, &value, 0), 0);
+    EXPECT_NE(refusal().find("another shape"), std::string::npos);
+    --value.flow_regions;
+    ASSERT_EQ(bpf_map_update_elem(map.get(), &key, &value, 0), 0);
+    EXPECT_NE(start(), nullptr);
+}
+
+TEST_F(BpfDataplaneTest, a_map_that_is_missing_or_has_another_shape_is_refused) {
+    start().reset();
+    const std::string path = world_.state_dir() + "/maps/routes";
+    ASSERT_EQ(unlink(path.c_str()), 0);
+    EXPECT_NE(refusal().find("routes"), std::string::npos);
+    const UniqueFd other(bpf_map_create(BPF_MAP_TYPE_ARRAY, "routes", 4, 4, 1, nullptr));
+    ASSERT_EQ(bpf_obj_pin(other.get(), path.c_str()), 0);
+    EXPECT_NE(refusal().find("another shape"), std::string::npos);
+}
+
+TEST_F(BpfDataplaneTest, whatever_part_a_crash_left_of_a_first_start_is_made_anew) {
+    start().reset();
+    const std::vector<std::string> names = pinned("maps");
+    ASSERT_GT(names.size(), 20U);
+    for (std::size_t kept = 0; kept < names.size(); ++kept) {
+        // meta is pinned last, so no prefix of the creation has it.
+        ASSERT_EQ(unlink((world_.state_dir() + "/maps/meta").c_str()), 0);
+        for (std::size_t i = kept; i < names.size(); ++i) {
+            unlink((world_.state_dir() + "/maps/" + names[i]).c_str());
+        }
+        auto dataplane = start();
+        ASSERT_NE(dataplane, nullptr) << kept;
+        EXPECT_EQ(*dataplane->read_tables(), ForwardingTables{});
+        EXPECT_EQ(pinned("maps").size(), names.size());
+    }
+    for (const char* folder : {"links", "programs", "maps"}) {
+        fs::remove_all(world_.state_dir() + "/" + folder);
+        EXPECT_NE(start(), nullptr) << folder;
+        if (std::string(folder) != "maps") unlink((world_.state_dir() + "/maps/meta").c_str());
+    }
+}
+
+TEST_F(BpfDataplaneTest, a_crash_while_detaching_leaves_what_a_first_start_can_use) {
+    auto dataplane = start();
+    attach_one(*dataplane, world_.first_device());
+    dataplane.reset();
+    // Links go first, then meta, then the rest.
+    ASSERT_EQ(unlink((world_.state_dir() + "/links/lan0").c_str()), 0);
+    dataplane = start();
+    EXPECT_FALSE(attach_one(*dataplane, world_.first_device()).adopted);
+    dataplane.reset();
+    ASSERT_EQ(unlink((world_.state_dir() + "/maps/meta").c_str()), 0);
+    EXPECT_NE(refusal().find("has links but lacks"), std::string::npos);
+    ASSERT_EQ(unlink((world_.state_dir() + "/links/lan0").c_str()), 0);
+    EXPECT_NE(start(), nullptr);
+}
+
+TEST_F(BpfDataplaneTest, detaching_leaves_an_empty_directory_and_no_program) {
+    auto dataplane = start();
+    attach_one(*dataplane, world_.first_device());
+    ASSERT_TRUE(dataplane->detach_all());
+    EXPECT_TRUE(fs::is_empty(world_.pin_dir()));
+    run("! ip link show dev lan0 | grep -q xdp");
+}
+
+TEST_F(BpfDataplaneTest, the_program_stays_attached_without_an_agent_and_is_replaced_in_place) {
+    auto dataplane = start();
+    attach_one(*dataplane, world_.first_device());
+    dataplane.reset();
+    run("ip link show dev lan0 | grep -q xdp");
+    const UniqueFd link(bpf_obj_get((world_.state_dir() + "/links/lan0").c_str()));
+    const auto info = [&] {
+        bpf_link_info value{};
+        std::uint32_t length = sizeof value;
+        EXPECT_EQ(bpf_obj_get_info_by_fd(link.get(), &value, &length), 0);
+        return value;
+    };
+    const bpf_link_info before = info();
+    dataplane = start();
+    EXPECT_TRUE(attach_one(*dataplane, world_.first_device()).adopted);
+    const bpf_link_info after = info();
+    EXPECT_EQ(before.id, after.id);            // the same link: it was never off
+    EXPECT_NE(before.prog_id, after.prog_id);  // with a new program
+    EXPECT_EQ(attach_one(*dataplane, world_.first_device()).adopted, true);
+    EXPECT_EQ(info().prog_id, after.prog_id);  // which this agent loads once
+}
+
+TEST_F(BpfDataplaneTest, a_device_that_went_and_came_back_is_attached_anew) {
+    run("ip link add again0 type veth peer name again1");
+    AttachRequest request{3, "again0", ifindex("again0"), Role::inside};
+    auto dataplane = start();
+    EXPECT_EQ(attach_one(*dataplane, request).error, "");
+    run("ip link del again0");
+    EXPECT_TRUE(dataplane->attachments().empty());
+    EXPECT_NE(attach_one(*dataplane, request).error, "");
+    run("ip link add again0 type veth peer name again1");
+    request.ifindex = ifindex("again0");
+    const Attachment attachment = attach_one(*dataplane, request);
+    EXPECT_EQ(attachment.error, "");
+    EXPECT_FALSE(attachment.adopted);
+    EXPECT_EQ(dataplane->attachments().size(), 1U);
+    run("ip link del again0");
+}
+
+TEST_F(BpfDataplaneTest, a_device_that_went_is_written_again_when_it_is_back) {
+    run("ip link add again0 type veth peer name again1");
+    auto dataplane = start();
+    ForwardingTables tables;
+    DeviceEntry entry;
+    entry.name = "again0";
+    entry.ifindex = ifindex("again0");
+    tables.devices[3] = entry;
+    tables.identifiers[{IDENTIFIER_DEVICE, "again0"}] = 3;
+    ASSERT_TRUE(dataplane->apply(tables));
+    run("ip link del again0");
+    dataplane = nullptr;
+    dataplane = start();
+    run("ip link add again0 index " + std::to_string(entry.ifindex) + " type veth peer name again1");
+    EXPECT_EQ(dataplane->apply(tables)->written, 1U);
+    EXPECT_EQ(*dataplane->read_tables(), tables);
+    run("ip link del again0");
+}
+
+TEST_F(BpfDataplaneTest, names_with_dots_are_pinned_too) {
+    run("ip link add lan0.100 type veth peer name lan1.100");
+    auto dataplane = start();
+    const AttachRequest request{4, "lan0.100", ifindex("lan0.100"), Role::outside};
+    EXPECT_EQ(attach_one(*dataplane, request).error, "");
+    dataplane = nullptr;
+    dataplane = start();
+    EXPECT_TRUE(attach_one(*dataplane, request).adopted);
+    ASSERT_TRUE(dataplane->detach_all());
+    run("ip link del lan0.100");
+}
+
+TEST_F(BpfDataplaneTest, generic_mode_is_the_fallback_with_the_reason_kept) {
+    auto dataplane = start();
+    const AttachRequest request{5, "lo", ifindex("lo"), Role::inside};  // lo has no native XDP
+    const Attachment attachment = attach_one(*dataplane, request);
+    EXPECT_EQ(attachment.error, "");
+    EXPECT_EQ(attachment.mode, Mode::generic);
+    EXPECT_NE(attachment.fallback_reason.find("native"), std::string::npos) << attachment.fallback_reason;
+    EXPECT_NE(attach_one(*dataplane, request, ModeWish::native).error, "");
+}
+
+TEST_F(BpfDataplaneTest, a_foreign_program_is_not_pushed_aside) {
+    auto dataplane = start();
+    attach_one(*dataplane, world_.first_device());
+    KernelWorld other;
+    auto second = other.start();
+    ASSERT_TRUE(second);
+    const Attachment attachment = attach_one(**second, other.first_device());
+    EXPECT_NE(attachment.error.find("another XDP program"), std::string::npos) << attachment.error;
+    EXPECT_EQ(dataplane->attachments().size(), 1U);
+}
+
+TEST_F(BpfDataplaneTest, a_neighbour_keeps_its_number_while_it_is_away) {
+    auto dataplane = start();
+    const ForwardingTables tables = example_tables(world_);
+    const neighbour_key key = encode(tables.next_hops.begin()->first);
+    ASSERT_TRUE(dataplane->apply(tables));
+    const UniqueFd numbers = world_.map("next_hop_numbers"), hops = world_.map("next_hops");
+    std::uint32_t number = 0, again = 0;
+    ASSERT_EQ(bpf_map_lookup_elem(numbers.get(), &key, &number), 0);
+    EXPECT_GT(number, 0U);
+
+    ForwardingTables without = tables;
+    without.next_hops.erase(without.next_hops.begin());
+    without.next_hops[{1, Ipv4Address(10, 9, 9, 9)}] = {};
+    ASSERT_TRUE(dataplane->apply(without));
+    EXPECT_NE(bpf_map_lookup_elem(numbers.get(), &key, &again), 0);
+    next_hop element{};
+    ASSERT_EQ(bpf_map_lookup_elem(hops.get(), &number, &element), 0);
+    EXPECT_EQ(element.state, NEXT_HOP_UNRESOLVED);
+
+    dataplane = nullptr;
+    dataplane = start();
+    EXPECT_EQ(*dataplane->read_tables(), without);
+    ASSERT_TRUE(dataplane->apply(tables));
+    ASSERT_EQ(bpf_map_lookup_elem(numbers.get(), &key, &again), 0);
+    EXPECT_EQ(again, number);
+    ASSERT_EQ(bpf_map_lookup_elem(hops.get(), &number, &element), 0);
+    EXPECT_EQ(element.state, NEXT_HOP_RESOLVED);
+}
+
+TEST_F(BpfDataplaneTest, settings_change_one_at_a_time_and_the_clock_offset_stays) {
+    auto dataplane = start();
+    const UniqueFd map = world_.map("settings");
+    const std::uint32_t key = 0;
+    settings value{};
+    value.clock_offset_ns = std::uint64_t{1000} << FLOW_TICK_SHIFT;
+    ASSERT_EQ(bpf_map_update_elem(map.get(), &key, &value, 0), 0);
+    ASSERT_TRUE(dataplane->bump_generation());
+    ASSERT_TRUE(dataplane->bump_generation());
+    ASSERT_TRUE(dataplane->keep_next_hops_valid(std::chrono::seconds{60}));
+    ASSERT_TRUE(dataplane->watch_drops(std::chrono::seconds{10}));
+    ASSERT_EQ(bpf_map_lookup_elem(map.get(), &key, &value), 0);
+    EXPECT_EQ(value.clock_offset_ns, std::uint64_t{1000} << FLOW_TICK_SHIFT);
+    EXPECT_EQ(value.generation, 2U);
+    EXPECT_GT(value.next_hops_valid_until, 1000U);
+    const auto ticks_between =
+        static_cast<std::int32_t>(value.next_hops_valid_until - value.drop_events_until);
+    EXPECT_NEAR(ticks_between, 50 * 15, 20);
+}
+
+TEST_F(BpfDataplaneTest, flows_in_the_kernels_memory_are_listed_and_counted) {
+    auto dataplane = start();
+    const UniqueFd map = world_.map("flow_buckets");
+    timespec now{};
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    const std::uint32_t ticks = clock_ticks(
+        static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000U + static_cast<std::uint64_t>(now.tv_nsec), 0);
+    flow_bucket bucket{};
+    for (const std::uint32_t number : {0U, 1U}) {
+        bucket.tags.tag[number] = 1;
+        bucket.entry[number].flow_id = 9;
+        bucket.entry[number].key.protocol = 17;
+        bucket.entry[number].last_seen = ticks;
+        bucket.entry[number].timeout = encode_timeout(std::chrono::seconds{300});
+        bucket.entry[number].peer_slot = FLOW_SLOT(5, 1 - number);
+    }
+    bucket.entry[0].flags = FLOW_FORWARD;
+    const std::uint32_t index = 5;
+    ASSERT_EQ(bpf_map_update_elem(map.get(), &index, &bucket, 0), 0);
+
+    std::vector<FlowRecord> flows;
+    ASSERT_TRUE(dataplane->visit_flows([&](const FlowRecord& flow) {
+        flows.push_back(flow);
+        return true;
+    }));
+    ASSERT_EQ(flows.size(), 1U);
+    EXPECT_EQ(flows[0].protocol, Protocol::udp);
+    EXPECT_EQ(flows[0].slot, std::uint32_t{FLOW_SLOT(5, 0)});
+    const auto status = dataplane->flow_table_status();
+    ASSERT_TRUE(status);
+    EXPECT_EQ(status->flows, 1U);
+    EXPECT_EQ(status->entries, 2U);
+    const auto swept = dataplane->sweep();
+    ASSERT_TRUE(swept);
+    EXPECT_EQ(swept->removed, 0U);
+}
+
+TEST_F(BpfDataplaneTest, ten_thousand_routes_and_a_thousand_elastic_ips_are_applied_within_a_second) {
+    auto dataplane = start();
+    ForwardingTables tables;
+    for (std::uint32_t i = 0; i < 10'000; ++i) {
+        tables.routes[{1 + i % 7, Ipv4Prefix(Ipv4Address(0x14000000 + (i << 8)), 24)}] = {
+            RouteKind::blackhole, 0};
+    }
+    for (std::uint32_t i = 0; i < 1000; ++i) {
+        tables.elastic_ips[Ipv4Address(0xc6336400 + i)] = {NO_NAT_GATEWAY, NO_DEVICE, i};
+    }
+    const auto begin = std::chrono::steady_clock::now();
+    EXPECT_EQ(dataplane->apply(tables)->written, 11'000U);
+    const auto applied = std::chrono::steady_clock::now();
+    EXPECT_FALSE(dataplane->apply(tables)->changed());
+    const auto end = std::chrono::steady_clock::now();
+    EXPECT_LT(applied - begin, std::chrono::seconds{1});
+    EXPECT_LT(end - applied, std::chrono::milliseconds{100});
+    dataplane = nullptr;
+    dataplane = start();
+    EXPECT_EQ(*dataplane->read_tables(), tables);
+}
+
+TEST_F(BpfDataplaneTest, a_directory_with_content_is_not_hidden_by_a_mount) {
+    fs::create_directories("/mnt/full");
+    ASSERT_EQ(close(::open("/mnt/full/file", O_CREAT | O_WRONLY | O_CLOEXEC, 0600)), 0);
+    auto opened = BpfDataplane::open({"/mnt/full/sallyport", 1000, "0.0.1"});
+    ASSERT_TRUE(opened) << opened.error().message;
+    EXPECT_TRUE(fs::exists("/mnt/full/file"));
+    ASSERT_TRUE((*opened)->detach_all());
+    EXPECT_FALSE(BpfDataplane::open({"relative", 1000, "0.0.1"}));
+}
+
+}  // namespace
+}  // namespace sallyport::dataplane
+
+int main(int argc, char** argv) {
+    testing::InitGoogleTest(&argc, argv);
+    testing::AddGlobalTestEnvironment(new sallyport::dataplane::Namespaces);
+    return RUN_ALL_TESTS();
+}
