@@ -22,11 +22,15 @@ bool is_inside(std::string_view path, std::string_view outer) {
            (path.size() == outer.size() || path[outer.size()] == '.' || path[outer.size()] == '[');
 }
 
-// Whether one of the faults so far makes a statement about `path` doubtful.
+// Whether one of the faults so far makes a statement about `path` doubtful: a fault of what holds it, of it
+// or of what it holds. Not the last for a whole list of objects: it is good even if one of them is not.
 bool is_doubtful(std::string_view path, const std::vector<Fault>& faults) {
     if (path.empty()) return false;
-    return std::ranges::any_of(faults, [path](const Fault& fault) {
-        return !fault.path.empty() && (is_inside(path, fault.path) || is_inside(fault.path, path));
+    const bool whole_list = model::parse_kind(path).has_value();
+    return std::ranges::any_of(faults, [&](const Fault& fault) {
+        // Faults have no path where the file as a whole is no map.
+        return fault.path.empty() || is_inside(path, fault.path) ||
+               (!whole_list && is_inside(fault.path, path));
     });
 }
 

@@ -44,6 +44,15 @@ std::string_view type_read(const Node& node) {
     return "";
 }
 
+// "10.0.1.0/24" for "10.0.1.7/24".
+std::optional<std::string> prefix_meant(std::string_view text) {
+    const auto slash = std::min(text.find('/'), text.size());
+    const auto address = Ipv4Address::parse(text.substr(0, slash));
+    const auto everything = Ipv4Prefix::parse(fmt::format("0.0.0.0{}", text.substr(slash)));
+    if (!address || !everything) return std::nullopt;
+    return Ipv4Prefix(*address, everything->length()).to_string();
+}
+
 }  // namespace
 
 std::optional<std::string_view> similar_word(std::string_view typed,
@@ -196,7 +205,14 @@ void Reader::read_value(const Node& node, Ipv4Address& value, const model::Field
 }
 
 void Reader::read_value(const Node& node, Ipv4Prefix& value, const model::FieldFacts&) {
-    read_parsed(node, value, false, Ipv4Prefix::parse);
+    const std::string expected = wanted<Ipv4Prefix>({});
+    const std::string* text = scalar(node, expected, false);
+    if (text == nullptr) return;
+    if (const auto parsed = Ipv4Prefix::parse(*text)) {
+        value = *parsed;
+    } else {
+        wrong(node.mark, *text, prefix_meant(*text).value_or(expected), parsed.error().message);
+    }
 }
 
 void Reader::read_value(const Node& node, PortRange& value, const model::FieldFacts&) {

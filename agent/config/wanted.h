@@ -38,11 +38,6 @@ std::vector<std::string_view> words_of() {
     return words;
 }
 
-inline std::string with_article(std::string_view word) {
-    const bool vowel = std::string_view("aeiouAEIOU").find(word.front()) != std::string_view::npos;
-    return fmt::format("{} {}", vowel ? "an" : "a", word);
-}
-
 template <typename T>
 struct Wanted;
 
@@ -63,7 +58,7 @@ struct Wanted<std::string> {
             case model::Text::device:
                 return "the name of a network interface";
             case model::Text::reference:
-                return fmt::format("the name of {}", with_article(model::word_for(*facts.refers_to)));
+                return fmt::format("the name of {}", model::with_article(*facts.refers_to));
         }
         return {};
     }

@@ -60,7 +60,7 @@ std::string Ipv4Address::to_string() const {
 Result<Ipv4Prefix> Ipv4Prefix::parse(std::string_view text) {
     const auto slash = text.find('/');
     if (slash == std::string_view::npos) {
-        return failure(fmt::format("\"{}\" is no prefix: the length is missing, as in 10.0.0.0/16", text));
+        return failure(fmt::format("\"{}\" is no prefix: the length is missing", text));
     }
     const auto address = Ipv4Address::parse(text.substr(0, slash));
     if (!address) return failure(fmt::format("\"{}\" is no IPv4 prefix", text));
@@ -68,7 +68,7 @@ Result<Ipv4Prefix> Ipv4Prefix::parse(std::string_view text) {
     if (!length) return failure(fmt::format("\"{}\" is no prefix: the length must be 0 to 32", text));
     const Ipv4Prefix prefix(*address, static_cast<std::uint8_t>(*length));
     if (prefix.address() != *address) {
-        return failure(fmt::format("\"{}\" has host bits set; the prefix is {}", text, prefix.to_string()));
+        return failure(fmt::format("\"{}\" has host bits set, unlike {}", text, prefix.to_string()));
     }
     return prefix;
 }
@@ -99,8 +99,7 @@ Result<PortRange> PortRange::parse(std::string_view text) {
     const auto first = parse_number(text.substr(0, dash), 65535);
     const auto last = dash == std::string_view::npos ? first : parse_number(text.substr(dash + 1), 65535);
     if (!first || !last) {
-        return failure(
-            fmt::format("\"{}\" is no port and no range of ports, such as 80 or 1024-65535", text));
+        return failure(fmt::format("\"{}\" is no port and no range of ports", text));
     }
     if (*first > *last)
         return failure(fmt::format("\"{}\" is no range of ports: it ends before it begins", text));
@@ -132,9 +131,7 @@ std::string_view to_string(Protocol protocol) {
 
 Result<Endpoint> Endpoint::parse(std::string_view text) {
     const auto colon = text.find(':');
-    const auto wrong = [text] {
-        return failure(fmt::format("\"{}\" is no address and port, such as 10.0.1.12:80", text));
-    };
+    const auto wrong = [text] { return failure(fmt::format("\"{}\" is no address with a port", text)); };
     if (colon == std::string_view::npos) return wrong();
     const auto address = Ipv4Address::parse(text.substr(0, colon));
     const auto port = parse_number(text.substr(colon + 1), 65535);

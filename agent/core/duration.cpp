@@ -41,7 +41,7 @@ Result<std::chrono::seconds> parse_duration(std::string_view text) {
         std::uint32_t number = 0;
         const auto [stop, error] = std::from_chars(at, end, number);
         if (error == std::errc::result_out_of_range) return wrong("the number is too large");
-        if (error != std::errc{}) return wrong("a whole number and a unit are wanted, such as 300s");
+        if (error != std::errc{}) return wrong("a whole number with a unit is wanted");
         if (stop == end) return wrong("the unit is missing (s, m, h or d)");
         const std::int64_t unit = seconds_in(*stop);
         if (unit == 0) return wrong("the unit must be s, m, h or d");

@@ -36,6 +36,12 @@ std::string_view word_for(Kind kind) {
     return words_for(kind).word;
 }
 
+std::string with_article(Kind kind) {
+    const std::string_view word = word_for(kind);
+    const bool vowel = std::string_view("aeiouAEIOU").find(word.front()) != std::string_view::npos;
+    return std::string(vowel ? "an " : "a ").append(word);
+}
+
 std::string_view help_for(Kind kind) {
     return words_for(kind).help;
 }

@@ -51,6 +51,7 @@ inline constexpr std::array all_kinds{
 
 std::string_view to_string(Kind kind);                  // "nat_gateways"
 std::string_view word_for(Kind kind);                   // "NAT gateway"
+std::string with_article(Kind kind);                    // "an Elastic IP"
 std::string_view help_for(Kind kind);                   // a sentence or two for manuals
 std::optional<Kind> parse_kind(std::string_view text);  // of "nat_gateways"
 

@@ -73,18 +73,22 @@ std::string at(std::string_view list, std::size_t index, std::string_view field)
 struct Placed {
     Ipv4Prefix prefix;
     std::string path;
-    std::string name;  // of what it belongs to
+    std::string name;       // of what it belongs to
+    std::size_t order = 0;  // in the file
 };
 
-// Calls report(one, other) for each prefix that overlaps with one that comes before it in order of
-// addresses; n log n, so that a file of many thousand subnets is checked at once.
+// Calls report(later, earlier), in the order of the file, for each prefix that lies in another, with the
+// narrowest such. Sorted by address, what contains a prefix comes before it, so n log n steps are enough.
 template <typename Report>
 void find_overlaps(std::vector<Placed> placed, Report report) {
     std::ranges::stable_sort(placed, {}, &Placed::prefix);
     std::vector<const Placed*> around;  // those that contain the one looked at, the widest first
     for (const Placed& one : placed) {
         while (!around.empty() && !around.back()->prefix.contains(one.prefix)) around.pop_back();
-        if (!around.empty()) report(one, *around.back());
+        if (!around.empty()) {
+            const Placed& other = *around.back();
+            one.order > other.order ? report(one, other) : report(other, one);
+        }
         around.push_back(&one);
     }
 }
@@ -151,8 +155,8 @@ class Validation {
                 check_name_form(at(to_string(kind), i, "name"), name);
                 const auto [first, added] = seen.emplace(name, i);
                 if (added) continue;
-                wrong(at(to_string(kind), i, "name"), name, fmt::format("another name"),
-                      fmt::format("there is a {} {} already", word_for(kind), quoted(name)),
+                wrong(at(to_string(kind), i, "name"), name, "another name",
+                      fmt::format("there is {} {} already", with_article(kind), quoted(name)),
                       at(to_string(kind), first->second, "name"));
             }
             names_[static_cast<std::size_t>(kind)] = std::move(seen);
@@ -226,7 +230,8 @@ class Validation {
 
     void check_reference(const std::optional<std::string>& name, Kind kind, const std::string& path,
                          std::string_view field) {
-        if (name && !index_of(kind, *name)) dangling(fmt::format("{}.{}", path, field), *name, kind);
+        if (name && !name->empty() && !index_of(kind, *name))
+            dangling(fmt::format("{}.{}", path, field), *name, kind);
     }
 
     void check_reference(const std::vector<std::string>& names, Kind kind, const std::string& path,
@@ -247,21 +252,21 @@ class Validation {
 
     void dangling(std::string path, const std::string& name, Kind kind) {
         const auto& names = names_[static_cast<std::size_t>(kind)];
+        constexpr std::size_t shown = 8;
         std::string expected;
-        if (names.empty()) {
-            expected = fmt::format("the name of a {}, of which there are none", word_for(kind));
-        } else {
-            constexpr std::size_t shown = 8;
-            std::size_t listed = 0;
-            for (const auto& [known, index] : names) {
-                if (listed == shown) break;
-                expected += (listed++ == 0 ? "" : ", ") + std::string(known);
-            }
-            expected = fmt::format("{} of {}{}", names.size() == 1 ? "the name" : "one", to_string(kind),
-                                   ": " + expected + (names.size() > shown ? ", …" : ""));
+        std::size_t listed = 0;
+        for (const auto& [known, index] : names) {
+            if (listed == shown) break;
+            expected += fmt::format("{}{}", listed++ == 0 ? "" : ", ", known);
         }
+        if (names.empty()) {
+            expected = fmt::format("the name of {}, of which there are none", with_article(kind));
+        } else if (names.size() > 1) {
+            expected = fmt::format("one of {}{}", expected, names.size() > shown ? ", …" : "");
+        }
+        // The whole list is what it is at odds with: while that could not be read, nothing is said.
         wrong(std::move(path), name, std::move(expected),
-              fmt::format("there is no {} {}", word_for(kind), quoted(name)));
+              fmt::format("there is no {} {}", word_for(kind), quoted(name)), std::string(to_string(kind)));
     }
 
     // That `name`, if it is known, belongs to the VPC `vpc`.
@@ -336,7 +341,7 @@ class Validation {
             std::vector<Placed> placed;
             for (std::size_t j = 0; j < vpc.cidrs.size(); ++j) {
                 const std::string path = fmt::format("vpcs[{}].cidrs[{}]", i, j);
-                placed.push_back({vpc.cidrs[j], path, vpc.name});
+                placed.push_back({vpc.cidrs[j], path, vpc.name, j});
                 check_special_use(path, vpc.cidrs[j]);
             }
             find_overlaps(std::move(placed), [this](const Placed& one, const Placed& other) {
@@ -353,7 +358,7 @@ class Validation {
         for (std::size_t i = 0; i < state_.subnets.size(); ++i) {
             const Subnet& subnet = state_.subnets[i];
             const std::string path = at("subnets", i, "cidr");
-            by_vpc[subnet.vpc].push_back({subnet.cidr, path, subnet.name});
+            by_vpc[subnet.vpc].push_back({subnet.cidr, path, subnet.name, i});
             if (const Vpc* vpc = object<Vpc>(Kind::vpcs, subnet.vpc)) check_inside(*vpc, subnet, path);
             check_same_vpc<RouteTable>(at("subnets", i, "route_table"), Kind::route_tables,
                                        subnet.route_table, subnet.vpc);
@@ -364,7 +369,6 @@ class Validation {
         }
         for (auto& [vpc, placed] : by_vpc) {
             find_overlaps(std::move(placed), [this](const Placed& one, const Placed& other) {
-                // Reported at the one that comes later in the list, where the mistake most likely is.
                 wrong(one.path, one.prefix.to_string(), "subnets of a VPC that do not overlap",
                       fmt::format("{} overlaps with {} of subnet {}", one.prefix.to_string(),
                                   other.prefix.to_string(), quoted(other.name)),
@@ -414,11 +418,7 @@ class Validation {
                                   route.destination.to_string()),
                       path("destination", first->second));
             }
-            if (vpc != nullptr && std::ranges::count(vpc->cidrs, route.destination) != 0) {
-                wrong(path("destination", i), route.destination.to_string(), "a shorter or a longer prefix",
-                      fmt::format("{} is a prefix of VPC {} itself and always local",
-                                  route.destination.to_string(), quoted(vpc->name)));
-            }
+            if (vpc != nullptr) check_not_local(*vpc, route.destination, path("destination", i));
             if (const auto* nat = std::get_if<ToNatGateway>(&route.target)) {
                 check_same_vpc<NatGateway>(path("nat_gateway", i), Kind::nat_gateways, nat->name, table.vpc);
             } else if (const auto* internet = std::get_if<ToInternetGateway>(&route.target)) {
@@ -428,6 +428,15 @@ class Validation {
                 check_host_address(path("via", i), via->address);
             }
         }
+    }
+
+    void check_not_local(const Vpc& vpc, const Ipv4Prefix& destination, std::string path) {
+        const auto cidr = std::ranges::find(vpc.cidrs, destination);
+        if (cidr == vpc.cidrs.end()) return;
+        wrong(std::move(path), destination.to_string(), "a shorter or a longer prefix",
+              fmt::format("{} is a prefix of VPC {} itself and always local", destination.to_string(),
+                          quoted(vpc.name)),
+              fmt::format("vpcs[{}].cidrs[{}]", *index_of(Kind::vpcs, vpc.name), cidr - vpc.cidrs.begin()));
     }
 
     void check_host_address(std::string path, Ipv4Address address) {
@@ -517,11 +526,22 @@ class Validation {
                   "a range within 1-65535",
                   fmt::format("ports {} cannot be used", gateway.port_range.to_string()));
         }
-        visit_fields<PerProtocol>([&](const auto& field) {
-            if (field.get(gateway.mapping) != EndpointRule::address_dependent) return;
-            wrong(fmt::format("nat_gateways[{}].mapping.{}", index, field.name), "address_dependent",
+        check_mapping(gateway.mapping, at("nat_gateways", index, "mapping"));
+    }
+
+    void check_mapping(const PerProtocol& mapping, const std::string& path) {
+        constexpr EndpointRule refused = EndpointRule::address_dependent;
+        const auto fault_at = [this](std::string place) {
+            wrong(std::move(place), std::string(to_string(refused)),
                   "endpoint_independent or address_and_port_dependent",
                   "mapping cannot be address_dependent");
+        };
+        if (mapping == PerProtocol{refused, refused, refused}) {
+            fault_at(path);
+            return;
+        }
+        visit_fields<PerProtocol>([&](const auto& field) {
+            if (field.get(mapping) == refused) fault_at(fmt::format("{}.{}", path, field.name));
         });
     }
 
@@ -634,7 +654,9 @@ class Validation {
             if (forward.to_port == 0 || forward.to_port + forward.port.size() - 1 > 65535) {
                 wrong(at("port_forwards", i, "to"), Endpoint{forward.to_address, forward.to_port}.to_string(),
                       fmt::format("a first port of 1 to {}", 65536 - forward.port.size()),
-                      fmt::format("{} ports do not fit from {} on", forward.port.size(), forward.to_port));
+                      forward.to_port == 0 ? "port 0 cannot be used"
+                                           : fmt::format("{} ports do not fit from {} on",
+                                                         forward.port.size(), forward.to_port));
             }
             check_forward_target(forward, i);
             for (std::size_t j = 0; j < i; ++j) check_forward_overlap(i, j);

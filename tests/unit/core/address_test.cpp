@@ -49,7 +49,7 @@ TEST(Ipv4Prefix, ParsesWhatItPrints) {
 TEST(Ipv4Prefix, SaysWhichPrefixWasMeant) {
     const auto prefix = Ipv4Prefix::parse("10.0.1.7/24");
     ASSERT_FALSE(prefix);
-    EXPECT_EQ(prefix.error().message, "\"10.0.1.7/24\" has host bits set; the prefix is 10.0.1.0/24");
+    EXPECT_EQ(prefix.error().message, "\"10.0.1.7/24\" has host bits set, unlike 10.0.1.0/24");
 }
 
 TEST(Ipv4Prefix, RefusesOtherSpellings) {

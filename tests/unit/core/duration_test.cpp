@@ -22,8 +22,8 @@ TEST(Duration, SaysWhatIsWrong) {
     EXPECT_EQ(message("300"), "\"300\" is no duration: the unit is missing (s, m, h or d)");
     EXPECT_EQ(message("300 s"), "\"300 s\" is no duration: the unit must be s, m, h or d");
     EXPECT_EQ(message("300x"), "\"300x\" is no duration: the unit must be s, m, h or d");
-    EXPECT_EQ(message("s"), "\"s\" is no duration: a whole number and a unit are wanted, such as 300s");
-    EXPECT_EQ(message("-5s"), "\"-5s\" is no duration: a whole number and a unit are wanted, such as 300s");
+    EXPECT_EQ(message("s"), "\"s\" is no duration: a whole number with a unit is wanted");
+    EXPECT_EQ(message("-5s"), "\"-5s\" is no duration: a whole number with a unit is wanted");
     EXPECT_EQ(message("4m2h"), "\"4m2h\" is no duration: larger units come first, each of them once");
     EXPECT_EQ(message("1s1s"), "\"1s1s\" is no duration: larger units come first, each of them once");
     EXPECT_EQ(message("99999999999s"), "\"99999999999s\" is no duration: the number is too large");
