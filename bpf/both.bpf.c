@@ -1,11 +1,40 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "lib/maps.h"
-#include "lib/constants.h"
+/*
+ * Attached to devices of role both (one-armed): instances and the outside share a link. A packet is looked
+ * for as an instance's first and then as one from outside; one that opens a flow has to come from a subnet.
+ */
+#include "lib/stages.h"
 
 SEC("xdp")
 int sallyport_both(struct xdp_md *context)
 {
-	return XDP_PASS;
+	struct packet packet = {};
+	struct found found = {};
+	enum verdict verdict;
+
+	if (!receive(context, &packet))
+		return XDP_PASS;
+	packet.key.zone = packet.device->zone;
+
+	verdict = parse(&packet);
+	if (verdict == VERDICT_NEXT)
+		verdict = find_any(&packet, &found);
+	if (verdict == VERDICT_NEXT && !found.entry) {
+		packet.key.zone = ZONE_OUTSIDE;
+		verdict = find_any(&packet, &found);
+	}
+	if (verdict == VERDICT_NEXT && !found.entry) {
+		packet.key.zone = packet.device->zone;
+		if (subnet_of(packet.key.zone, packet.key.source)) {
+			verdict = miss_from_inside(&packet, &found);
+		} else {
+			packet.key.zone = ZONE_OUTSIDE;
+			verdict = miss_from_outside(&packet);
+		}
+	}
+	if (verdict == VERDICT_NEXT)
+		verdict = hit(&packet, &found);
+	return finish(&packet, verdict);
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";

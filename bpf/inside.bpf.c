@@ -1,11 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "lib/maps.h"
-#include "lib/constants.h"
+/* Attached to devices of role inside: everything that the instances of one VPC send. */
+#include "lib/stages.h"
 
 SEC("xdp")
 int sallyport_inside(struct xdp_md *context)
 {
-	return XDP_PASS;
+	struct packet packet = {};
+	struct found found = {};
+	enum verdict verdict;
+
+	if (!receive(context, &packet))
+		return XDP_PASS;
+	packet.key.zone = packet.device->zone;
+
+	verdict = parse(&packet);
+	if (verdict == VERDICT_NEXT)
+		verdict = find_any(&packet, &found);
+	if (verdict == VERDICT_NEXT && !found.entry)
+		verdict = miss_from_inside(&packet, &found);
+	if (verdict == VERDICT_NEXT)
+		verdict = hit(&packet, &found);
+	return finish(&packet, verdict);
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";

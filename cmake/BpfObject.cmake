@@ -16,8 +16,8 @@ function(bpf_object name source)
   add_custom_command(
     OUTPUT ${object}
     COMMAND ${BPF_CLANG} -target bpf -mcpu=v3 -O2 -g -std=gnu11
-            -Wall -Wextra -Wshadow -Wno-unused-parameter -Wno-address-of-packed-member -Werror
-            -ffile-prefix-map=${PROJECT_SOURCE_DIR}=.
+            -Wall -Wextra -Wshadow -Wno-unused-parameter -Wno-unused-function
+            -Wno-address-of-packed-member -Werror -ffile-prefix-map=${PROJECT_SOURCE_DIR}=.
             ${ARG_DEFINES} -I${PROJECT_SOURCE_DIR}/include -I${PROJECT_SOURCE_DIR}/bpf
             -isystem /usr/include/${BPF_MULTIARCH}
             -MD -MF ${object}.d -c ${CMAKE_CURRENT_SOURCE_DIR}/${source} -o ${object}

@@ -158,6 +158,52 @@ struct {
 	__type(value, struct counters);
 } counters SEC(".maps");
 
+/* What a new flow is made from. */
+struct flow_wish {
+	struct flow_key key;	/* of the packet that opens it */
+	__u32 nat_gateway;	/* number */
+	__u32 now;
+	__u32 generation;
+	__u32 acknowledged;	/* TCP: what a RST that answers the SYN has to acknowledge */
+	__u32 mapping_id;	/* of the mapping that it shall use; 0: none */
+};
+
+/* A search for a free port in progress. */
+struct port_claim {
+	__u32 now;
+	__u32 slot;   /* where the reverse entry stands */
+	__u32 set;    /* number of the port set */
+	__u16 first;  /* the range, host order */
+	__u16 last;
+	__u32 result; /* enum port_result */
+};
+
+/*
+ * Room for what is being made or ended: the stack has 512 bytes for all functions together. One packet at a
+ * time is worked on by a processor, so there is one for each.
+ */
+struct workspace {
+	struct flow_entry forward;
+	struct flow_entry reverse;
+	struct flow_entry mapping;
+	struct flow_entry standing; /* past its timeout, and in the way of a new one */
+	struct flow_entry ending;
+	struct flow_entry removed;
+	struct flow_entry released;
+	struct flow_wish wish;
+	struct flow_key key;
+	struct port_claim claim;
+	__u32 place; /* in the list of the NAT gateway's Elastic IPs */
+	__u32 tried; /* Elastic IPs that have no free port */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct workspace);
+} workspaces SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);

@@ -30,7 +30,8 @@ struct port_set {
 	struct port_set_key key; /* whose ports these are; protocol 0: nobody's */
 	__u32 cursor;		 /* next port that is checked again when all bits are set */
 	__u32 last_used;	 /* tick of the last search */
-	__u32 used;		 /* set bits, roughly */
+	__u16 first_port;	 /* the range that the summary below is about */
+	__u16 last_port;
 	__u64 zero0[5];
 	__u64 full[PORT_SET_SUMMARY_WORDS]; /* a bit per word: no free port within the range */
 	__u64 word[PORT_SET_WORDS];

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef SALLYPORT_BPF_COMPILER_H
+#define SALLYPORT_BPF_COMPILER_H
+
+#include "lib/constants.h"
+
+#ifndef __always_inline
+#define __always_inline inline __attribute__((always_inline))
+#endif
+
+/*
+ * A function that the verifier checks once, for any arguments, instead of once for each way to each call:
+ * what has loops in it stays cheap to load. Pointer arguments must be tested for NULL.
+ */
+#define verified_alone __attribute__((noinline))
+
+#define likely(condition) __builtin_expect(!!(condition), 1)
+#define unlikely(condition) __builtin_expect(!!(condition), 0)
+
+#define READ_ONCE(field) (*(const volatile __typeof__(field) *)&(field))
+#define WRITE_ONCE(field, value) (*(volatile __typeof__(field) *)&(field) = (value))
+
+/* Keeps the compiler from moving memory accesses across it. */
+#define compiler_barrier() __asm__ volatile("" ::: "memory")
+
+/*
+ * Makes the compiler take a value as it is instead of computing it anew: a bounds check then counts for the
+ * very register that is used afterwards (clang 14 recomputes packet + offset, and the verifier takes the
+ * second result for another pointer).
+ */
+#define settle(value) __asm__ volatile("" : "+r"(value))
+
+/*
+ * value & mask, done where it is written: the compiler, which may know that it changes nothing, does not
+ * drop it, and the verifier, which does not know, learns the bound. `mask` is a constant.
+ */
+#ifdef __bpf__
+#define mask_for_verifier(value, mask)                                                             \
+	({                                                                                         \
+		__u64 masked_ = (value);                                                           \
+		__asm__ volatile("%0 &= %1" : "+r"(masked_) : "i"(mask));                          \
+		masked_;                                                                           \
+	})
+#else
+#define mask_for_verifier(value, mask) ((value) & (mask))
+#endif
+
+#endif

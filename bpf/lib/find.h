@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Stage 3, find: one lookup, the same for both directions. What comes out is a flow that lives and that
+ * the present configuration allows, or none.
+ */
+#ifndef SALLYPORT_BPF_FIND_H
+#define SALLYPORT_BPF_FIND_H
+
+#include "lib/flow.h"
+#include "lib/forward.h"
+#include "lib/found.h"
+#include "lib/reply.h"
+#include "lib/route.h"
+
+/* Is the flow, seen from the instance's end, still what the configuration would make? */
+static __always_inline int flow_is_allowed(__u32 zone, __be32 instance, __be32 remote, __be32 external,
+					   __u16 nat_gateway)
+{
+	struct subnet *subnet = subnet_of(zone, instance);
+	struct elastic_ip *bound;
+	struct route *route;
+
+	if (!subnet)
+		return 0;
+	route = route_to(subnet->route_table, remote);
+	if (!route || route->target != ROUTE_NAT_GATEWAY || route->index != nat_gateway)
+		return 0;
+	bound = bpf_map_lookup_elem(&elastic_ips, &external);
+	return bound && bound->nat_gateway == nat_gateway;
+}
+
+/*
+ * The configuration changed since the flow of `key` was last looked at. If it still allows the flow, the
+ * entry takes the new generation, timers and next hop; if not, the flow is ended. Returns 0, or the reason.
+ */
+verified_alone int flow_recheck(const struct flow_key *key, __u32 generation)
+{
+	struct workspace *work = workspace_get();
+	struct flow_entry *entry, *peer;
+	struct nat_gateway *nat_gateway;
+	struct flow_view view;
+	__u32 number;
+	int allowed;
+
+	if (!key || !work)
+		return DROP_INTERNAL_ERROR;
+	entry = flow_find(key, &view);
+	if (!entry)
+		return DROP_FLOW_CUT;
+	peer = flow_peer(entry);
+	number = view.nat_gateway;
+	nat_gateway = bpf_map_lookup_elem(&nat_gateways, &number);
+	if (!nat_gateway)
+		return DROP_INTERNAL_ERROR;
+	if (view.flags & FLOW_FORWARD)
+		allowed = flow_is_allowed(key->zone, key->source, key->destination, view.new_address, number);
+	else
+		allowed = peer && flow_is_allowed(peer->key.zone, view.new_address, key->source,
+						  key->destination, number);
+	if (!allowed || !(nat_gateway->flags & NAT_GATEWAY_IN_USE)) {
+		work->standing = *entry;
+		flow_end(&work->standing, FLOW_REMOVE_ANY, 0);
+		return DROP_FLOW_CUT;
+	}
+	WRITE_ONCE(entry->timeout, nat_gateway->timeouts[flow_timeout_class(key->protocol, view.state)]);
+	WRITE_ONCE(entry->next_hop, 0);
+	WRITE_ONCE(entry->generation, (__u16)generation);
+	return 0;
+}
+
+static __always_inline enum verdict find_recheck(struct packet *packet, const struct flow_key *key,
+						 struct found *found)
+{
+	int reason = flow_recheck(key, packet->settings->generation);
+
+	if (!reason) {
+		found->view.next_hop = 0;
+		return VERDICT_NEXT;
+	}
+	packet->nat_gateway = found->view.nat_gateway;
+	packet->forward = found->view.flags & FLOW_FORWARD;
+	/* From outside the instance learns of it when it next sends: that segment then has no flow. */
+	if (packet->forward && packet->key.protocol == IPPROTO_TCP && packet->kind == PACKET_PLAIN)
+		reply_tcp_reset(packet);
+	return drop(packet, reason);
+}
+
+/*
+ * The direction of `key` has been silent for too long: the flow lives if the other one has not. Returns
+ * whether it lives; if not, it has been ended.
+ */
+verified_alone int flow_lives(const struct flow_key *key, __u32 now)
+{
+	struct workspace *work = workspace_get();
+	struct flow_entry *entry;
+	struct flow_view view;
+
+	if (!key || !work)
+		return 0;
+	entry = flow_find(key, &view);
+	if (!entry)
+		return 0;
+	if (!flow_expired(entry, now))
+		return 1;
+	work->standing = *entry;
+	flow_end(&work->standing, FLOW_REMOVE_EXPIRED, now);
+	return 0;
+}
+
+static __always_inline enum verdict find(struct packet *packet, const struct flow_key *key,
+					 struct found *found)
+{
+	struct flow_view *view = &found->view;
+
+	found->entry = flow_find(key, view);
+	if (!found->entry)
+		return VERDICT_NEXT;
+	if (unlikely(clock_age(packet->now, view->last_seen) >
+		     (__u32)view->timeout << FLOW_TICKS_PER_TIMEOUT_SHIFT) &&
+	    !flow_lives(key, packet->now)) {
+		found->entry = NULL;
+		return VERDICT_NEXT;
+	}
+	if (unlikely(view->generation != (__u16)packet->settings->generation))
+		return find_recheck(packet, key, found);
+	return VERDICT_NEXT;
+}
+
+#endif

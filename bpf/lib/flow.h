@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The beginning of a flow: Elastic IP, port, reverse entry, forward entry, in this order, undone in the
+ * opposite one. Nothing is forwarded before the forward entry stands.
+ */
+#ifndef SALLYPORT_BPF_FLOW_H
+#define SALLYPORT_BPF_FLOW_H
+
+#include "lib/checksum.h"
+#include "lib/ports.h"
+#include "lib/state.h"
+
+static __always_inline enum nat_protocol nat_protocol_of(__u8 protocol)
+{
+	return protocol == IPPROTO_TCP ? NAT_TCP : protocol == IPPROTO_UDP ? NAT_UDP : NAT_ICMP;
+}
+
+static __always_inline __u32 new_flow_id(void)
+{
+	__u32 id = bpf_get_prandom_u32();
+
+	return id ? id : 1; /* 0 marks an unused entry */
+}
+
+/* Fills in what both entries of a pair have in common. */
+static __always_inline void flow_entry_begin(struct flow_entry *entry, const struct flow_wish *wish,
+					     const struct nat_gateway *nat_gateway, __u32 flow_id)
+{
+	__u8 protocol = wish->key.protocol;
+
+	__builtin_memset(entry, 0, sizeof(*entry));
+	entry->key.protocol = protocol;
+	entry->last_seen = wish->now;
+	entry->flow_id = flow_id;
+	entry->generation = wish->generation;
+	entry->timeout = nat_gateway->timeouts[flow_timeout_class(protocol, FLOW_STATE_OPENING)];
+	entry->nat_gateway = wish->nat_gateway;
+	entry->state = FLOW_STATE_OPENING;
+}
+
+/*
+ * Which of its Elastic IPs (by place in the list) an instance belongs to: stays put when others come and go
+ * (rendezvous hashing).
+ */
+verified_alone int elastic_ip_home(__u32 number, __be32 instance, __u32 zone)
+{
+	struct nat_gateway *nat_gateway = bpf_map_lookup_elem(&nat_gateways, &number);
+	__u32 best = 0, best_weight = 0;
+
+	if (!nat_gateway)
+		return 0;
+	for (__u32 i = 0; i < NAT_GATEWAY_ELASTIC_IPS_MAX; i++) {
+		__u64 weight;
+
+		if (i >= nat_gateway->elastic_ip_count)
+			break;
+		weight = ((__u64)instance << 32 | nat_gateway->elastic_ips[i]) ^ (__u64)zone << 16;
+		weight = (weight ^ weight >> 32) * 0x9e3779b97f4a7c15ULL;
+		weight = (weight ^ weight >> 29) * 0xbf58476d1ce4e5b9ULL;
+		weight >>= 32;
+		/* One comparison for place and weight: a branch here would double the verifier's paths each
+		 * time round. */
+		weight = (weight & ~(NAT_GATEWAY_ELASTIC_IPS_MAX - 1ULL)) | i;
+		best_weight = weight > best_weight ? weight : best_weight;
+		best = best_weight % NAT_GATEWAY_ELASTIC_IPS_MAX;
+	}
+	return best;
+}
+
+/* What pair_create() may say beside a reason for a drop. */
+enum pair_result {
+	PAIR_MADE = 0,
+	PAIR_BEHIND_EXPIRED = -1, /* work->standing is past its timeout: end it and call again */
+	PAIR_EXISTS = -2,	  /* another processor was first */
+};
+
+/* Claims the reverse entry of the mapping's port, which is settled. */
+static __always_inline enum port_result port_claim_mapped(struct workspace *work, __u32 now)
+{
+	work->claim.now = now;
+	work->reverse.key.destination = work->mapping.new_address;
+	work->reverse.references = work->mapping.flow_id;
+	return port_try(work, bpf_ntohs(work->mapping.new_port));
+}
+
+/* Undoes what pair_create() has inserted so far. */
+static __always_inline void pair_undo(struct workspace *work)
+{
+	work->released = work->reverse;
+	flow_remove(&work->released, FLOW_REMOVE_ANY, 0, &work->released);
+	port_release(&work->reverse.key);
+}
+
+/*
+ * Makes the two entries of the flow that work->wish describes, or of its mapping, on the Elastic IP at
+ * `place` in the NAT gateway's list: port and reverse entry first, then the forward one; undone in the
+ * opposite order. Returns enum pair_result, or the reason for a drop.
+ */
+verified_alone int pair_create(__u32 number, __u32 place, __u32 kind)
+{
+	struct nat_gateway *nat_gateway = bpf_map_lookup_elem(&nat_gateways, &number);
+	struct workspace *work = workspace_get();
+	struct flow_entry *forward, *reverse;
+	enum port_result claimed;
+	const struct flow_wish *wish;
+	__u32 forward_slot = 0;
+	int inserted;
+
+	if (!work || !nat_gateway || place >= NAT_GATEWAY_ELASTIC_IPS_MAX)
+		return DROP_INTERNAL_ERROR;
+	wish = &work->wish;
+	forward = &work->forward;
+	reverse = &work->reverse;
+
+	flow_entry_begin(forward, wish, nat_gateway, new_flow_id());
+	*reverse = *forward;
+	reverse->key.zone = ZONE_OUTSIDE;
+	reverse->key.kind = kind;
+	/* Whole but for the external address and port, which the search settles. */
+	reverse->new_address = wish->key.source;
+	reverse->new_port = wish->key.source_port;
+	reverse->peer_slot = flow_peer_reference(~0U, wish->key.zone);
+	if (kind == FLOW_KIND_MAPPING) {
+		flow_mapping_key(&wish->key, &forward->key);
+		forward->references = 1;
+	} else {
+		forward->key = wish->key;
+		forward->tcp_acknowledged = wish->acknowledged;
+		reverse->key.source = wish->key.destination;
+		reverse->key.source_port = wish->key.destination_port;
+		reverse->flags = flow_watch(wish->key.protocol, FLOW_STATE_OPENING, 0);
+	}
+
+	if (kind == FLOW_KIND_FLOW && wish->mapping_id) {
+		forward->flags = FLOW_MAPPED;
+		reverse->flags |= FLOW_MAPPED;
+		claimed = port_claim_mapped(work, wish->now);
+	} else {
+		reverse->key.destination = nat_gateway->elastic_ips[place];
+		claimed = port_claim(work, nat_gateway->first_port, nat_gateway->last_port, wish->now);
+	}
+	if (claimed == PORT_BEHIND_EXPIRED)
+		return PAIR_BEHIND_EXPIRED;
+	if (claimed == PORT_TABLE_FULL)
+		return DROP_FLOW_TABLE_FULL;
+	if (claimed != PORT_CLAIMED)
+		return DROP_PORT_EXHAUSTED;
+
+	flow_complete_forward(forward, reverse);
+	forward->peer_slot = flow_peer_reference(work->claim.slot, ZONE_OUTSIDE);
+	inserted = flow_insert(forward, &forward_slot);
+	if (inserted == FLOW_INSERTED) {
+		flow_join(work->claim.slot, forward_slot, forward->flow_id);
+		if (kind == FLOW_KIND_MAPPING)
+			work->mapping = *forward;
+		return PAIR_MADE;
+	}
+	pair_undo(work);
+	if (inserted == FLOW_FULL)
+		return flow_make_room(&forward->key, wish->now, &work->standing) ? PAIR_BEHIND_EXPIRED
+										 : DROP_FLOW_TABLE_FULL;
+	return PAIR_EXISTS;
+}
+
+/*
+ * Looks for the endpoint-independent mapping of work->wish.key's source (RFC 4787 REQ-1). If there is one,
+ * work->mapping is a copy of its forward entry, one reference on it is the caller's, and 1 is returned.
+ */
+verified_alone int mapping_find(void)
+{
+	struct workspace *work = workspace_get();
+	struct elastic_ip *bound;
+
+	if (!work)
+		return 0;
+	flow_mapping_key(&work->wish.key, &work->key);
+	if (!flow_reference(&work->key, work->wish.now, &work->mapping))
+		return 0;
+	bound = bpf_map_lookup_elem(&elastic_ips, &work->mapping.new_address);
+	if (bound && bound->nat_gateway == work->wish.nat_gateway)
+		return 1;
+	/* Its Elastic IP is not this NAT gateway's any more: start anew. */
+	flow_end(&work->mapping, FLOW_REMOVE_ANY, work->wish.now);
+	return 0;
+}
+
+/* Gives the reference back. */
+static __always_inline void mapping_put(struct workspace *work)
+{
+	flow_mapping_key(&work->wish.key, &work->key);
+	if (flow_unreference(&work->key, work->wish.mapping_id))
+		flow_end(&work->mapping, FLOW_REMOVE_UNREFERENCED, work->wish.now);
+}
+
+/* Each Elastic IP once, with room for entries in the way that have timed out. */
+#define PAIR_TRIES (NAT_GATEWAY_ELASTIC_IPS_MAX + 8)
+
+/*
+ * Paired and soft pooling (RFC 4787 REQ-2): the instance's home address first, the others only when that
+ * has no port left. What the loop carries along is in the workspace: a verifier does not track it there, and
+ * so sees each round as the same.
+ */
+static __always_inline int pair_open(struct workspace *work, const struct nat_gateway *nat_gateway,
+				     __u32 number, __u32 kind)
+{
+	work->tried = 0;
+	work->place = elastic_ip_home(number, work->wish.key.source, work->wish.key.zone);
+	for (int i = 0; i < PAIR_TRIES; i++) {
+		int result = pair_create(number, work->place, kind);
+
+		if (result == PAIR_BEHIND_EXPIRED) {
+			flow_end(&work->standing, FLOW_REMOVE_EXPIRED, work->wish.now);
+			continue;
+		}
+		if (result != DROP_PORT_EXHAUSTED)
+			return result;
+		if (++work->tried >= nat_gateway->elastic_ip_count)
+			return DROP_PORT_EXHAUSTED;
+		if (++work->place >= nat_gateway->elastic_ip_count)
+			work->place = 0;
+	}
+	return DROP_FLOW_TABLE_FULL;
+}
+
+/*
+ * Makes the flow that work->wish describes. Returns 0 when it stands, made here or by another processor, or
+ * the reason why there is none.
+ */
+static __always_inline int flow_create(struct workspace *work, const struct nat_gateway *nat_gateway,
+				       __u32 number)
+{
+	int result;
+
+	work->wish.mapping_id = 0;
+	if (nat_gateway->mapping[nat_protocol_of(work->wish.key.protocol)] == ENDPOINT_INDEPENDENT) {
+		if (!mapping_find()) {
+			result = pair_open(work, nat_gateway, number, FLOW_KIND_MAPPING);
+			if (result == PAIR_EXISTS && !mapping_find())
+				result = DROP_FLOW_TABLE_FULL;
+			if (result > 0)
+				return result;
+		}
+		work->wish.mapping_id = work->mapping.flow_id;
+	}
+	result = pair_open(work, nat_gateway, number, FLOW_KIND_FLOW);
+	if (result && work->wish.mapping_id)
+		mapping_put(work);
+	return result > 0 ? result : 0;
+}
+
+#endif

@@ -1,0 +1,601 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The flow table (memory layout: include/sallyport/abi/flow.h; why it looks so: bpf/README.md).
+ *
+ * A key's hash gives a region of 64 buckets and two buckets in it. The region's lock covers both, so an
+ * insert that must find nothing equal is one critical section. Readers take no lock: they note the
+ * bucket's sequence, copy what they need from the entry and look at the sequence again.
+ *
+ * What this file promises:
+ *  - a key is in the table at most once;
+ *  - a view that flow_find() returns was whole: it belongs to its key and is no mixture of two entries;
+ *  - an entry never moves, so a slot number and a flow_id name it for as long as it lives.
+ *
+ * The same functions on a kernel hash map, for comparison, are in flow_table_hash.h.
+ */
+#ifndef SALLYPORT_BPF_FLOW_TABLE_H
+#define SALLYPORT_BPF_FLOW_TABLE_H
+
+#include "lib/clock.h"
+#include "lib/compiler.h"
+#include "lib/maps.h"
+
+/* What the fast path needs of an entry, copied while the entry was certainly whole. */
+struct flow_view {
+	__be32 new_address;
+	__be16 new_port;
+	__u16 transport_delta;
+	__u16 ip_delta;
+	__u16 next_hop;
+	__u32 last_seen;
+	__u16 generation;
+	__u16 timeout;
+	__u16 nat_gateway;
+	__u8 state;
+	__u8 flags;
+};
+
+enum flow_insert_result {
+	FLOW_INSERTED,
+	FLOW_EXISTS, /* the entry that stands in the way is given */
+	FLOW_FULL,
+};
+
+/* What must hold, under the lock, for an entry to be removed. */
+enum flow_removal {
+	FLOW_REMOVE_ANY,
+	FLOW_REMOVE_EXPIRED,	/* this entry and its peer are past their timeout */
+	FLOW_REMOVE_UNREFERENCED, /* a mapping that no flow uses */
+};
+
+static __always_inline int flow_key_equal(const struct flow_key *a, const struct flow_key *b)
+{
+	const __u64 *x = (const __u64 *)a, *y = (const __u64 *)b;
+
+	return x[0] == y[0] && x[1] == y[1];
+}
+
+static __always_inline int flow_past(const struct flow_entry *entry, __u32 now)
+{
+	return clock_age(now, READ_ONCE(entry->last_seen)) >
+	       (__u32)entry->timeout << FLOW_TICKS_PER_TIMEOUT_SHIFT;
+}
+
+static __always_inline void flow_view_copy(struct flow_view *view, const struct flow_entry *entry)
+{
+	/* Three loads of eight bytes; the layout of both structs is asserted below. */
+	const volatile __u64 *from = (const volatile __u64 *)entry;
+	__u64 *to = (__u64 *)view;
+
+	to[0] = from[2];
+	to[1] = from[3];
+	to[2] = from[5];
+}
+ABI_ASSERT_SIZE(struct flow_view, 24);
+ABI_ASSERT_OFFSET(struct flow_view, last_seen, 28 - 16);
+ABI_ASSERT_OFFSET(struct flow_view, generation, 16);
+
+#ifdef FLOW_TABLE_HASH
+#include "lib/flow_table_hash.h"
+#else
+
+struct flow_home {
+	__u32 first;  /* bucket */
+	__u32 second;
+	__u32 region;
+	__u16 tag;
+};
+
+/*
+ * NH (Black et al., UMAC): two keys collide with a chance of 2^-32 whoever chooses them, because the seed
+ * is secret. Multiply-and-xor hashes are faster by nothing and can be collided without knowing the seed.
+ */
+static __always_inline __u64 flow_hash(const struct flow_key *key)
+{
+	const __u32 *word = (const __u32 *)key;
+	__u64 hash;
+
+	hash = (__u64)(__u32)(word[0] + hash_seed[0]) * (__u32)(word[1] + hash_seed[1]) +
+	       (__u64)(__u32)(word[2] + hash_seed[2]) * (__u32)(word[3] + hash_seed[3]);
+	/* Spread, so that each part taken below depends on every bit. */
+	hash ^= hash >> 32;
+	hash *= 0x9e3779b97f4a7c15ULL;
+	hash ^= hash >> 32;
+	return hash;
+}
+
+static __always_inline struct flow_home flow_home_of(const struct flow_key *key)
+{
+	__u64 hash = flow_hash(key);
+	__u32 low = hash, base;
+	struct flow_home home;
+
+	home.region = ((hash >> 32) * flow_regions) >> 32;
+	base = home.region * FLOW_REGION_BUCKETS;
+	home.first = base + low % FLOW_REGION_BUCKETS;
+	home.second = base + (low / FLOW_REGION_BUCKETS) % FLOW_REGION_BUCKETS;
+	if (home.second == home.first)
+		home.second ^= 1;
+	home.tag = low >> 16;
+	if (!home.tag)
+		home.tag = 1;
+	return home;
+}
+
+#define TAG_WORDS 4
+#define TAG_LANES 4
+#define TAG_LOW_BITS 0x7fff7fff7fff7fffULL
+#define TAG_EACH 0x0001000100010001ULL
+
+/* The top bit of each of the four lanes that is zero, exactly (no carry runs from lane to lane). */
+static __always_inline __u64 tag_zero_lanes(__u64 lanes)
+{
+	return ~(((lanes & TAG_LOW_BITS) + TAG_LOW_BITS) | lanes | TAG_LOW_BITS);
+}
+
+/* Number of the lowest lane whose top bit is set. */
+static __always_inline __u32 tag_lane(__u64 tops)
+{
+	/* 2^(16 k) times this constant has k in its top sixteen bits. */
+	return (((tops & -tops) >> 15) * 0x0000000100020003ULL >> 48) & (TAG_LANES - 1);
+}
+
+static __always_inline __u32 tag_lane_count(__u64 tops)
+{
+	return (tops >> 15) * TAG_EACH >> 48 & 7;
+}
+
+static __always_inline __u64 tag_word(const struct flow_bucket *bucket, __u32 word)
+{
+	return READ_ONCE(((const __u64 *)bucket->tags.tag)[word]);
+}
+
+static __always_inline struct flow_entry *flow_entry_at(struct flow_bucket *bucket, __u32 number)
+{
+	/* The tag line stands where the sixteenth entry would: any four bits are within the bucket. */
+	return (struct flow_entry *)((char *)bucket + ((number & 15) << 6));
+}
+
+/* The entry of `key` in `bucket`, or NULL. Its number is left in *number. */
+static __always_inline struct flow_entry *
+flow_bucket_find(struct flow_bucket *bucket, const struct flow_key *key, __u16 tag, __u32 *number)
+{
+	__u64 pattern = tag * TAG_EACH;
+
+	for (__u32 word = 0; word < TAG_WORDS; word++) {
+		__u64 tops = tag_zero_lanes(tag_word(bucket, word) ^ pattern);
+
+		for (__u32 i = 0; i < TAG_LANES && tops; i++) {
+			__u32 candidate = word * TAG_LANES + tag_lane(tops);
+			struct flow_entry *entry = flow_entry_at(bucket, candidate);
+
+			if (flow_key_equal(&entry->key, key)) {
+				*number = candidate;
+				return entry;
+			}
+			tops &= tops - 1;
+		}
+	}
+	return NULL;
+}
+
+static __always_inline struct flow_bucket *flow_bucket_at(__u32 index)
+{
+	return bpf_map_lookup_elem(&flow_buckets, &index);
+}
+
+/* Keeps later loads after earlier ones where the processor does not do so by itself. */
+static __always_inline void flow_read_barrier(struct flow_bucket *bucket)
+{
+	compiler_barrier();
+	if (weakly_ordered_memory)
+		__sync_fetch_and_add(&bucket->tags.zero1[0], 0);
+	compiler_barrier();
+}
+
+#define FLOW_READ_TRIES 2
+
+/*
+ * Looks for `key` in one bucket without a lock. Returns the entry and its view; NULL if it is not there.
+ * *torn is set when the bucket changed under the reader each time: nothing is known then.
+ */
+static __always_inline struct flow_entry *
+flow_bucket_read(struct flow_bucket *bucket, const struct flow_key *key, __u16 tag,
+		 struct flow_view *view, int *torn)
+{
+	__u32 number;
+
+	for (int i = 0; i < FLOW_READ_TRIES; i++) {
+		__u32 sequence = READ_ONCE(bucket->tags.sequence);
+		struct flow_entry *entry;
+
+		flow_read_barrier(bucket);
+		entry = flow_bucket_find(bucket, key, tag, &number);
+		if (entry)
+			flow_view_copy(view, entry);
+		flow_read_barrier(bucket);
+		/* An insert of another key does not hide this one: only a hit must be certain. */
+		if (!entry)
+			return NULL;
+		if (!(sequence & 1) && READ_ONCE(bucket->tags.sequence) == sequence)
+			return entry;
+	}
+	*torn = 1;
+	return NULL;
+}
+
+static __always_inline void flow_bucket_change_begins(struct flow_bucket *bucket)
+{
+	__sync_fetch_and_add(&bucket->tags.sequence, 1);
+}
+
+static __always_inline void flow_bucket_change_ends(struct flow_bucket *bucket)
+{
+	__sync_fetch_and_add(&bucket->tags.sequence, 1);
+}
+
+/* Looks under the lock; for the rare reader that met a change each time it tried. Returns whether found. */
+verified_alone int flow_find_locked(const struct flow_key *key, struct flow_view *view, __u32 *slot)
+{
+	struct flow_bucket *first, *second;
+	struct flow_entry *entry;
+	struct flow_home home;
+	struct flow_lock *lock;
+	__u32 number, result = 0;
+
+	if (!key || !view || !slot)
+		return 0;
+	home = flow_home_of(key);
+	lock = bpf_map_lookup_elem(&flow_locks, &home.region);
+	first = flow_bucket_at(home.first);
+	second = flow_bucket_at(home.second);
+	if (!lock || !first || !second)
+		return 0;
+	bpf_spin_lock(&lock->lock);
+	entry = flow_bucket_find(first, key, home.tag, &number);
+	if (entry) {
+		flow_view_copy(view, entry);
+		*slot = FLOW_SLOT(home.first, number);
+		result = 1;
+		goto unlock;
+	}
+	entry = flow_bucket_find(second, key, home.tag, &number);
+	if (entry) {
+		flow_view_copy(view, entry);
+		*slot = FLOW_SLOT(home.second, number);
+		result = 1;
+	}
+unlock:
+	bpf_spin_unlock(&lock->lock);
+	return result;
+}
+
+static __always_inline struct flow_entry *flow_at_slot(__u32 slot)
+{
+	struct flow_bucket *bucket = flow_bucket_at(FLOW_SLOT_BUCKET(slot));
+
+	if (!bucket || FLOW_SLOT_NUMBER(slot) >= FLOW_BUCKET_ENTRIES)
+		return NULL;
+	return flow_entry_at(bucket, FLOW_SLOT_NUMBER(slot));
+}
+
+/* The entry of `key` with a view of it, or NULL. Does not ask whether it is past its timeout. */
+static __always_inline struct flow_entry *flow_find(const struct flow_key *key, struct flow_view *view)
+{
+	struct flow_home home = flow_home_of(key);
+	struct flow_bucket *bucket = flow_bucket_at(home.first);
+	struct flow_entry *entry;
+	__u32 slot = 0;
+	int torn = 0;
+
+	if (!bucket)
+		return NULL;
+	entry = flow_bucket_read(bucket, key, home.tag, view, &torn);
+	if (likely(entry))
+		return entry;
+	if (READ_ONCE(bucket->tags.spilled)) {
+		bucket = flow_bucket_at(home.second);
+		if (!bucket)
+			return NULL;
+		entry = flow_bucket_read(bucket, key, home.tag, view, &torn);
+		if (entry)
+			return entry;
+	}
+	if (unlikely(torn) && flow_find_locked(key, view, &slot))
+		return flow_at_slot(slot);
+	return NULL;
+}
+
+/* The other direction, or NULL if it is gone or not there yet. */
+static __always_inline struct flow_entry *flow_peer(const struct flow_entry *entry)
+{
+	struct flow_entry *peer = flow_at_slot(READ_ONCE(entry->peer_slot));
+
+	return peer && READ_ONCE(peer->flow_id) == entry->flow_id ? peer : NULL;
+}
+
+#define SPILL_THRESHOLD 3 /* free entries in the first bucket at which the second is looked at */
+
+static __always_inline __u32 flow_bucket_free(const struct flow_bucket *bucket)
+{
+	__u32 free = 0;
+
+	for (__u32 word = 0; word < TAG_WORDS; word++)
+		free += tag_lane_count(tag_zero_lanes(tag_word(bucket, word)));
+	return free - 1; /* the sixteenth tag is never set */
+}
+
+static __always_inline __u32 flow_bucket_free_number(const struct flow_bucket *bucket)
+{
+	for (__u32 word = 0; word < TAG_WORDS; word++) {
+		__u64 tops = tag_zero_lanes(tag_word(bucket, word));
+
+		if (tops)
+			return word * TAG_LANES + tag_lane(tops);
+	}
+	return FLOW_BUCKET_ENTRIES;
+}
+
+/*
+ * Puts `new` into the table unless its key is there. *slot is where it stands, or where the one stands
+ * that is in the way; flow_id 0 marks an entry as unused and must not be given.
+ */
+verified_alone int flow_insert(const struct flow_entry *new, __u32 *slot)
+{
+	int result = FLOW_EXISTS;
+	struct flow_bucket *first, *second, *bucket;
+	__u32 number = 0, index, room, other;
+	struct flow_entry *entry;
+	struct flow_home home;
+	struct flow_lock *lock;
+
+	if (!new || !slot)
+		return FLOW_FULL;
+	home = flow_home_of(&new->key);
+	lock = bpf_map_lookup_elem(&flow_locks, &home.region);
+	first = bucket = flow_bucket_at(home.first);
+	second = flow_bucket_at(home.second);
+	index = home.first;
+	if (!lock || !first || !second)
+		return FLOW_FULL;
+
+	bpf_spin_lock(&lock->lock);
+	if (flow_bucket_find(first, &new->key, home.tag, &number))
+		goto unlock;
+	index = home.second;
+	if (flow_bucket_find(second, &new->key, home.tag, &number))
+		goto unlock;
+
+	/*
+	 * The first choice, unless it is nearly full and the second has more room: that fills the table to
+	 * four fifths without an overflow, and leaves nine lookups of ten with one bucket to read.
+	 */
+	index = home.first;
+	room = flow_bucket_free(first);
+	if (room <= SPILL_THRESHOLD) {
+		other = flow_bucket_free(second);
+		if (other > room) {
+			bucket = second;
+			index = home.second;
+			room = other;
+		}
+	}
+	result = FLOW_FULL;
+	if (!room)
+		goto unlock;
+	number = flow_bucket_free_number(bucket);
+	entry = flow_entry_at(bucket, number);
+	flow_bucket_change_begins(bucket);
+	*entry = *new;
+	WRITE_ONCE(bucket->tags.tag[number & 15], home.tag);
+	flow_bucket_change_ends(bucket);
+	if (bucket == second)
+		WRITE_ONCE(first->tags.spilled, first->tags.spilled + 1);
+	result = FLOW_INSERTED;
+unlock:
+	bpf_spin_unlock(&lock->lock);
+	*slot = FLOW_SLOT(index, number);
+	return result;
+}
+
+/*
+ * Removes the entry of which `known` is a copy, if it is still there and `removal` holds. Of the copy only
+ * key, flow_id and peer_slot count. *removed, which may be the same memory, gets what it was at the end, for
+ * the caller to give back what it held. Returns whether it was removed.
+ */
+verified_alone int flow_remove(const struct flow_entry *known, int removal, __u32 now,
+			       struct flow_entry *removed)
+{
+	struct flow_bucket *first, *second, *bucket;
+	struct flow_entry *entry, *peer = NULL;
+	struct flow_home home;
+	struct flow_lock *lock;
+	__u32 number, flow_id;
+	int done = 0;
+
+	if (!known || !removed)
+		return 0;
+	flow_id = known->flow_id;
+	/* No helper may be called under the lock, so the peer is looked up before it. */
+	if (removal == FLOW_REMOVE_EXPIRED)
+		peer = flow_at_slot(known->peer_slot);
+	home = flow_home_of(&known->key);
+	lock = bpf_map_lookup_elem(&flow_locks, &home.region);
+	first = bucket = flow_bucket_at(home.first);
+	second = flow_bucket_at(home.second);
+	if (!lock || !first || !second)
+		return 0;
+
+	bpf_spin_lock(&lock->lock);
+	entry = flow_bucket_find(first, &known->key, home.tag, &number);
+	if (!entry) {
+		bucket = second;
+		entry = flow_bucket_find(second, &known->key, home.tag, &number);
+	}
+	if (!entry || entry->flow_id != flow_id)
+		goto unlock;
+	if (removal == FLOW_REMOVE_EXPIRED &&
+	    (!flow_past(entry, now) ||
+	     (peer && READ_ONCE(peer->flow_id) == flow_id && !flow_past(peer, now))))
+		goto unlock;
+	if (removal == FLOW_REMOVE_UNREFERENCED && entry->references)
+		goto unlock;
+	*removed = *entry;
+	flow_bucket_change_begins(bucket);
+	WRITE_ONCE(bucket->tags.tag[number & 15], 0);
+	WRITE_ONCE(entry->flow_id, 0);
+	flow_bucket_change_ends(bucket);
+	if (bucket == second)
+		WRITE_ONCE(first->tags.spilled, first->tags.spilled - 1);
+	done = 1;
+unlock:
+	bpf_spin_unlock(&lock->lock);
+	return done;
+}
+
+/* Adds one to a mapping's references unless it went away. */
+verified_alone int flow_reference(const struct flow_key *key, __u32 now, struct flow_entry *copy)
+{
+	struct flow_bucket *first, *second;
+	struct flow_entry *entry;
+	struct flow_home home;
+	struct flow_lock *lock;
+	__u32 number;
+
+	if (!key || !copy)
+		return 0;
+	home = flow_home_of(key);
+	lock = bpf_map_lookup_elem(&flow_locks, &home.region);
+	first = flow_bucket_at(home.first);
+	second = flow_bucket_at(home.second);
+	if (!lock || !first || !second)
+		return 0;
+	bpf_spin_lock(&lock->lock);
+	entry = flow_bucket_find(first, key, home.tag, &number);
+	if (!entry)
+		entry = flow_bucket_find(second, key, home.tag, &number);
+	if (entry) {
+		entry->references++;
+		WRITE_ONCE(entry->last_seen, now);
+		*copy = *entry;
+	}
+	bpf_spin_unlock(&lock->lock);
+	return entry != NULL;
+}
+
+/* Takes one reference away; returns flow_id if that was the last one, else 0. */
+verified_alone __u32 flow_unreference(const struct flow_key *key, __u32 flow_id)
+{
+	struct flow_bucket *first, *second;
+	struct flow_entry *entry;
+	struct flow_home home;
+	struct flow_lock *lock;
+	__u32 number, unused = 0;
+
+	if (!key)
+		return 0;
+	home = flow_home_of(key);
+	lock = bpf_map_lookup_elem(&flow_locks, &home.region);
+	first = flow_bucket_at(home.first);
+	second = flow_bucket_at(home.second);
+	if (!lock || !first || !second)
+		return 0;
+	bpf_spin_lock(&lock->lock);
+	entry = flow_bucket_find(first, key, home.tag, &number);
+	if (!entry)
+		entry = flow_bucket_find(second, key, home.tag, &number);
+	if (entry && entry->flow_id == flow_id && entry->references && --entry->references == 0)
+		unused = flow_id;
+	bpf_spin_unlock(&lock->lock);
+	return unused;
+}
+
+/* Makes two entries each other's peer. `reverse_slot` must hold the entry called flow_id. */
+static __always_inline void flow_join(__u32 reverse_slot, __u32 forward_slot, __u32 flow_id)
+{
+	struct flow_entry *reverse = flow_at_slot(reverse_slot);
+
+	if (reverse && READ_ONCE(reverse->flow_id) == flow_id)
+		WRITE_ONCE(reverse->peer_slot, forward_slot);
+}
+
+/* What a new entry keeps to find its peer again, which stands at `slot`. */
+static __always_inline __u32 flow_peer_reference(__u32 slot, __u16 zone)
+{
+	return slot;
+}
+
+/* The entry that stood in the way of an insert of `key`. */
+static __always_inline struct flow_entry *flow_standing(const struct flow_key *key, __u32 slot)
+{
+	return flow_at_slot(slot);
+}
+
+/*
+ * Looks in the two buckets of `key` for an entry that is past its timeout, and copies the first to
+ * *victim: removing its flow makes room for a new one. Returns whether there is one.
+ */
+verified_alone int flow_make_room(const struct flow_key *key, __u32 now, struct flow_entry *victim)
+{
+	struct flow_home home;
+
+	if (!key || !victim)
+		return 0;
+	home = flow_home_of(key);
+	for (__u32 i = 0; i < 2 * FLOW_BUCKET_ENTRIES; i++) {
+		__u32 number = i < FLOW_BUCKET_ENTRIES ? i : i - FLOW_BUCKET_ENTRIES;
+		__u32 index = i < FLOW_BUCKET_ENTRIES ? home.first : home.second;
+		struct flow_bucket *bucket = flow_bucket_at(index);
+		struct flow_entry *entry, *peer;
+
+		if (!bucket)
+			return 0;
+		if (!READ_ONCE(bucket->tags.tag[number & 15]))
+			continue;
+		entry = flow_entry_at(bucket, number);
+		if (!flow_past(entry, now))
+			continue;
+		peer = flow_peer(entry);
+		if (peer && !flow_past(peer, now))
+			continue;
+		*victim = *entry;
+		return 1;
+	}
+	return 0;
+}
+
+/*
+ * Serialises changes of a flow's state: everything between these two sees and leaves both entries in
+ * step. Nothing but memory accesses may stand between them.
+ */
+static __always_inline struct flow_lock *flow_state_lock(const struct flow_entry *forward)
+{
+	struct flow_home home = flow_home_of(&forward->key);
+
+	return bpf_map_lookup_elem(&flow_locks, &home.region);
+}
+
+static __always_inline void flow_state_begin(struct flow_lock *lock)
+{
+	bpf_spin_lock(&lock->lock);
+}
+
+static __always_inline void flow_state_end(struct flow_lock *lock)
+{
+	bpf_spin_unlock(&lock->lock);
+}
+
+#endif /* FLOW_TABLE_HASH */
+
+/* Past its timeout, by the time of whichever direction was used last. */
+static __always_inline int flow_expired(const struct flow_entry *entry, __u32 now)
+{
+	struct flow_entry *peer;
+
+	if (!flow_past(entry, now))
+		return 0;
+	peer = flow_peer(entry);
+	return !peer || flow_past(peer, now);
+}
+
+#endif

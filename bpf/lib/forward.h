@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The last stages of a packet that has a flow: TTL and MTU, rewrite, send. Everything that can refuse the
+ * packet comes before the first byte is changed, because an ICMP error quotes it as it came.
+ */
+#ifndef SALLYPORT_BPF_FORWARD_H
+#define SALLYPORT_BPF_FORWARD_H
+
+#include "lib/checksum.h"
+#include "lib/flow_table.h"
+#include "lib/next_hop.h"
+#include "lib/reply.h"
+
+static __noinline enum verdict ttl_exceeded(struct packet *packet)
+{
+	reply_icmp_error(packet, ICMP_TIME_EXCEEDED, 0, 0);
+	return drop(packet, DROP_TTL_EXCEEDED);
+}
+
+static __noinline enum verdict fragmentation_needed(struct packet *packet, __u16 mtu)
+{
+	reply_icmp_error(packet, ICMP_UNREACHABLE, ICMP_FRAGMENTATION_NEEDED, bpf_htonl(mtu)); /* RFC 1191 */
+	return drop(packet, DROP_FRAGMENTATION_NEEDED);
+}
+
+static __always_inline enum verdict check_ttl(struct packet *packet)
+{
+	return unlikely(packet->ip->ttl <= 1) ? ttl_exceeded(packet) : VERDICT_NEXT;
+}
+
+/* A packet that is too large goes to the host's stack to be fragmented, unless it forbids that. */
+static __always_inline enum verdict check_mtu(struct packet *packet, struct hop *hop)
+{
+	if (likely(packet->length <= hop->mtu))
+		return VERDICT_NEXT;
+	if (packet->ip->frag_off & bpf_htons(IP_DF))
+		return fragmentation_needed(packet, hop->mtu);
+	hop->up_the_stack = 1;
+	return VERDICT_NEXT;
+}
+
+/* The bounds were checked by parse(); no verifier remembers them across the protocols' branches. */
+static __always_inline enum verdict rewrite_transport(struct packet *packet, const struct flow_view *view)
+{
+	void *end = packet_end(packet);
+
+	if (packet->key.protocol == IPPROTO_TCP) {
+		struct tcphdr *tcp = packet->transport;
+
+		if ((void *)(tcp + 1) > end)
+			return drop(packet, DROP_INTERNAL_ERROR);
+		if (packet->forward)
+			tcp->source = view->new_port;
+		else
+			tcp->dest = view->new_port;
+		tcp->check = checksum_apply(tcp->check, view->transport_delta);
+	} else if (packet->key.protocol == IPPROTO_UDP) {
+		struct udphdr *udp = packet->transport;
+
+		if ((void *)(udp + 1) > end)
+			return drop(packet, DROP_INTERNAL_ERROR);
+		if (packet->forward)
+			udp->source = view->new_port;
+		else
+			udp->dest = view->new_port;
+		if (udp->check) { /* 0: the sender made none (RFC 768) */
+			udp->check = checksum_apply(udp->check, view->transport_delta);
+			if (!udp->check)
+				udp->check = 0xffff;
+		}
+	} else {
+		struct icmp_header *icmp = packet->transport;
+
+		if ((void *)(icmp + 1) > end)
+			return drop(packet, DROP_INTERNAL_ERROR);
+		icmp->echo.id = view->new_port;
+		icmp->checksum = checksum_apply(icmp->checksum, view->transport_delta);
+	}
+	return VERDICT_NEXT;
+}
+
+/* Puts the new address in, and the TTL down unless the host's stack will do that. */
+static __always_inline void rewrite_address(struct packet *packet, const struct flow_view *view,
+					    int up_the_stack)
+{
+	struct iphdr *ip = packet->ip;
+	__u32 delta = view->ip_delta;
+
+	if (packet->forward)
+		ip->saddr = view->new_address;
+	else
+		ip->daddr = view->new_address;
+	if (likely(!up_the_stack)) {
+		ip->ttl--;
+		delta += CHECKSUM_TTL_LESS_ONE;
+	}
+	ip->check = checksum_apply(ip->check, delta);
+}
+
+static __always_inline enum verdict send(struct packet *packet, const struct hop *hop)
+{
+	struct ethhdr *ethernet = packet_data(packet);
+
+	if (unlikely(hop->up_the_stack))
+		return VERDICT_PASS;
+	if ((void *)(ethernet + 1) > packet_end(packet))
+		return drop(packet, DROP_INTERNAL_ERROR);
+	__builtin_memcpy(ethernet, hop->macs, 2 * ETH_ALEN);
+	packet->action = bpf_redirect_map(&transmit, hop->device, 0);
+	return VERDICT_FORWARD;
+}
+
+#endif

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Stage 4, hit: what every packet of a flow goes through. */
+#ifndef SALLYPORT_BPF_HIT_H
+#define SALLYPORT_BPF_HIT_H
+
+#include "lib/find.h"
+#include "lib/fragment.h"
+#include "lib/icmp_error.h"
+
+/* A mapping lives as long as its flows: they touch it when this many ticks (34 s) turn over. */
+#define MAPPING_TOUCH_SHIFT 9
+
+verified_alone int touch_mapping(const struct flow_key *key, __u32 now)
+{
+	struct flow_entry *entry, *mapping;
+	struct flow_key mapping_key;
+	struct flow_view view;
+
+	if (!key)
+		return 0;
+	entry = flow_find(key, &view);
+	if (entry && !(view.flags & FLOW_FORWARD))
+		entry = flow_peer(entry);
+	if (!entry)
+		return 0;
+	flow_mapping_key(&entry->key, &mapping_key);
+	mapping = flow_find(&mapping_key, &view);
+	if (mapping)
+		WRITE_ONCE(mapping->last_seen, now);
+	return mapping != NULL;
+}
+
+/*
+ * Counts the packet and notes the time, in the packet's own entry only. Not atomic: a direction is on one
+ * processor nearly always, and a lost count is worth less than a locked instruction in every packet.
+ */
+static __always_inline void touch(struct packet *packet, struct found *found)
+{
+	struct flow_entry *entry = found->entry;
+	__u32 last_seen = found->view.last_seen;
+
+	entry->packets++;
+	entry->bytes += packet->length;
+	if (clock_age(packet->now, last_seen) < FLOW_TOUCH_TICKS)
+		return;
+	WRITE_ONCE(entry->last_seen, packet->now);
+	if (found->view.flags & FLOW_MAPPED && (packet->now ^ last_seen) >> MAPPING_TOUCH_SHIFT)
+		touch_mapping(&packet->key, packet->now);
+}
+
+/* The state machine sees the packets that can move it, and TCP's acknowledgements are kept for it. */
+static __always_inline void track(struct packet *packet, struct found *found)
+{
+	const struct tcphdr *tcp = packet->transport;
+	struct segment segment = { .flags = packet->tcp_flags, .payload = packet->payload };
+	int step = found->view.flags & FLOW_WATCH;
+
+	if (packet->key.protocol == IPPROTO_TCP && (const void *)(tcp + 1) <= packet_end(packet)) {
+		step |= packet->tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST);
+		if (unlikely(step)) {
+			segment.sequence = bpf_ntohl(tcp->seq);
+			segment.acknowledges = bpf_ntohl(tcp->ack_seq);
+		}
+		if (packet->forward && packet->tcp_flags & TCP_ACK)
+			WRITE_ONCE(found->entry->tcp_acknowledged, bpf_ntohl(tcp->ack_seq));
+	}
+	if (unlikely(step))
+		flow_step(&packet->key, &segment);
+}
+
+static __always_inline enum verdict hit(struct packet *packet, struct found *found)
+{
+	struct flow_view *view = &found->view;
+	enum verdict verdict;
+	struct hop hop = {};
+
+	packet->nat_gateway = view->nat_gateway;
+	packet->forward = view->flags & FLOW_FORWARD;
+	if (unlikely(packet->kind == PACKET_ICMP_ERROR))
+		return icmp_error_translate(packet, found);
+
+	verdict = check_ttl(packet);
+	if (verdict == VERDICT_NEXT)
+		verdict = next_hop_find(packet, found->entry, &hop, view);
+	if (verdict == VERDICT_NEXT)
+		verdict = check_mtu(packet, &hop);
+	if (verdict != VERDICT_NEXT)
+		return verdict;
+
+	track(packet, found);
+	touch(packet, found);
+	if (unlikely(packet->first_fragment))
+		fragment_remember(packet, view);
+
+	verdict = rewrite_transport(packet, view);
+	if (verdict != VERDICT_NEXT)
+		return verdict;
+	rewrite_address(packet, view, hop.up_the_stack);
+	return send(packet, &hop);
+}
+
+#endif

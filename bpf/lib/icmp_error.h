@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Stage 7, ICMP errors: found by the packet that they quote and translated outside and inside (RFC 5508
+ * sections 4 and 7). An error travels against the packet that it is about, so the entry that serves it is
+ * the one of the error's own direction: parse() makes the quoted tuple, reversed, the error's own.
+ *
+ * Errors neither refresh nor end a flow (RFC 5508 REQ-6, RFC 4787 REQ-12).
+ */
+#ifndef SALLYPORT_BPF_ICMP_ERROR_H
+#define SALLYPORT_BPF_ICMP_ERROR_H
+
+#include "lib/forward.h"
+#include "lib/found.h"
+
+struct quoted {
+	struct iphdr *ip;
+	void *transport; /* 8 bytes are there for certain */
+};
+
+/* Where the quote is; 0 if there is too little of it. */
+static __always_inline int icmp_error_quote(struct packet *packet, struct quoted *quoted)
+{
+	void *end = packet_end(packet);
+	struct iphdr *ip = packet->transport + sizeof(struct icmp_header);
+	__u32 header;
+
+	if ((void *)(ip + 1) > end)
+		return 0;
+	header = ip->ihl * 4;
+	if (ip->version != 4 || header < sizeof(*ip))
+		return 0;
+	quoted->ip = ip;
+	quoted->transport = (void *)ip + header;
+	return quoted->transport + 8 <= end;
+}
+
+/*
+ * Makes the quoted tuple, reversed, the packet's own. Where that can't be, the packet keeps its addresses
+ * and becomes PACKET_OTHER_ERROR: it may still be the host's.
+ */
+static __always_inline void icmp_error_parse(struct packet *packet)
+{
+	struct quoted quoted;
+	__be16 *port;
+
+	packet->kind = PACKET_OTHER_ERROR;
+	if (!icmp_error_quote(packet, &quoted))
+		return;
+	/* The error goes to whoever sent what it quotes; fragments after the first quote no ports. */
+	if (quoted.ip->saddr != packet->key.destination || quoted.ip->frag_off & bpf_htons(IP_OFFSET))
+		return;
+	port = quoted.transport;
+	if (quoted.ip->protocol == IPPROTO_TCP || quoted.ip->protocol == IPPROTO_UDP) {
+		packet->key.destination_port = port[0];
+		packet->key.source_port = port[1];
+	} else if (quoted.ip->protocol == IPPROTO_ICMP) {
+		const struct icmp_header *icmp = quoted.transport;
+
+		if (icmp->type == ICMP_ECHO_REQUEST)
+			packet->key.destination_port = icmp->echo.id;
+		else if (icmp->type == ICMP_ECHO_REPLY)
+			packet->key.source_port = icmp->echo.id;
+		else
+			return;
+	} else {
+		return;
+	}
+	packet->key.source = quoted.ip->daddr;
+	packet->key.protocol = quoted.ip->protocol;
+	packet->kind = PACKET_ICMP_ERROR;
+}
+
+/* Undoes the translation in the quoted transport header; returns by what the bytes' sum changed. */
+static __always_inline __u32 icmp_error_rewrite_transport(struct packet *packet, struct quoted *quoted,
+							  const struct flow_view *view)
+{
+	void *end = packet_end(packet);
+	__be16 *port = quoted->transport;
+	__u16 *checksum = NULL, before;
+	__u32 sum;
+
+	if (quoted->ip->protocol == IPPROTO_ICMP) {
+		struct icmp_header *icmp = quoted->transport;
+
+		sum = checksum_delta16(icmp->echo.id, view->new_port);
+		icmp->echo.id = view->new_port;
+		checksum = &icmp->checksum;
+	} else {
+		/* The quoted packet went the other way: its source is where the error goes to. */
+		if (!packet->forward) {
+			sum = checksum_delta16(port[0], view->new_port);
+			port[0] = view->new_port;
+		} else {
+			sum = checksum_delta16(port[1], view->new_port);
+			port[1] = view->new_port;
+		}
+		if (quoted->ip->protocol == IPPROTO_UDP) {
+			struct udphdr *udp = quoted->transport;
+
+			if (udp->check)
+				checksum = &udp->check;
+		} else if (quoted->transport + sizeof(struct tcphdr) <= end) {
+			/* Only eight bytes are certain to be quoted; TCP's checksum comes later. */
+			checksum = &((struct tcphdr *)quoted->transport)->check;
+		}
+	}
+	if (checksum) {
+		before = *checksum;
+		*checksum = checksum_apply(before, view->transport_delta);
+		sum += checksum_delta16(before, *checksum);
+	}
+	return sum;
+}
+
+static __noinline enum verdict icmp_error_translate(struct packet *packet, struct found *found)
+{
+	struct flow_view *view = &found->view;
+	struct icmp_header *icmp = packet->transport;
+	struct iphdr *ip = packet->ip;
+	struct quoted quoted;
+	enum verdict verdict;
+	__u32 sum, before;
+	struct hop hop = {};
+
+	if (!icmp_error_quote(packet, &quoted))
+		return drop(packet, DROP_ICMP_ERROR_MALFORMED);
+	verdict = check_ttl(packet);
+	if (verdict == VERDICT_NEXT)
+		verdict = next_hop_find(packet, found->entry, &hop, view);
+	if (verdict != VERDICT_NEXT)
+		return verdict;
+	if (packet->length > hop.mtu)
+		hop.up_the_stack = 1; /* no error about an error */
+
+	/* Inside: the quoted addresses become what the receiver once sent. */
+	sum = icmp_error_rewrite_transport(packet, &quoted, view);
+	if (packet->forward)
+		quoted.ip->daddr = view->new_address;
+	else
+		quoted.ip->saddr = view->new_address;
+	before = quoted.ip->check;
+	quoted.ip->check = checksum_apply(before, view->ip_delta);
+	sum += view->ip_delta + checksum_delta16(before, quoted.ip->check);
+	icmp->checksum = checksum_apply(icmp->checksum, sum);
+
+	/* Outside: whoever noticed the error inside shows the Elastic IP (RFC 5508 REQ-5). */
+	if (packet->forward) {
+		before = checksum_delta32(ip->saddr, view->new_address);
+		ip->saddr = view->new_address;
+	} else {
+		before = view->ip_delta;
+		ip->daddr = view->new_address;
+	}
+	if (!hop.up_the_stack) {
+		ip->ttl--;
+		before += CHECKSUM_TTL_LESS_ONE;
+	}
+	ip->check = checksum_apply(ip->check, before);
+	return send(packet, &hop);
+}
+
+#endif

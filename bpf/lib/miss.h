@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Stages 5 and 6, miss: the packet belongs to no flow. From inside it may open one; from outside nothing
+ * may, and what is the host's own business is left to the host.
+ */
+#ifndef SALLYPORT_BPF_MISS_H
+#define SALLYPORT_BPF_MISS_H
+
+#include "lib/find.h"
+#include "lib/flow.h"
+
+/* RFC 1812 section 5.3.7, RFC 1122 section 3.2.1.3: never to be forwarded. */
+static __always_inline int address_is_invalid(const struct flow_key *key)
+{
+	__u32 source = bpf_ntohl(key->source), destination = bpf_ntohl(key->destination);
+
+	return source >> 28 >= 14 || source >> 24 == 127 || source >> 24 == 0 || destination >> 24 == 127 ||
+	       destination >> 24 == 0 || key->source == key->destination;
+}
+
+/* May this packet open a flow? Anything else is refused with a reason, and TCP with a reset. */
+static __always_inline enum verdict check_opening(struct packet *packet)
+{
+	if (packet->kind == PACKET_LATER_FRAGMENT)
+		return drop(packet, DROP_FRAGMENT_WITHOUT_FIRST);
+	if (packet->kind == PACKET_ICMP_ERROR)
+		return drop(packet, DROP_ICMP_ERROR_WITHOUT_FLOW);
+	if (packet->kind == PACKET_OTHER_ERROR)
+		return drop(packet, DROP_ICMP_ERROR_MALFORMED);
+	if (packet->kind != PACKET_PLAIN)
+		return drop(packet, packet->key.protocol == IPPROTO_ICMP ? DROP_UNSUPPORTED_ICMP
+									 : DROP_UNSUPPORTED_PROTOCOL);
+	if (packet->key.protocol == IPPROTO_TCP &&
+	    (packet->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) != TCP_SYN) {
+		reply_tcp_reset(packet); /* decision C20 */
+		return drop(packet, DROP_TCP_WITHOUT_FLOW);
+	}
+	if (packet->key.protocol == IPPROTO_ICMP && packet->key.destination_port)
+		return drop(packet, DROP_UNSUPPORTED_ICMP); /* an answer to nothing */
+	return VERDICT_NEXT;
+}
+
+static __always_inline enum verdict open_flow(struct packet *packet, __u32 number, struct found *found)
+{
+	struct nat_gateway *nat_gateway = bpf_map_lookup_elem(&nat_gateways, &number);
+	struct nat_gateway_counters *counted = nat_gateway_counters_of(packet->counters, number);
+	const struct tcphdr *tcp = packet->transport;
+	struct workspace *work = workspace_get();
+	enum verdict verdict;
+	int reason;
+
+	packet->nat_gateway = number;
+	packet->forward = 1;
+	if (!work || !nat_gateway || !(nat_gateway->flags & NAT_GATEWAY_IN_USE))
+		return drop(packet, DROP_INTERNAL_ERROR);
+	verdict = check_opening(packet);
+	if (verdict == VERDICT_NEXT)
+		verdict = check_ttl(packet); /* a traceroute leaves no flows behind */
+	if (verdict != VERDICT_NEXT)
+		return verdict;
+	counted->flow_attempts++;
+	if (!nat_gateway->elastic_ip_count)
+		return drop(packet, DROP_NAT_GATEWAY_WITHOUT_ELASTIC_IP);
+	work->wish.key = packet->key;
+	work->wish.nat_gateway = number;
+	work->wish.now = packet->now;
+	work->wish.generation = packet->settings->generation;
+	work->wish.acknowledged = 0;
+	if (packet->key.protocol == IPPROTO_TCP && (const void *)(tcp + 1) <= packet_end(packet))
+		work->wish.acknowledged = bpf_ntohl(tcp->seq) + packet->payload + 1;
+	reason = flow_create(work, nat_gateway, number);
+	if (!reason) {
+		found->entry = flow_find(&packet->key, &found->view);
+		return found->entry ? VERDICT_NEXT : drop(packet, DROP_INTERNAL_ERROR);
+	}
+	if (reason == DROP_PORT_EXHAUSTED)
+		counted->port_allocation_errors++;
+	reply_icmp_error(packet, ICMP_UNREACHABLE, ICMP_HOST_UNREACHABLE, 0); /* decision C5 */
+	return drop(packet, reason);
+}
+
+static __noinline enum verdict miss_from_inside(struct packet *packet, struct found *found)
+{
+	struct subnet *subnet;
+	struct route *route;
+
+	if (address_is_multicast_or_broadcast(packet->key.destination) ||
+	    address_is_local(packet->key.destination))
+		return VERDICT_PASS;
+	if (address_is_invalid(&packet->key))
+		return drop(packet, DROP_INVALID_ADDRESS);
+	subnet = subnet_of(packet->key.zone, packet->key.source);
+	if (!subnet)
+		return drop(packet, DROP_SOURCE_NOT_IN_SUBNET);
+	route = route_to(subnet->route_table, packet->key.destination);
+	if (!route) {
+		reply_icmp_error(packet, ICMP_UNREACHABLE, ICMP_NET_UNREACHABLE, 0);
+		return drop(packet, DROP_NO_ROUTE);
+	}
+	if (route->target == ROUTE_LOCAL)
+		return VERDICT_PASS;
+	if (route->target != ROUTE_NAT_GATEWAY)
+		return drop(packet, DROP_BLACKHOLE_ROUTE);
+	if (bpf_map_lookup_elem(&elastic_ips, &packet->key.destination))
+		return drop(packet, DROP_ELASTIC_IP_FROM_INSIDE);
+	return open_flow(packet, route->index, found);
+}
+
+static __noinline enum verdict miss_from_outside(struct packet *packet)
+{
+	__be32 destination = packet->key.destination;
+	struct elastic_ip *elastic_ip;
+
+	if (address_is_local(destination) || address_is_multicast_or_broadcast(destination))
+		return VERDICT_PASS;
+	elastic_ip = bpf_map_lookup_elem(&elastic_ips, &destination);
+	if (elastic_ip) {
+		packet->nat_gateway = elastic_ip->nat_gateway;
+		if (packet->kind == PACKET_LATER_FRAGMENT)
+			return drop(packet, DROP_FRAGMENT_WITHOUT_FIRST);
+		if (packet->kind == PACKET_ICMP_ERROR)
+			return drop(packet, DROP_ICMP_ERROR_WITHOUT_FLOW);
+		if (packet->kind == PACKET_OTHER_ERROR)
+			return drop(packet, DROP_ICMP_ERROR_MALFORMED);
+		return drop(packet, DROP_UNSOLICITED);
+	}
+	if (address_is_private(destination))
+		return drop(packet, DROP_PRIVATE_DESTINATION);
+	return VERDICT_PASS;
+}
+
+#endif

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* How the two entries of a flow follow from each other. */
+#ifndef SALLYPORT_BPF_PAIR_H
+#define SALLYPORT_BPF_PAIR_H
+
+#include "lib/checksum.h"
+#include "lib/packet.h"
+
+static __always_inline void flow_reverse_key(const struct flow_entry *forward, struct flow_key *key)
+{
+	key->source = forward->key.destination;
+	key->source_port = forward->key.destination_port;
+	key->destination = forward->new_address;
+	key->destination_port = forward->new_port;
+	key->protocol = forward->key.protocol;
+	key->kind = forward->key.kind;
+	key->zone = ZONE_OUTSIDE;
+}
+
+static __always_inline void flow_mapping_key(const struct flow_key *forward, struct flow_key *key)
+{
+	key->source = forward->source;
+	key->source_port = forward->source_port;
+	key->destination = 0;
+	key->destination_port = 0;
+	key->protocol = forward->protocol;
+	key->kind = FLOW_KIND_MAPPING;
+	key->zone = forward->zone;
+}
+
+/* What an entry's packets' checksums differ by once `address` and `port` are replaced by its own. */
+static __always_inline void flow_entry_deltas(struct flow_entry *entry, __be32 address, __be16 port)
+{
+	__u32 addresses = checksum_delta32(address, entry->new_address);
+	__u32 ports = checksum_delta16(port, entry->new_port);
+
+	entry->ip_delta = checksum_fold(addresses);
+	/* ICMP's checksum does not cover the addresses (RFC 792). */
+	entry->transport_delta =
+		checksum_fold(entry->key.protocol == IPPROTO_ICMP ? ports : addresses + ports);
+}
+
+/* Completes a reverse entry whose key is settled: the packets of an Elastic IP go to an instance. */
+static __always_inline void flow_complete_reverse(struct flow_entry *reverse, __be32 instance, __be16 port)
+{
+	reverse->new_address = instance;
+	reverse->new_port = port;
+	flow_entry_deltas(reverse, reverse->key.destination, reverse->key.destination_port);
+}
+
+/* Completes the forward entry that belongs to a reverse one. */
+static __always_inline void flow_complete_forward(struct flow_entry *forward, const struct flow_entry *reverse)
+{
+	forward->flags |= FLOW_FORWARD;
+	forward->new_address = reverse->key.destination;
+	forward->new_port = reverse->key.destination_port;
+	flow_entry_deltas(forward, forward->key.source, forward->key.source_port);
+}
+
+#endif

@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Which external port a new flow or mapping gets.
+ *
+ * The flow table decides: a port is free towards a remote if the reverse entry for it can be inserted.
+ * So ports are shared between remotes by themselves (RFC 7857 section 3), a tuple never has two owners,
+ * and capacity is exact. The search is
+ *   1. a few ports at random (RFC 6056 algorithm 1): enough unless most of the range is taken;
+ *   2. then the remote's port set, which knows which ports are not worth a try: constant time up to the
+ *      last free port;
+ *   3. when the set says that nothing is left, a part of it is checked against the table, so that ports
+ *      of flows that timed out are found even when no agent runs.
+ */
+#ifndef SALLYPORT_BPF_PORTS_H
+#define SALLYPORT_BPF_PORTS_H
+
+#include "lib/flow_table.h"
+#include "lib/packet.h"
+#include "lib/release.h"
+
+enum port_result {
+	PORT_CLAIMED,
+	PORT_IN_USE,
+	PORT_NONE_FREE,
+	PORT_TABLE_FULL,
+	PORT_BEHIND_EXPIRED, /* work->standing is past its timeout: end it and search again */
+};
+
+static __always_inline __u32 random_below(__u32 bound)
+{
+	return (__u64)bpf_get_prandom_u32() * bound >> 32;
+}
+
+/* Tries to insert work->reverse with this port. */
+static __always_inline enum port_result port_try(struct workspace *work, __u32 port)
+{
+	struct flow_entry *reverse = &work->reverse, *found;
+	struct port_claim *claim = &work->claim;
+	int inserted;
+
+	reverse->key.destination_port = bpf_htons(port);
+	flow_complete_reverse(reverse, reverse->new_address, reverse->new_port);
+	inserted = flow_insert(reverse, &claim->slot);
+	if (inserted == FLOW_INSERTED)
+		return PORT_CLAIMED;
+	if (inserted == FLOW_FULL)
+		return flow_make_room(&reverse->key, claim->now, &work->standing) ? PORT_BEHIND_EXPIRED
+										   : PORT_TABLE_FULL;
+	found = flow_standing(&reverse->key, claim->slot);
+	if (!found || !flow_expired(found, claim->now))
+		return PORT_IN_USE;
+	work->standing = *found;
+	return PORT_BEHIND_EXPIRED;
+}
+
+static long port_random_step(__u32 i, void *context)
+{
+	struct workspace *work = workspace_get();
+	struct port_claim *claim;
+
+	if (!work)
+		return 1;
+	claim = &work->claim;
+	claim->result = port_try(work, claim->first + random_below(claim->last - claim->first + 1u));
+	return claim->result != PORT_IN_USE;
+}
+
+/* The bits of a set's word that lie outside of the range. */
+static __always_inline __u64 port_set_outside(__u32 word, __u16 first, __u16 last)
+{
+	__u64 outside = 0;
+
+	if (word < first / 64 || word > last / 64)
+		return ~0ULL;
+	if (word == first / 64)
+		outside |= (1ULL << (first % 64)) - 1;
+	if (word == last / 64)
+		outside |= ~1ULL << (last % 64);
+	return outside;
+}
+
+static __always_inline __u32 bit_number(__u64 bit)
+{
+	return __builtin_popcountll(bit - 1);
+}
+
+static __always_inline __u64 rotate_right(__u64 value, __u32 by)
+{
+	by %= 64;
+	return by ? value >> by | value << (64 - by) : value;
+}
+
+/*
+ * A word with a free port, searched from a random one on; PORT_SET_WORDS if all are full. The summary has
+ * sixteen words, so this is seventeen steps at the most.
+ */
+static __always_inline __u32 port_set_search(struct port_set *set, __u32 start)
+{
+	for (__u32 i = 0; i <= PORT_SET_SUMMARY_WORDS; i++) {
+		__u32 summary = (start / 64 + i) % PORT_SET_SUMMARY_WORDS;
+		__u64 open = ~READ_ONCE(set->full[summary]);
+
+		if (i == 0)
+			open &= ~0ULL << (start % 64);
+		else if (i == PORT_SET_SUMMARY_WORDS)
+			open &= (1ULL << (start % 64)) - 1;
+		if (open)
+			return summary * 64 + bit_number(open & -open);
+	}
+	return PORT_SET_WORDS;
+}
+
+#define PORT_SET_FULL 0x10000
+#define PORT_SET_PICKS 64 /* words found full, or bits taken by others, before the search starts anew */
+
+/* Takes a port off the set: its bit is set now and was not before. PORT_SET_FULL: every port is in use. */
+verified_alone int port_set_pick(__u32 number, __u32 first, __u32 last)
+{
+	struct port_set *set = bpf_map_lookup_elem(&port_sets, &number);
+
+	for (int i = 0; set && i < PORT_SET_PICKS; i++) {
+		__u32 word = port_set_search(set, random_below(PORT_SET_WORDS)), turn;
+		__u64 taken, open, *full;
+
+		if (word >= PORT_SET_WORDS)
+			return PORT_SET_FULL;
+		full = &set->full[word / 64 % PORT_SET_SUMMARY_WORDS];
+		taken = READ_ONCE(set->word[word]) | port_set_outside(word, first, last);
+		if (taken == ~0ULL) {
+			__sync_fetch_and_or(full, 1ULL << (word % 64));
+			/* A port that came free in between would be lost: look again. */
+			taken = READ_ONCE(set->word[word]) | port_set_outside(word, first, last);
+			if (taken != ~0ULL)
+				__sync_fetch_and_and(full, ~(1ULL << (word % 64)));
+			continue;
+		}
+		turn = random_below(64);
+		open = rotate_right(~taken, turn);
+		turn = (bit_number(open & -open) + turn) % 64;
+		if (!(__sync_fetch_and_or(&set->word[word], 1ULL << turn) & 1ULL << turn))
+			return word * 64 + turn;
+	}
+	return -1;
+}
+
+static long port_set_step(__u32 i, void *context)
+{
+	struct workspace *work = workspace_get();
+	struct port_claim *claim;
+	struct port_set *set;
+	__u32 number;
+	int port;
+
+	if (!work)
+		return 1;
+	claim = &work->claim;
+	number = claim->set;
+	port = port_set_pick(number, claim->first, claim->last);
+	if (port < 0)
+		return 0;
+	if (port >= PORT_SET_FULL) {
+		claim->result = PORT_NONE_FREE;
+		return 1;
+	}
+	claim->result = port_try(work, port);
+	/* In use by a flow that the set did not know yet: the bit stays. */
+	if (claim->result == PORT_IN_USE)
+		return 0;
+	if (claim->result != PORT_CLAIMED) {
+		set = bpf_map_lookup_elem(&port_sets, &number);
+		if (set)
+			port_set_unmark(set, port);
+	}
+	return 1;
+}
+
+/* Looks whether the flow behind the port at the cursor still lives; claims the port if there is none. */
+static long port_check_step(__u32 i, void *context)
+{
+	struct workspace *work = workspace_get();
+	struct port_claim *claim;
+	struct port_set *set;
+	__u32 number, port;
+
+	if (!work)
+		return 1;
+	claim = &work->claim;
+	number = claim->set;
+	set = bpf_map_lookup_elem(&port_sets, &number);
+	if (!set)
+		return 1;
+	port = claim->first + __sync_fetch_and_add(&set->cursor, 1) % (claim->last - claim->first + 1u);
+	claim->result = port_try(work, port);
+	return claim->result != PORT_IN_USE;
+}
+
+static long port_set_clear_step(__u32 i, void *context)
+{
+	__u32 *number = context;
+	struct port_set *set = bpf_map_lookup_elem(&port_sets, number);
+
+	if (!set)
+		return 1;
+	set->word[i % PORT_SET_WORDS] = 0;
+	set->full[i % PORT_SET_SUMMARY_WORDS] = 0;
+	return 0;
+}
+
+#define PORT_SET_STEPS_MAX 70000   /* each port once, and each word once to find it full */
+#define PORT_CHECK_STEPS_MAX 512   /* ports looked at again per refused flow */
+#define PORT_FALLBACK_STEPS 128	   /* random tries when every port set is in use by a busy remote */
+#define PORT_SET_CANDIDATES 32
+#define PORT_SET_IDLE_TICKS (60 * FLOW_TOUCH_TICKS)
+#define PORT_SET_NONE (~0U)
+
+static __always_inline void port_set_take(struct port_set *set, __u32 number, const struct port_set_key *key,
+					  __u32 first, __u32 last)
+{
+	set->key = *key;
+	set->first_port = first;
+	set->last_port = last;
+	bpf_loop(PORT_SET_WORDS, port_set_clear_step, &number, 0);
+}
+
+/* Number of the set of `key`, made of one that nobody has used for a minute if there is none. */
+verified_alone __u32 port_set_of(const struct port_set_key *key, __u32 first, __u32 last, __u32 now)
+{
+	__u32 zero = 0, candidate, *number;
+	struct port_set *set;
+	struct meta *known;
+
+	if (!key)
+		return PORT_SET_NONE;
+	number = bpf_map_lookup_elem(&port_set_numbers, key);
+	if (number) {
+		candidate = *number;
+		set = bpf_map_lookup_elem(&port_sets, &candidate);
+		if (!set)
+			return PORT_SET_NONE;
+		if (set->first_port != first || set->last_port != last)
+			port_set_take(set, candidate, key, first, last);
+		WRITE_ONCE(set->last_used, now);
+		return candidate;
+	}
+	known = bpf_map_lookup_elem(&meta, &zero);
+	if (!known || !known->port_sets)
+		return PORT_SET_NONE;
+	candidate = bpf_get_prandom_u32() % known->port_sets;
+	for (int i = 0; i < PORT_SET_CANDIDATES; i++) {
+		__u32 used;
+
+		candidate = candidate + 1 < known->port_sets ? candidate + 1 : 0;
+		set = bpf_map_lookup_elem(&port_sets, &candidate);
+		if (!set)
+			return PORT_SET_NONE;
+		used = READ_ONCE(set->last_used);
+		if (set->key.protocol && clock_age(now, used) < PORT_SET_IDLE_TICKS)
+			continue;
+		if (__sync_val_compare_and_swap(&set->last_used, used, now) != used)
+			continue;
+		if (set->key.protocol)
+			bpf_map_delete_elem(&port_set_numbers, &set->key);
+		port_set_take(set, candidate, key, first, last);
+		if (!bpf_map_update_elem(&port_set_numbers, key, &candidate, BPF_NOEXIST))
+			return candidate;
+		/* Another processor has made one for the same remote: that one stands. */
+		set->key.protocol = 0;
+		number = bpf_map_lookup_elem(&port_set_numbers, key);
+		return number ? *number : PORT_SET_NONE;
+	}
+	return PORT_SET_NONE;
+}
+
+/*
+ * Claims a port on the address in work->reverse.key and inserts the entry, which must be whole but for the
+ * port. work->claim.slot is where it stands then.
+ */
+static __always_inline enum port_result port_claim(struct workspace *work, __u32 first, __u32 last, __u32 now)
+{
+	struct port_claim *claim = &work->claim;
+	struct port_set_key key = {};
+
+	claim->now = now;
+	claim->first = first;
+	claim->last = last;
+	claim->result = PORT_NONE_FREE;
+	if (first > last)
+		return PORT_NONE_FREE;
+	bpf_loop(PORT_RANDOM_PROBES, port_random_step, NULL, 0);
+	if (claim->result != PORT_IN_USE)
+		return claim->result;
+	key.elastic_ip = work->reverse.key.destination;
+	key.remote = work->reverse.key.source;
+	key.remote_port = work->reverse.key.source_port;
+	key.protocol = work->reverse.key.protocol;
+	claim->set = port_set_of(&key, first, last, now);
+	if (claim->set == PORT_SET_NONE) {
+		bpf_loop(PORT_FALLBACK_STEPS, port_random_step, NULL, 0);
+	} else {
+		bpf_loop(PORT_SET_STEPS_MAX, port_set_step, NULL, 0);
+		if (claim->result == PORT_NONE_FREE)
+			bpf_loop(PORT_CHECK_STEPS_MAX, port_check_step, NULL, 0);
+	}
+	return claim->result == PORT_IN_USE ? PORT_NONE_FREE : claim->result;
+}
+
+#endif

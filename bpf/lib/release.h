@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The end of a flow: forward entry, reverse entry, port, mapping, in this order. Whoever removes the
+ * forward entry owns the rest; a port is never free while a reverse entry stands.
+ */
+#ifndef SALLYPORT_BPF_RELEASE_H
+#define SALLYPORT_BPF_RELEASE_H
+
+#include "lib/drop.h"
+#include "lib/flow_table.h"
+#include "lib/pair.h"
+
+static __always_inline void port_set_unmark(struct port_set *set, __u32 port)
+{
+	__u32 word = port / 64;
+
+	__sync_fetch_and_and(&set->word[word % PORT_SET_WORDS], ~(1ULL << (port % 64)));
+	__sync_fetch_and_and(&set->full[word / 64 % PORT_SET_SUMMARY_WORDS], ~(1ULL << (word % 64)));
+}
+
+/* Tells the remote's port set, if it has one, that a port may be free. */
+verified_alone int port_release(const struct flow_key *reverse)
+{
+	struct port_set_key key = {};
+	__u32 *number;
+	struct port_set *set;
+
+	if (!reverse)
+		return 0;
+	key.elastic_ip = reverse->destination;
+	key.remote = reverse->source;
+	key.remote_port = reverse->source_port;
+	key.protocol = reverse->protocol;
+	number = bpf_map_lookup_elem(&port_set_numbers, &key);
+	if (!number)
+		return 0;
+	set = bpf_map_lookup_elem(&port_sets, number);
+	if (!set)
+		return 0;
+	port_set_unmark(set, bpf_ntohs(reverse->destination_port));
+	return 1;
+}
+
+static __always_inline struct workspace *workspace_get(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&workspaces, &zero);
+}
+
+/* Ends the pair whose forward entry is a copy at `forward`; leaves the reverse entry in work->removed. */
+static __always_inline int flow_end_pair(struct workspace *work, const struct flow_entry *forward,
+				    enum flow_removal removal, __u32 now)
+{
+	if (!flow_remove(forward, removal, now, &work->removed))
+		return 0;
+	flow_reverse_key(forward, &work->removed.key);
+	flow_remove(&work->removed, FLOW_REMOVE_ANY, now, &work->removed);
+	port_release(&work->removed.key);
+	return 1;
+}
+
+/* Ends a flow, and its mapping if that was the last flow on it. Returns whether this call ended it. */
+static __always_inline int flow_end_forward(struct workspace *work, const struct flow_entry *forward,
+					    enum flow_removal removal, __u32 now)
+{
+	struct flow_entry *mapping = &work->released;
+	struct counters *counted;
+	__u32 zero = 0;
+
+	if (!flow_end_pair(work, forward, removal, now))
+		return 0;
+	counted = bpf_map_lookup_elem(&counters, &zero);
+	if (removal == FLOW_REMOVE_EXPIRED && forward->key.kind == FLOW_KIND_FLOW && counted)
+		nat_gateway_counters_of(counted, forward->nat_gateway)->idle_timeouts++;
+	if (!(forward->flags & FLOW_MAPPED))
+		return 1;
+	/* The reverse entry, which was removed last, says which mapping the flow held. */
+	flow_mapping_key(&forward->key, &mapping->key);
+	mapping->new_address = forward->new_address;
+	mapping->new_port = forward->new_port;
+	mapping->flow_id = flow_unreference(&mapping->key, work->removed.references);
+	if (mapping->flow_id)
+		flow_end_pair(work, mapping, FLOW_REMOVE_UNREFERENCED, now);
+	return 1;
+}
+
+/*
+ * Ends the flow of which `entry` is a copy of either direction. A reverse entry without a forward one is
+ * what is left while its owner is at work; where it stays so for its whole timeout, it is removed alone.
+ */
+verified_alone int flow_end(const struct flow_entry *entry, int removal, __u32 now)
+{
+	struct workspace *work = workspace_get();
+	struct flow_entry *forward;
+
+	if (!entry || !work)
+		return 0;
+	work->ending = *entry;
+	if (!(work->ending.flags & FLOW_FORWARD)) {
+		forward = flow_peer(&work->ending);
+		if (!forward) {
+			if (!flow_remove(&work->ending, removal, now, &work->removed))
+				return 0;
+			port_release(&work->ending.key);
+			return 1;
+		}
+		work->ending = *forward;
+	}
+	if (work->ending.flow_id != entry->flow_id)
+		return 0;
+	return flow_end_forward(work, &work->ending, removal, now);
+}
+
+#endif

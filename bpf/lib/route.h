@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Subnet and route table of a VPC: where a packet of an instance is to go. Only misses come here. */
+#ifndef SALLYPORT_BPF_ROUTE_H
+#define SALLYPORT_BPF_ROUTE_H
+
+#include "lib/packet.h"
+
+static __always_inline struct subnet *subnet_of(__u32 zone, __be32 address)
+{
+	struct subnet_key key = {
+		.prefix_length = 64,
+		.zone = bpf_htonl(zone),
+		.address = address,
+	};
+
+	return bpf_map_lookup_elem(&subnets, &key);
+}
+
+static __always_inline struct route *route_to(__u32 route_table, __be32 destination)
+{
+	struct route_key key = {
+		.prefix_length = 64,
+		.route_table = bpf_htonl(route_table),
+		.destination = destination,
+	};
+
+	return bpf_map_lookup_elem(&routes, &key);
+}
+
+static __always_inline int address_is_local(__be32 address)
+{
+	return bpf_map_lookup_elem(&local_addresses, &address) != NULL;
+}
+
+static __always_inline int address_is_private(__be32 address)
+{
+	struct prefix_key key = { .prefix_length = 32, .address = address };
+
+	return bpf_map_lookup_elem(&private_prefixes, &key) != NULL;
+}
+
+#endif
