@@ -99,12 +99,12 @@ def test_other_protocols_and_icmp_types(world: Routed, agent: Agent) -> None:
     quoted = ipv4(EIP1, Scan.source, UDP, udp(EIP1, Scan.source, 1234, 53))[:28]
     with Scan(world) as scan:
         cases = [
-            (47, b"\0" * 20, "unsupported_protocol"),
-            (50, b"\0" * 20, "unsupported_protocol"),
-            (132, b"\0" * 20, "unsupported_protocol"),
-            (1, icmp(13, 0, 0, b"\0" * 12), "unsupported_icmp"),   # timestamp
-            (1, icmp(5, 1, 0x0A000101, quoted), "unsupported_icmp"),   # redirect
-            (1, icmp(0, 0, 0x00010001, b"x"), "unsolicited"),      # an echo reply that nobody asked for
+            (47, b"\0" * 20, "unsolicited"),
+            (50, b"\0" * 20, "unsolicited"),
+            (132, b"\0" * 20, "unsolicited"),
+            (1, icmp(13, 0, 0, b"\0" * 12), "unsolicited"),           # timestamp
+            (1, icmp(5, 1, 0x0A000101, quoted), "unsolicited"),       # redirect
+            (1, icmp(0, 0, 0x00010001, b"x"), "unsolicited"),         # an echo reply that nobody asked for
             (1, icmp(3, 1, 0, quoted), "icmp_error_without_flow"),
             (1, icmp(11, 0, 0, quoted), "icmp_error_without_flow"),
             (1, icmp(3, 1, 0, quoted[:10]), "icmp_error_malformed"),
