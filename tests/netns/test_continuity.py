@@ -53,7 +53,7 @@ def _transfers(world: Routed, agent: Agent, seconds: int) -> Iterator[list[servi
         time.sleep(0.5)
         yield [one, other]
         for chatter in (one, other):
-            chatter.check(retransmissions=1)
+            chatter.check()
         for process in (up, down):
             result = services.iperf3_result(process, seconds)
             again = result["end"]["sum_sent"]["retransmits"]
@@ -88,7 +88,7 @@ def test_through_kill_restart_reload_and_replacement(world: Routed, agent: Agent
         time.sleep(1.0)
         assert _attached_programs(world) == first_programs
         for chatter in chatters:
-            chatter.check(retransmissions=1)
+            chatter.check()
 
         agent.start()
         assert _identities(agent) >= before
@@ -151,7 +151,7 @@ def test_many_restarts_in_a_row(world: Routed, agent: Agent) -> None:
             time.sleep(delay)
         agent.kill()
         agent.start()
-        chatter.check(retransmissions=1)
+        chatter.check()
     agent.check_accounts()
 
 

@@ -97,7 +97,7 @@ def agent(world: Routed) -> Iterator[Agent]:
 def traffic(world: Routed, agent: Agent) -> Iterator[services.Chatter]:
     with services.echo_server(world.web, WEB, 7), services.Chatter(world.h1, WEB, 7) as chatter:
         yield chatter
-        chatter.check(retransmissions=0)
+        chatter.check()
 
 
 def _state(agent: Agent) -> dict:
@@ -138,7 +138,7 @@ def test_wrong_file(world: Routed, agent: Agent, traffic: services.Chatter, name
     agent.configure(RIGHT)
 
     assert _state(agent) == before
-    traffic.check(retransmissions=0)
+    traffic.check()
 
 
 def test_hang_up_with_a_wrong_file(world: Routed, agent: Agent, traffic: services.Chatter) -> None:
@@ -149,7 +149,7 @@ def test_hang_up_with_a_wrong_file(world: Routed, agent: Agent, traffic: service
     eventually(lambda: f"{agent.config_path}:{line}:{column}" in agent.log, what="the log names the place")
     agent.configure(RIGHT)
     assert _state(agent) == before
-    traffic.check(retransmissions=0)
+    traffic.check()
 
 
 def test_all_faults_at_once(world: Routed, agent: Agent) -> None:
