@@ -3,6 +3,8 @@
 // What an operator declares: plain values, in the words of the configuration file. A DesiredState is
 // made once (by agent/config or the API), checked by validate() and never changed afterwards; whoever
 // holds one holds a std::shared_ptr<const DesiredState>.
+//
+// Every member has an initializer, so that designated initializers may leave any of them out.
 #pragma once
 
 #include <chrono>
@@ -22,47 +24,47 @@ enum class DeviceRole { inside, outside, both };
 enum class XdpMode { automatic, native, generic };
 
 struct Device {
-    std::string device;  // name of the network interface
+    std::string device = {};  // name of the network interface
     DeviceRole role = DeviceRole::inside;
-    std::string vpc;  // for roles inside and both
+    std::string vpc = {};  // for roles inside and both
     bool operator==(const Device&) const = default;
 };
 
 struct Gateway {
-    std::string name;
-    std::vector<Device> devices;
+    std::string name = {};
+    std::vector<Device> devices = {};
     XdpMode xdp = XdpMode::automatic;
     std::uint32_t flow_capacity = 1048576;  // flows; fixed when the flow table is made
     bool operator==(const Gateway&) const = default;
 };
 
 struct Vpc {
-    std::string name;
-    std::vector<Ipv4Prefix> cidrs;
+    std::string name = {};
+    std::vector<Ipv4Prefix> cidrs = {};
     Origin origin = Origin::file;
     bool operator==(const Vpc&) const = default;
 };
 
 struct Subnet {
-    std::string name;
-    std::string vpc;
-    Ipv4Prefix cidr;
-    std::string route_table;  // empty: the VPC's main table
-    std::vector<std::string> security_groups;
+    std::string name = {};
+    std::string vpc = {};
+    Ipv4Prefix cidr = {};
+    std::string route_table = {};  // empty: the VPC's main table
+    std::vector<std::string> security_groups = {};
     Origin origin = Origin::file;
     bool operator==(const Subnet&) const = default;
 };
 
 struct ToNatGateway {
-    std::string name;
+    std::string name = {};
     bool operator==(const ToNatGateway&) const = default;
 };
 struct ToInternetGateway {
-    std::string name;
+    std::string name = {};
     bool operator==(const ToInternetGateway&) const = default;
 };
 struct Via {
-    Ipv4Address address;
+    Ipv4Address address = {};
     bool operator==(const Via&) const = default;
 };
 struct Blackhole {
@@ -71,31 +73,31 @@ struct Blackhole {
 using RouteTarget = std::variant<ToNatGateway, ToInternetGateway, Via, Blackhole>;
 
 struct Route {
-    Ipv4Prefix destination;
-    RouteTarget target;
+    Ipv4Prefix destination = {};
+    RouteTarget target = {};
     bool operator==(const Route&) const = default;
 };
 
 struct RouteTable {
-    std::string name;
-    std::string vpc;
+    std::string name = {};
+    std::string vpc = {};
     bool main = false;
-    std::vector<Route> routes;
+    std::vector<Route> routes = {};
     Origin origin = Origin::file;
     bool operator==(const RouteTable&) const = default;
 };
 
 struct InternetGateway {
-    std::string name;
-    std::string vpc;
+    std::string name = {};
+    std::string vpc = {};
     Origin origin = Origin::file;
     bool operator==(const InternetGateway&) const = default;
 };
 
 struct ElasticIp {
-    std::string name;
-    Ipv4Address address;
-    std::string instance;  // 1:1 association, or empty
+    std::string name = {};
+    Ipv4Address address = {};
+    std::string instance = {};  // 1:1 association, or empty
     bool shared_with_host = false;
     Origin origin = Origin::file;
     bool operator==(const ElasticIp&) const = default;
@@ -126,16 +128,16 @@ struct Timeouts {
 };
 
 struct Limits {  // per inside host; none: not limited
-    std::optional<std::uint32_t> ports_per_host;
-    std::optional<std::uint32_t> flows_per_host;
-    std::optional<std::uint32_t> new_flows_per_second_per_host;
+    std::optional<std::uint32_t> ports_per_host = {};
+    std::optional<std::uint32_t> flows_per_host = {};
+    std::optional<std::uint32_t> new_flows_per_second_per_host = {};
     bool operator==(const Limits&) const = default;
 };
 
 struct NatGateway {
-    std::string name;
-    std::string vpc;
-    std::vector<std::string> elastic_ips;
+    std::string name = {};
+    std::string vpc = {};
+    std::vector<std::string> elastic_ips = {};
     // Defaults: decisions C1 and C2 of conformance.md.
     PerProtocol mapping{EndpointRule::address_and_port_dependent, EndpointRule::endpoint_independent,
                         EndpointRule::endpoint_independent};
@@ -143,9 +145,9 @@ struct NatGateway {
     Pairing pairing = Pairing::soft;
     Hairpin hairpin = Hairpin::on;
     PortRange port_range{1024, 65535};
-    Timeouts timeouts;
+    Timeouts timeouts = {};
     bool allow_nonconformant_timeouts = false;  // below the floors of the RFCs, with a warning
-    Limits limits;
+    Limits limits = {};
     bool tcp_mss_clamp = true;
     bool log_flows = false;
     Origin origin = Origin::file;
@@ -153,37 +155,37 @@ struct NatGateway {
 };
 
 struct Instance {
-    std::string name;
-    std::string subnet;
-    Ipv4Address address;
-    std::vector<std::string> security_groups;
+    std::string name = {};
+    std::string subnet = {};
+    Ipv4Address address = {};
+    std::vector<std::string> security_groups = {};
     Origin origin = Origin::file;
     bool operator==(const Instance&) const = default;
 };
 
 struct SecurityGroupRule {
-    std::optional<Protocol> protocol;                           // none: all
-    std::optional<PortRange> ports;                             // none: all
+    std::optional<Protocol> protocol = {};                      // none: all
+    std::optional<PortRange> ports = {};                        // none: all
     std::variant<Ipv4Prefix, std::string> peer = Ipv4Prefix{};  // a prefix or a security group
-    std::string description;
+    std::string description = {};
     bool operator==(const SecurityGroupRule&) const = default;
 };
 
 struct SecurityGroup {
-    std::string name;
-    std::string vpc;
-    std::vector<SecurityGroupRule> ingress;
-    std::optional<std::vector<SecurityGroupRule>> egress;  // none: everything may leave
+    std::string name = {};
+    std::string vpc = {};
+    std::vector<SecurityGroupRule> ingress = {};
+    std::optional<std::vector<SecurityGroupRule>> egress = {};  // none: everything may leave
     Origin origin = Origin::file;
     bool operator==(const SecurityGroup&) const = default;
 };
 
 struct PortForward {
-    std::string name;
-    std::string elastic_ip;
+    std::string name = {};
+    std::string elastic_ip = {};
     Protocol protocol = Protocol::tcp;
-    PortRange port;
-    Ipv4Address to_address;
+    PortRange port = {};
+    Ipv4Address to_address = {};
     std::uint16_t to_port = 0;
     Origin origin = Origin::file;
     bool operator==(const PortForward&) const = default;
@@ -191,15 +193,15 @@ struct PortForward {
 
 struct DesiredState {
     Gateway gateway;
-    std::vector<Vpc> vpcs;
-    std::vector<Subnet> subnets;
-    std::vector<RouteTable> route_tables;
-    std::vector<InternetGateway> internet_gateways;
-    std::vector<ElasticIp> elastic_ips;
-    std::vector<NatGateway> nat_gateways;
-    std::vector<Instance> instances;
-    std::vector<SecurityGroup> security_groups;
-    std::vector<PortForward> port_forwards;
+    std::vector<Vpc> vpcs = {};
+    std::vector<Subnet> subnets = {};
+    std::vector<RouteTable> route_tables = {};
+    std::vector<InternetGateway> internet_gateways = {};
+    std::vector<ElasticIp> elastic_ips = {};
+    std::vector<NatGateway> nat_gateways = {};
+    std::vector<Instance> instances = {};
+    std::vector<SecurityGroup> security_groups = {};
+    std::vector<PortForward> port_forwards = {};
     bool operator==(const DesiredState&) const = default;
 };
 
