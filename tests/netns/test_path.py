@@ -42,20 +42,35 @@ def agent(world: Routed) -> Iterator[Agent]:
 @pytest.fixture(autouse=True)
 def accounts(agent: Agent, world: Routed) -> Iterator[None]:
     yield
-    for namespace, device in _mtu_places(world):
-        namespace.ip(f"link set {device} mtu 1500")
+    for link in _links(world).values():
+        for namespace, device in link:
+            namespace.ip(f"link set {device} mtu 1500")
+    world.isp.ip("route replace 203.0.113.0/24 dev web0 src 203.0.113.1")
+    world.h3.ip("route replace 10.0.3.0/24 dev behind src 10.0.3.1")
     for host in (world.h1, world.h2, world.h3, world.h4, world.web, world.isp):
         host.ip("route flush cache")
     agent.check_accounts()
 
 
-def _mtu_places(world: Routed) -> list[tuple[Namespace, str]]:
-    return [(world.isp, "web0"), (world.h3, "behind"), (world.gateway, "wan0"), (world.gateway, "lan1")]
+def _links(world: Routed) -> dict[str, list[tuple[Namespace, str]]]:
+    """Both ends of a wire: a veth takes no packet that is larger than its own MTU."""
+    return {"wan": [(world.gateway, "wan0"), (world.isp, "gw0")], "db": [(world.gateway, "lan1"), (world.h3, "eth0")],
+            "web": [(world.isp, "web0"), (world.web, "eth0")]}
 
 
-def _set_mtu(agent: Agent, namespace: Namespace, device: str, mtu: int) -> None:
-    namespace.ip(f"link set {device} mtu {mtu}")
+def _narrow_wire(world: Routed, name: str, mtu: int) -> None:
+    for namespace, device in _links(world)[name]:
+        namespace.ip(f"link set {device} mtu {mtu}")
     time.sleep(0.3)  # the agent hears of it through netlink
+
+
+def _narrow_way_to_the_web(world: Routed, mtu: int) -> None:
+    """The router outside passes on no larger packets, and neither end knows."""
+    world.isp.ip(f"route replace 203.0.113.0/24 dev web0 src 203.0.113.1 mtu lock {mtu}")
+
+
+def _narrow_way_to_h4(world: Routed, mtu: int) -> None:
+    world.h3.ip(f"route replace 10.0.3.0/24 dev behind src 10.0.3.1 mtu lock {mtu}")
 
 
 @pytest.mark.parametrize(("mode", "options"), [("udp", ()), ("icmp", ("-I",)), ("tcp", ("-T", "-p", "80"))])
@@ -113,7 +128,7 @@ def test_time_exceeded_for_a_reply(world: Routed, agent: Agent) -> None:
 # Path MTU discovery
 
 def test_frag_needed_from_behind_the_gateway(world: Routed, agent: Agent) -> None:
-    _set_mtu(agent, world.isp, "web0", 1400)
+    _narrow_way_to_the_web(world, 1400)
     text = world.h1.run("ping", "-n", "-M", "do", "-c", 1, "-W", 2, "-s", 1400, WEB, check=False).stdout
     assert f"From {ISP}" in text and "mtu = 1400" in text, text
     text = world.h1.run("ping", "-n", "-M", "do", "-c", 1, "-W", 2, "-s", 1372, WEB).stdout
@@ -121,7 +136,7 @@ def test_frag_needed_from_behind_the_gateway(world: Routed, agent: Agent) -> Non
 
 
 def test_tracepath(world: Routed, agent: Agent) -> None:
-    _set_mtu(agent, world.isp, "web0", 1400)
+    _narrow_way_to_the_web(world, 1400)
     text = world.h1.run("tracepath", "-n", "-m", 5, WEB, timeout=30).stdout
     assert "pmtu 1400" in text, text
     assert re.search(rf"{re.escape(WEB)}.*reached", text), text
@@ -130,7 +145,7 @@ def test_tracepath(world: Routed, agent: Agent) -> None:
 
 def test_tcp_finds_the_path_mtu_outwards(world: Routed, agent: Agent) -> None:
     """The server offers 1460, the wire before it carries 1400: only a translated ICMP error can help."""
-    _set_mtu(agent, world.isp, "web0", 1400)
+    _narrow_way_to_the_web(world, 1400)
     with services.echo_server(world.web, WEB, 7), Capture(
             world.h3, "eth0", keep=lambda p: p.icmp_type == 3) as inside, services.Conversation(world.h3, WEB, 7) as talk:
         talk.say(100_000)
@@ -142,7 +157,7 @@ def test_tcp_finds_the_path_mtu_outwards(world: Routed, agent: Agent) -> None:
 
 def test_tcp_finds_the_path_mtu_inwards(world: Routed, agent: Agent) -> None:
     """A narrow wire behind a router inside: its ICMP error goes out translated, with no private address in it."""
-    _set_mtu(agent, world.h3, "behind", 1300)
+    _narrow_way_to_h4(world, 1300)
     with Capture(world.isp, "gw0", keep=lambda p: p.icmp_type == 3) as outside:
         got = world.h4.run("curl", "-sS", "--max-time", 10, "-o", "/dev/null", "-w", "%{size_download}",
                            f"http://{WEB}/file").stdout
@@ -154,7 +169,7 @@ def test_tcp_finds_the_path_mtu_inwards(world: Routed, agent: Agent) -> None:
 
 
 def test_frag_needed_made_by_the_gateway_outwards(world: Routed, agent: Agent) -> None:
-    _set_mtu(agent, world.gateway, "wan0", 1300)
+    _narrow_wire(world, "wan", 1300)
     before = agent.drops().get("fragmentation_needed", 0)
     text = world.h1.run("ping", "-n", "-M", "do", "-c", 1, "-W", 2, "-s", 1400, WEB, check=False).stdout
     assert "From 10.0.1.1" in text and "mtu = 1300" in text, text
@@ -165,7 +180,7 @@ def test_frag_needed_made_by_the_gateway_outwards(world: Routed, agent: Agent) -
 
 
 def test_frag_needed_made_by_the_gateway_inwards(world: Routed, agent: Agent) -> None:
-    _set_mtu(agent, world.gateway, "lan1", 1300)
+    _narrow_wire(world, "db", 1300)
     with Capture(world.isp, "gw0", keep=lambda p: p.icmp_type == 3) as outside, \
             services.echo_server(world.web, WEB, 7, socket.SOCK_DGRAM) as peers, \
             world.h3.socket(socket.SOCK_DGRAM) as client:
@@ -184,7 +199,7 @@ def test_frag_needed_made_by_the_gateway_inwards(world: Routed, agent: Agent) ->
 # Large packets and fragments
 
 def test_large_packet_that_may_be_fragmented(world: Routed, agent: Agent) -> None:
-    _set_mtu(agent, world.gateway, "wan0", 1300)
+    _narrow_wire(world, "wan", 1300)
     with Capture(world.isp, "gw0", keep=lambda p: p.kind == 0x0800) as outside:
         text = world.h1.run("ping", "-n", "-M", "dont", "-c", 3, "-i", 0.05, "-W", 2, "-s", 1400, WEB).stdout
     assert "3 received" in text, text
@@ -212,9 +227,9 @@ def test_fragments_of_ping(world: Routed, agent: Agent) -> None:
         assert "3 received" in text, text
 
 
-def test_large_dns_answers_and_http_with_small_windows(world: Routed, agent: Agent) -> None:
-    """The smallest MTU of IPv4 hosts on the way: everything still gets through."""
-    _set_mtu(agent, world.isp, "web0", 576)
+def test_the_smallest_mtu(world: Routed, agent: Agent) -> None:
+    """576 bytes, which every host of IPv4 takes, are enough for everything to get through."""
+    _narrow_wire(world, "web", 576)
     got = world.h1.run("curl", "-sS", "--max-time", 20, "-o", "/dev/null", "-w", "%{size_download}",
                        f"http://{WEB}/file").stdout
     assert got == "3000000"

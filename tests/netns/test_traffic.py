@@ -47,7 +47,7 @@ def test_http(world: Routed, host: str) -> None:
 
 def test_many_requests_at_once(world: Routed) -> None:
     urls = "\n".join(f'url = "http://{WEB}/who"\noutput = "/dev/null"' for _ in range(300))
-    done = world.h1.run("curl", "-sS", "--max-time", 30, "--parallel", "--parallel-max", 50, "--no-keepalive",
+    done = world.h1.run("curl", "-sS", "--no-progress-meter", "--max-time", 30, "--parallel", "--parallel-max", 50,
                         "-H", "Connection: close", "--fail", "-K", "-", input=urls)
     assert done.stderr == ""
 
@@ -140,8 +140,8 @@ def test_closed_connection_leaves_the_established_timer(world: Routed, agent: Ag
 
 def test_a_refused_connection_is_refused(world: Routed) -> None:
     """The reset of a closed port outside reaches the instance."""
-    done = world.h1.run("curl", "-sS", "--max-time", 5, f"http://{WEB}:81/", check=False)
-    assert done.returncode == 7 and "refused" in done.stderr
+    with world.h1.socket() as client, pytest.raises(ConnectionRefusedError):
+        client.connect((WEB, 81))
 
 
 def test_udp_port_unreachable_comes_back(world: Routed) -> None:
