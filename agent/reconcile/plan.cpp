@@ -1,0 +1,340 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "reconcile/plan.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <functional>
+#include <limits>
+#include <string_view>
+
+#include "sallyport/abi/flow.h"
+#include "sallyport/abi/limits.h"
+#include "sallyport/abi/maps.h"
+
+namespace sallyport::reconcile {
+namespace {
+
+using dataplane::DeviceEntry;
+using dataplane::ForwardingTables;
+using dataplane::Identifier;
+using dataplane::Role;
+using dataplane::RouteKind;
+using dataplane::Rule;
+
+// The table of subnets that have none, in a VPC without a main one: it knows the VPC's own prefixes only.
+// Such tables have no name, so their numbers are made of the zone's, apart from those of named ones.
+std::uint32_t implicit_route_table(std::uint32_t zone) {
+    return 0x80000000U | zone;
+}
+
+Role role_of(model::DeviceRole role) {
+    switch (role) {
+        case model::DeviceRole::inside:
+            return Role::inside;
+        case model::DeviceRole::outside:
+            return Role::outside;
+        case model::DeviceRole::both:
+            break;
+    }
+    return Role::both;
+}
+
+bool faces_outside(Role role) {
+    return role != Role::inside;
+}
+
+Rule rule_of(model::EndpointRule rule) {
+    switch (rule) {
+        case model::EndpointRule::endpoint_independent:
+            return Rule::endpoint_independent;
+        case model::EndpointRule::address_dependent:
+            return Rule::address_dependent;
+        case model::EndpointRule::address_and_port_dependent:
+            break;
+    }
+    return Rule::address_and_port_dependent;
+}
+
+std::array<Rule, NAT_PROTOCOLS> rules_of(const model::PerProtocol& rules) {
+    std::array<Rule, NAT_PROTOCOLS> result{};
+    result[NAT_TCP] = rule_of(rules.tcp);
+    result[NAT_UDP] = rule_of(rules.udp);
+    result[NAT_ICMP] = rule_of(rules.icmp);
+    return result;
+}
+
+std::array<std::chrono::seconds, TIMEOUT_CLASSES> timeouts_of(const model::Timeouts& timeouts) {
+    std::array<std::chrono::seconds, TIMEOUT_CLASSES> result{};
+    result[TIMEOUT_UDP] = timeouts.udp;
+    result[TIMEOUT_ICMP] = timeouts.icmp;
+    result[TIMEOUT_TCP_OPENING] = timeouts.tcp_opening;
+    result[TIMEOUT_TCP_ESTABLISHED] = timeouts.tcp_established;
+    result[TIMEOUT_TCP_CLOSING] = timeouts.tcp_closing;
+    result[TIMEOUT_TCP_RESET] = timeouts.tcp_reset;
+    return result;
+}
+
+class Planner {
+  public:
+    Planner(const model::DesiredState& desired, const NetworkView& view, const Identifiers& identifiers)
+        : desired_(desired), view_(view), identifiers_(identifiers) {}
+
+    Plan make() {
+        plan_.tables.identifiers = identifiers_.all();
+        devices();
+        vpcs();
+        route_tables();
+        subnets();
+        nat_gateways();
+        elastic_ips();
+        local_addresses();
+        next_hops();
+        return std::move(plan_);
+    }
+
+  private:
+    std::uint32_t zone(std::string_view vpc) const { return identifiers_.at(IDENTIFIER_VPC, vpc); }
+
+    void devices() {
+        for (const model::Device& device : desired_.gateway.devices) {
+            const netlink::Link* link = view_.link(device.device);
+            if (link == nullptr) {
+                plan_.missing_devices.push_back(device.device);
+                continue;
+            }
+            DeviceEntry entry;
+            entry.name = device.device;
+            entry.ifindex = link->ifindex;
+            entry.role = role_of(device.role);
+            entry.mac = link->mac;
+            entry.mtu = static_cast<std::uint16_t>(
+                std::min<std::uint32_t>(link->mtu, std::numeric_limits<std::uint16_t>::max()));
+            entry.zone = device.role == model::DeviceRole::outside || device.vpc.empty()
+                             ? std::uint16_t{ZONE_OUTSIDE}
+                             : static_cast<std::uint16_t>(zone(device.vpc));
+            entry.address = own_address(link->ifindex);
+            const auto slot = static_cast<std::uint8_t>(identifiers_.at(IDENTIFIER_DEVICE, device.device));
+            plan_.attach.push_back({slot, entry.name, entry.ifindex, entry.role});
+            plan_.tables.devices.emplace(slot, std::move(entry));
+        }
+    }
+
+    // The address that the host speaks with on a device: one with a subnet rather than one without, which
+    // may be an Elastic IP that somebody gave to the host.
+    Ipv4Address own_address(std::uint32_t ifindex) const {
+        Ipv4Address lone;
+        for (const netlink::InterfaceAddress& address : view_.addresses()) {
+            if (address.ifindex != ifindex) continue;
+            if (address.prefix_length < 32) return address.address;
+            if (lone == Ipv4Address()) lone = address.address;
+        }
+        return lone;
+    }
+
+    void vpcs() {
+        for (const model::Vpc& vpc : desired_.vpcs) {
+            for (const Ipv4Prefix& cidr : vpc.cidrs) {
+                plan_.tables.private_prefixes.insert(cidr);
+                plan_.tables.routes[{implicit_route_table(zone(vpc.name)), cidr}] = {RouteKind::local, 0};
+                if (serves(vpc.name, cidr)) plan_.routes.insert(guard_route(cidr));
+            }
+        }
+    }
+
+    // Keeps what is addressed to a private prefix from leaving by the default route when nothing better is
+    // known (docs/decisions/0002-kernel-routes.md).
+    static netlink::KernelRoute guard_route(const Ipv4Prefix& cidr) {
+        netlink::KernelRoute guard;
+        guard.destination = cidr;
+        guard.type = netlink::RouteType::blackhole;
+        guard.metric = guard_route_metric;
+        return guard;
+    }
+
+    // Whether the host itself stands in the prefix, with an address on a device of the VPC. Where it does
+    // not, the operator routes the prefix to somewhere, and a guard might take precedence over that.
+    bool serves(std::string_view vpc, const Ipv4Prefix& cidr) const {
+        return std::ranges::any_of(plan_.tables.devices, [&](const auto& element) {
+            const DeviceEntry& device = element.second;
+            return device.role != Role::outside && device.zone == zone(vpc) &&
+                   stands_in(device.ifindex, cidr);
+        });
+    }
+
+    bool stands_in(std::uint32_t ifindex, const Ipv4Prefix& prefix) const {
+        return std::ranges::any_of(view_.addresses(), [&](const netlink::InterfaceAddress& address) {
+            return address.ifindex == ifindex && prefix.contains(address.address);
+        });
+    }
+
+    void route_tables() {
+        for (const model::RouteTable& table : desired_.route_tables) {
+            const std::uint32_t number = identifiers_.at(IDENTIFIER_ROUTE_TABLE, table.name);
+            for (const model::Route& route : table.routes) {
+                plan_.tables.routes[{number, route.destination}] = route_entry(route);
+            }
+            // The VPC's own prefixes last: nothing takes their place.
+            for (const model::Vpc& vpc : desired_.vpcs) {
+                if (vpc.name != table.vpc) continue;
+                for (const Ipv4Prefix& cidr : vpc.cidrs) {
+                    plan_.tables.routes[{number, cidr}] = {RouteKind::local, 0};
+                }
+            }
+        }
+    }
+
+    dataplane::RouteEntry route_entry(const model::Route& route) const {
+        if (const auto* to = std::get_if<model::ToNatGateway>(&route.target)) {
+            const auto number = identifiers_.at(IDENTIFIER_NAT_GATEWAY, to->name);
+            return {RouteKind::nat_gateway, static_cast<std::uint16_t>(number)};
+        }
+        // Targets that are not in force yet are closed, too: a packet must not take another way than the one
+        // that was asked for. The model warns of them.
+        return {RouteKind::blackhole, 0};
+    }
+
+    void subnets() {
+        std::map<std::string_view, std::uint32_t> main_table;  // by VPC
+        for (const model::RouteTable& table : desired_.route_tables) {
+            if (table.main) main_table[table.vpc] = identifiers_.at(IDENTIFIER_ROUTE_TABLE, table.name);
+        }
+        for (const model::Subnet& subnet : desired_.subnets) {
+            const std::uint32_t its_zone = zone(subnet.vpc);
+            dataplane::SubnetEntry entry;
+            entry.subnet = identifiers_.at(IDENTIFIER_SUBNET, subnet.name);
+            if (!subnet.route_table.empty()) {
+                entry.route_table = identifiers_.at(IDENTIFIER_ROUTE_TABLE, subnet.route_table);
+            } else if (const auto main = main_table.find(subnet.vpc); main != main_table.end()) {
+                entry.route_table = main->second;
+            } else {
+                entry.route_table = implicit_route_table(its_zone);
+            }
+            plan_.tables.subnets[{its_zone, subnet.cidr}] = entry;
+        }
+    }
+
+    void nat_gateways() {
+        std::map<std::string_view, Ipv4Address> address_of;
+        for (const model::ElasticIp& elastic_ip : desired_.elastic_ips) {
+            address_of[elastic_ip.name] = elastic_ip.address;
+        }
+        for (const model::NatGateway& gateway : desired_.nat_gateways) {
+            const auto number =
+                static_cast<std::uint16_t>(identifiers_.at(IDENTIFIER_NAT_GATEWAY, gateway.name));
+            dataplane::NatGatewayEntry entry;
+            for (const std::string& name : gateway.elastic_ips) {
+                const auto address = address_of.find(name);
+                if (address == address_of.end()) continue;
+                if (entry.elastic_ips.size() == NAT_GATEWAY_ELASTIC_IPS_MAX) {
+                    plan_.warnings.push_back(
+                        fmt::format("NAT gateway {} uses the first {} of its Elastic IPs only", gateway.name,
+                                    NAT_GATEWAY_ELASTIC_IPS_MAX));
+                    break;
+                }
+                entry.elastic_ips.push_back(address->second);
+                owner_[address->second] = number;
+            }
+            entry.ports = gateway.port_range;
+            entry.timeouts = timeouts_of(gateway.timeouts);
+            entry.mapping = rules_of(gateway.mapping);
+            entry.filtering = rules_of(gateway.filtering);
+            entry.strict_pairing = gateway.pairing == model::Pairing::strict;
+            entry.hairpin = gateway.hairpin != model::Hairpin::off;
+            entry.clamp_mss = gateway.tcp_mss_clamp;
+            plan_.tables.nat_gateways.emplace(number, std::move(entry));
+        }
+    }
+
+    void elastic_ips() {
+        const std::vector<OnLink> subnets = outside_subnets();
+        for (const model::ElasticIp& elastic_ip : desired_.elastic_ips) {
+            dataplane::ElasticIpEntry entry;
+            entry.identifier = identifiers_.at(IDENTIFIER_ELASTIC_IP, elastic_ip.name);
+            if (const auto owner = owner_.find(elastic_ip.address); owner != owner_.end()) {
+                entry.nat_gateway = owner->second;
+            }
+            const auto on_link = std::ranges::find_if(
+                subnets, [&](const OnLink& on) { return on.prefix.contains(elastic_ip.address); });
+            if (on_link != subnets.end()) entry.on_link_device = on_link->slot;
+            plan_.tables.elastic_ips.emplace(elastic_ip.address, entry);
+        }
+    }
+
+    struct OnLink {
+        Ipv4Prefix prefix;
+        std::uint8_t slot;
+    };
+
+    // Subnets that the host is in on the outside, the most specific first.
+    std::vector<OnLink> outside_subnets() const {
+        std::vector<OnLink> subnets;
+        for (const netlink::InterfaceAddress& address : view_.addresses()) {
+            if (address.prefix_length == 32) continue;
+            for (const auto& [slot, device] : plan_.tables.devices) {
+                if (device.ifindex != address.ifindex || !faces_outside(device.role)) continue;
+                subnets.push_back({Ipv4Prefix(address.address, address.prefix_length), slot});
+            }
+        }
+        std::ranges::stable_sort(subnets, std::greater<>(),
+                                 [](const OnLink& on) { return on.prefix.length(); });
+        return subnets;
+    }
+
+    void local_addresses() {
+        for (const netlink::InterfaceAddress& address : view_.addresses()) {
+            plan_.tables.local_addresses.insert(address.address);
+        }
+    }
+
+    void next_hops() {
+        for (const auto& [key, neighbour] : view_.neighbours()) {
+            if (auto hop = next_hop_of(neighbour, plan_.tables.devices))
+                plan_.tables.next_hops.emplace(key, *hop);
+        }
+    }
+
+    const model::DesiredState& desired_;
+    const NetworkView& view_;
+    const Identifiers& identifiers_;
+    std::map<Ipv4Address, std::uint16_t> owner_;  // NAT gateway of an Elastic IP
+    Plan plan_;
+};
+
+}  // namespace
+
+std::set<Identifier> names_of(const model::DesiredState& desired) {
+    std::set<Identifier> names;
+    for (const auto& device : desired.gateway.devices) names.insert({IDENTIFIER_DEVICE, device.device});
+    for (const auto& vpc : desired.vpcs) names.insert({IDENTIFIER_VPC, vpc.name});
+    for (const auto& subnet : desired.subnets) names.insert({IDENTIFIER_SUBNET, subnet.name});
+    for (const auto& table : desired.route_tables) names.insert({IDENTIFIER_ROUTE_TABLE, table.name});
+    for (const auto& gateway : desired.nat_gateways) names.insert({IDENTIFIER_NAT_GATEWAY, gateway.name});
+    for (const auto& elastic_ip : desired.elastic_ips) names.insert({IDENTIFIER_ELASTIC_IP, elastic_ip.name});
+    return names;
+}
+
+Plan make_plan(const model::DesiredState& desired, const NetworkView& view, const Identifiers& identifiers) {
+    return Planner(desired, view, identifiers).make();
+}
+
+std::optional<dataplane::NextHopEntry> next_hop_of(const netlink::NeighbourEntry& neighbour,
+                                                   const std::map<std::uint8_t, DeviceEntry>& devices) {
+    // Groups have the lowest bit of the first byte set; the kernel lists them as neighbours, too.
+    const bool is_station = neighbour.mac != MacAddress() && (neighbour.mac.bytes()[0] & 1) == 0;
+    if (!neighbour.usable() || !is_station) return std::nullopt;
+    const auto device = std::find_if(devices.begin(), devices.end(), [&](const auto& element) {
+        return element.second.ifindex == neighbour.ifindex;
+    });
+    if (device == devices.end()) return std::nullopt;
+    dataplane::NextHopEntry hop;
+    hop.device = device->first;
+    hop.mtu = device->second.mtu;
+    hop.resolved = true;
+    hop.destination = neighbour.mac;
+    hop.source = device->second.mac;
+    return hop;
+}
+
+}  // namespace sallyport::reconcile
