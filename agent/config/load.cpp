@@ -22,15 +22,23 @@ bool is_inside(std::string_view path, std::string_view outer) {
            (path.size() == outer.size() || path[outer.size()] == '.' || path[outer.size()] == '[');
 }
 
+// Whether `path` is that of an object in the list `list`, or that of its name: "vpcs[3]", "vpcs[3].name".
+bool hides_a_name(std::string_view path, std::string_view list) {
+    if (!path.starts_with(list)) return false;
+    path.remove_prefix(list.size());
+    const auto end = path.find(']');
+    return path.starts_with('[') && (path.substr(end) == "]" || path.substr(end) == "].name");
+}
+
 // Whether one of the faults so far makes a statement about `path` doubtful: a fault of what holds it, of it
-// or of what it holds. Not the last for a whole list of objects: it is good even if one of them is not.
+// or of what it holds. A list of objects as a whole is good for finding names, as long as none is missing.
 bool is_doubtful(std::string_view path, const std::vector<Fault>& faults) {
     if (path.empty()) return false;
-    const bool whole_list = model::parse_kind(path).has_value();
+    const bool list_of_names = model::parse_kind(path).has_value();
     return std::ranges::any_of(faults, [&](const Fault& fault) {
         // Faults have no path where the file as a whole is no map.
-        return fault.path.empty() || is_inside(path, fault.path) ||
-               (!whole_list && is_inside(fault.path, path));
+        if (fault.path.empty() || is_inside(path, fault.path)) return true;
+        return list_of_names ? hides_a_name(fault.path, path) : is_inside(fault.path, path);
     });
 }
 

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <filesystem>
 
 #include "core/file.h"
 
@@ -50,11 +51,17 @@ TEST(Load, ReadsTheSampleOfTheManual) {
     EXPECT_FALSE(loaded->warnings.empty());
 }
 
-TEST(Load, ReadsTheExampleWithoutAWarning) {
-    const auto loaded = load_file(std::string(EXAMPLES_DIR) + "/sallyport.yaml");
-    ASSERT_TRUE(loaded) << loaded.error().front().to_string();
-    for (const Fault& warning : loaded->warnings) ADD_FAILURE() << warning.to_string();
-    EXPECT_FALSE(loaded->state.nat_gateways.empty());
+TEST(Load, ReadsTheExamplesWithoutAWarning) {
+    int examples = 0;
+    for (const auto& entry : std::filesystem::directory_iterator(EXAMPLES_DIR)) {
+        if (entry.path().extension() != ".yaml") continue;
+        const auto loaded = load_file(entry.path().string());
+        ASSERT_TRUE(loaded) << loaded.error().front().to_string();
+        for (const Fault& warning : loaded->warnings) ADD_FAILURE() << warning.to_string();
+        EXPECT_FALSE(loaded->state.nat_gateways.empty());
+        ++examples;
+    }
+    EXPECT_GE(examples, 2);
 }
 
 TEST(Load, ReadsJson) {
@@ -126,6 +133,17 @@ TEST(Load, DrawsNoConclusionsFromWhatIsAtFault) {
         "  - { name: a, vpc: v, cidr: 10.0.1.0/33 }\n"
         "  - { name: b, vpc: v, cidr: 10.0.2.0/24 }\n");
     EXPECT_EQ(std::ranges::count(said, '\n'), 1) << said;
+}
+
+TEST(Load, KnowsWhichNamesItCouldNotRead) {
+    // With an object that could not be read, nobody can say that a name refers to nothing.
+    EXPECT_EQ(faults_of("vpcs: [ [ main ] ]\nsubnets: [ { name: a, vpc: main, cidr: 10.0.0.0/8 } ]\n"),
+              "f:3:9: vpcs[0]: a list was read; expected a map with the keys name and cidrs\n");
+    // With one whose name could be read, anybody can.
+    const std::string said = faults_of(
+        "vpcs: [ { name: main, cidrs: [x] } ]\n"
+        "subnets: [ { name: a, vpc: mian, cidr: 10.0.0.0/8 } ]\n");
+    EXPECT_NE(said.find("there is no VPC \"mian\""), std::string::npos) << said;
 }
 
 TEST(Load, DoesNotLetControlCharactersThrough) {
