@@ -5,17 +5,22 @@
 #include "netlink/mnl_netlink.h"
 
 #include <arpa/inet.h>
+#include <linux/bpf.h>
+#include <linux/if_link.h>
 #include <linux/if_packet.h>
 #include <net/ethernet.h>
 #include <net/if.h>
 #include <sched.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <thread>
 
 #include "core/file.h"
 #include "core/unique_fd.h"
@@ -186,6 +191,94 @@ TEST_F(MnlNetlinkTest, APointToPointAddressHasOnlyTheHostItselfBehindIt) {
     ASSERT_TRUE(addresses) << addresses.error().message;
     const InterfaceAddress expected{device, Ipv4Address(10, 0, 1, 1), 32};
     EXPECT_EQ(std::count(addresses->begin(), addresses->end(), expected), 1);
+}
+
+// An XDP program that passes everything, attached for as long as the object lives. -1 where it failed.
+class PassProgram {
+  public:
+    PassProgram(std::uint32_t ifindex, std::uint32_t flags) {
+        const std::array<bpf_insn, 2> code{
+            {{BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, XDP_PASS}, {BPF_JMP | BPF_EXIT, 0, 0, 0, 0}}};
+        bpf_attr load{};
+        load.prog_type = BPF_PROG_TYPE_XDP;
+        load.insn_cnt = code.size();
+        load.insns = reinterpret_cast<std::uintptr_t>(code.data());
+        load.license = reinterpret_cast<std::uintptr_t>("GPL");
+        program_.reset(call(BPF_PROG_LOAD, load));
+        bpf_attr attach{};
+        attach.link_create.prog_fd = static_cast<std::uint32_t>(program_.get());
+        attach.link_create.target_ifindex = ifindex;
+        attach.link_create.attach_type = BPF_XDP;
+        attach.link_create.flags = flags;
+        link_.reset(call(BPF_LINK_CREATE, attach));
+    }
+    [[nodiscard]] bool attached() const { return static_cast<bool>(link_); }
+
+  private:
+    static int call(int command, bpf_attr& attributes) {
+        return static_cast<int>(syscall(SYS_bpf, command, &attributes, sizeof(attributes)));
+    }
+    UniqueFd program_;
+    UniqueFd link_;
+};
+
+TEST_F(MnlNetlinkTest, ShowsHowAnXdpProgramIsAttached) {
+    const auto device = world_->make_device("lan0");
+    const auto link = [&] {
+        const auto links = netlink().links();
+        return *std::find_if(links->begin(), links->end(),
+                             [&](const Link& each) { return each.ifindex == device; });
+    };
+    {
+        const PassProgram program(device, XDP_FLAGS_DRV_MODE);
+        if (!program.attached()) {
+            GTEST_SKIP() << "no right to load programs here";
+        }
+        EXPECT_EQ(link().xdp, XdpAttachment::native);
+        EXPECT_NE(link().xdp_program, 0U);
+    }
+    EXPECT_EQ(link().xdp, XdpAttachment::none);
+    EXPECT_EQ(link().xdp_program, 0U);
+    const PassProgram program(device, XDP_FLAGS_SKB_MODE);
+    ASSERT_TRUE(program.attached());
+    EXPECT_EQ(link().xdp, XdpAttachment::generic);
+}
+
+// A list that changes while it is read comes whole or as an error, never in part: what is there all the time
+// is in every list.
+TEST_F(MnlNetlinkTest, ReadsWholeListsWhileTheyChange) {
+    world_->make_device("lan0");
+    const auto change = [](const std::string& verb, const std::string& network, const std::string& numbers) {
+        run("for i in " + numbers + "; do echo \"address " + verb + " " + network +
+            ".$((i / 250)).$((i % 250))/32 dev lan0\"; done | ip -batch -");
+    };
+    change("add", "10.1", "$(seq 1000)");
+    std::atomic<bool> stop = false;
+    std::thread churn([&] {
+        for (int i = 0; i < 3 && !stop; ++i) {
+            change("add", "10.2", "$(seq 50)");
+            change("del", "10.2", "$(seq 50)");
+        }
+        stop = true;
+    });
+    std::size_t whole = 0;
+    while (!stop) {
+        const auto addresses = netlink().addresses();
+        if (!addresses) {
+            EXPECT_EQ(addresses.error().code, EINTR) << addresses.error().message;
+            continue;
+        }
+        ++whole;
+        const auto found = std::count_if(addresses->begin(), addresses->end(), [](const auto& each) {
+            return Ipv4Prefix(Ipv4Address(10, 1, 0, 0), 16).contains(each.address);
+        });
+        if (found != 1000) {
+            ADD_FAILURE() << found << " of 1000 addresses that were there all the time";
+            stop = true;
+        }
+    }
+    churn.join();
+    EXPECT_GT(whole, 0U);
 }
 
 TEST_F(MnlNetlinkTest, APortThatLeavesItsBridgeIsNoRemovedDevice) {
