@@ -54,35 +54,43 @@ std::span<const ExitMeaning> exit_codes() {
 }
 
 std::span<const Command> commands() {
+    static const Argument document{"FILE", Value::file, true, "configuration file, or - for standard input"};
     static const std::vector<Command> all{
         {.name = "status",
          .summary = "what the gateway is doing",
-         .description =
-             "Shows whether the gateway is ready, which revision of the configuration is desired and which "
-             "is applied, the devices and how XDP is attached to them, NAT gateways, Elastic IPs, and what "
-             "was "
-             "dropped and why.",
+         .description = "Shows whether the gateway is ready, which revision of the configuration is desired "
+                        "and which is applied, the devices and how XDP is attached to them, NAT gateways, "
+                        "Elastic IPs, and what was dropped and why.",
          .run = run_status},
+        {.name = "check",
+         .summary = "check a configuration file; needs no agent",
+         .description = "Reads a configuration file and shows all its faults at once, each as "
+                        "FILE:LINE:COLUMN: PATH: what is wrong, what was read and what would be right. "
+                        "Nothing is changed and no agent is asked. With `-o json` the faults are a list, in "
+                        "which warnings have the severity `warning`; it is empty where there is nothing to "
+                        "say.",
+         .arguments = {document},
+         .exits = {{0, "the file is right, though perhaps with warnings"},
+                   {1, "the file has faults or cannot be read"}},
+         .run = run_check},
         {.name = "plan",
          .summary = "show what applying a configuration file would change",
-         .description =
-             "Compares a configuration file with what the gateway has and shows each resource that "
-             "would be created, updated or deleted. Nothing is changed.",
-         .arguments = {{"FILE", Value::file, true, "configuration file, or - for standard input"}},
+         .description = "Compares a configuration file with what the gateway has, and shows each resource "
+                        "that would be created, updated or deleted. Nothing is changed.",
+         .arguments = {document},
          .exits = {{0, "nothing would change"}, {2, "there are changes, or wrong usage"}},
          .run = run_plan},
         {.name = "apply",
          .summary = "make the gateway what a configuration file says",
-         .description =
-             "Hands a configuration file to the agent and waits until it is applied. A file with "
-             "faults changes nothing. Applying the same file twice changes nothing the second time.",
-         .arguments = {{"FILE", Value::file, true, "configuration file, or - for standard input"}},
+         .description = "Hands a configuration file to the agent and waits until it is applied. A file with "
+                        "faults changes nothing. Applying the same file twice changes nothing the second "
+                        "time.",
+         .arguments = {document},
          .run = run_apply},
         {.name = "reload",
          .summary = "let the agent read its own configuration file again",
-         .description =
-             "The agent reads the file that it was started with, applies it and answers when that is "
-             "done. A file with faults changes nothing.",
+         .description = "The agent reads the file that it was started with, applies it, and answers when "
+                        "that is done. A file with faults changes nothing.",
          .run = run_reload},
         {.name = "get",
          .summary = "show resources",
@@ -92,11 +100,9 @@ std::span<const Command> commands() {
          .run = run_get},
         {.name = "flows",
          .summary = "show flows that are tracked now",
-         .description =
-             "Lists flows: the instance inside, the external address and port that stand for it outside, and "
-             "the "
-             "remote it talks to. P is an address, a prefix or ADDRESS:PORT. For ICMP the port is the "
-             "identifier of the query.",
+         .description = "Lists flows: the instance inside, the external address and port that stand for it "
+                        "outside, and the remote that it talks to. P is an address, a prefix or "
+                        "ADDRESS:PORT. For ICMP the port is the identifier of the query.",
          .options = {{"--inside", "", Value::place, "P", "only flows of this instance or prefix"},
                      {"--external", "", Value::place, "P", "only flows with this external address"},
                      {"--remote", "", Value::place, "P", "only flows to this remote"},
@@ -107,39 +113,33 @@ std::span<const Command> commands() {
          .run = run_flows},
         {.name = "monitor",
          .summary = "show events as they happen, until interrupted",
-         .description = "Prints one line for each event, and with -o json one object on a line. Packets that "
-                        "are dropped, "
-                        "with the reason, are the events there are. The data plane reports a sample of them "
-                        "when there are "
-                        "many; the counters of status are exact.",
+         .description = "Prints one line for each event; with `-o json`, one object on a line. The events "
+                        "there are: packets that are dropped, with the reason. In a flood not every drop is "
+                        "reported; the counters of `status` are exact.",
          .options = {{"--drops", "", Value::none, "", "only packets that are dropped"},
                      {"--count", "", Value::number, "N", "end after so many events"}},
          .run = run_monitor},
         {.name = "detach",
          .summary = "take the data plane off all devices",
          .description = "Removes the programs and everything that is pinned: translation ends and all flows "
-                        "are lost. The "
-                        "agent goes on and attaches again with reload or apply. Stopping the agent alone "
-                        "does not detach.",
+                        "are lost. The agent goes on, and attaches again with `reload` or `apply`. Stopping "
+                        "the agent does not detach.",
          .run = run_detach},
         {.name = "doctor",
          .summary = "find settings of the host that stand in the way",
          .description = "Checks kernel, driver, XDP mode, offloads, MTU, forwarding and reverse path "
-                        "filtering, each with "
-                        "the command that mends it.",
+                        "filtering, each with the command that mends it.",
          .exits = {{0, "no error was found, though perhaps warnings"}, {1, "an error was found"}},
          .run = run_doctor},
         {.name = "history",
          .summary = "list the revisions of the configuration",
-         .description =
-             "Lists the revisions that the agent keeps, when each was made, where it came from and how "
-             "many resources it changed.",
+         .description = "Lists the revisions that the agent keeps: when each was made, where it came from "
+                        "and how many resources it changed.",
          .run = run_history},
         {.name = "version",
          .summary = "show the versions of this program and of the agent",
-         .description =
-             "Shows the version of this program and, where it can be reached, of the agent. An agent "
-             "that is not reachable is no failure here.",
+         .description = "Shows the version of this program and, where it can be reached, of the agent. An "
+                        "agent that is not reachable is no failure here.",
          .run = run_version},
     };
     return all;

@@ -17,11 +17,11 @@ std::string dump(const Json& value, int indent) {
 
 }  // namespace
 
-void TextOutput::answer(const Json& value, View view) {
+void TextOutput::answer(const Json& value, const View& view) {
     view(text_, value);
 }
 
-void TextOutput::event(const Json& value, View view) {
+void TextOutput::event(const Json& value, const View& view) {
     view(text_, value);
     out_.flush();
 }
@@ -34,11 +34,11 @@ void TextOutput::problem(const Json& body) {
     for (const Json& fault : list(body, "faults")) err_ << fault_line(fault) << '\n';
 }
 
-void JsonOutput::answer(const Json& value, View) {
+void JsonOutput::answer(const Json& value, const View&) {
     out_ << dump(value, 2) << '\n';
 }
 
-void JsonOutput::event(const Json& value, View) {
+void JsonOutput::event(const Json& value, const View&) {
     out_ << dump(value, -1) << '\n';
     out_.flush();
 }

@@ -4,24 +4,23 @@
 // miss a field; text prints a view of it for people.
 #pragma once
 
+#include <functional>
 #include <iosfwd>
-#include <memory>
-#include <string_view>
 
 #include "cli/problem.h"
 #include "cli/text.h"
 
 namespace sallyport::cli {
 
-using View = void (*)(Text& text, const Json& value);
+using View = std::function<void(Text& text, const Json& value)>;
 
 class Output {
   public:
     virtual ~Output() = default;
     // The answer of a command.
-    virtual void answer(const Json& value, View view) = 0;
+    virtual void answer(const Json& value, const View& view) = 0;
     // One of a list without end; on one line and at once, so that a pipe gets it when it happens.
-    virtual void event(const Json& value, View view) = 0;
+    virtual void event(const Json& value, const View& view) = 0;
     // Why there is no answer. Never mixed with answers: it goes to standard error.
     virtual void problem(const Json& body) = 0;
 };
@@ -30,8 +29,8 @@ class TextOutput final : public Output {
   public:
     TextOutput(std::ostream& out, std::ostream& err, Screen screen)
         : out_(out), err_(err), text_(out, screen) {}
-    void answer(const Json& value, View view) override;
-    void event(const Json& value, View view) override;
+    void answer(const Json& value, const View& view) override;
+    void event(const Json& value, const View& view) override;
     void problem(const Json& body) override;
 
   private:
@@ -43,8 +42,8 @@ class TextOutput final : public Output {
 class JsonOutput final : public Output {
   public:
     JsonOutput(std::ostream& out, std::ostream& err) : out_(out), err_(err) {}
-    void answer(const Json& value, View view) override;
-    void event(const Json& value, View view) override;
+    void answer(const Json& value, const View& view) override;
+    void event(const Json& value, const View& view) override;
     void problem(const Json& body) override;
 
   private:

@@ -8,6 +8,7 @@
 namespace sallyport::cli {
 
 ExitCode run_status(Session& session);
+ExitCode run_check(Session& session);
 ExitCode run_plan(Session& session);
 ExitCode run_apply(Session& session);
 ExitCode run_reload(Session& session);

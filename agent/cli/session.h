@@ -18,7 +18,7 @@ class Session {
     [[nodiscard]] Output& output() { return output_; }
 
     // Shows the answer through `view`, or the problem. Gives what the process shall end with.
-    ExitCode show(const Outcome& outcome, View view) {
+    ExitCode show(const Outcome& outcome, const View& view) {
         if (!outcome) return show(outcome.error());
         output_.answer(*outcome, view);
         return ExitCode::ok;

@@ -439,20 +439,21 @@ void resources_view(Text& text, const Json& value) {
 }
 
 std::string fault_line(const Json& fault) {
-    std::string place = field(fault, "file");
+    std::string out = field(fault, "file");
     if (number(fault, "line") != 0)
-        place += fmt::format(":{}:{}", number(fault, "line"), number(fault, "column"));
-    std::string path = field(fault, "path");
-    return fmt::format("{}{}{}{}{}", place, place.empty() ? "" : ": ", path, path.empty() ? "" : ": ",
-                       field(fault, "message"));
+        out += fmt::format(":{}:{}", number(fault, "line"), number(fault, "column"));
+    auto add = [&out](std::string_view next) {
+        if (!next.empty()) out += fmt::format("{}{}", out.empty() ? "" : ": ", next);
+    };
+    if (field(fault, "severity") == "warning") add("warning");
+    add(field(fault, "path"));
+    add(field(fault, "message"));
+    return out;
 }
 
-void check_view(Text& text, const Json& value) {
-    for (const Json& fault : value) {
-        bool warning = field(fault, "severity") == "warning";
-        text.line(warning ? "warning: " + fault_line(fault) : fault_line(fault),
-                  warning ? Tone::warning : Tone::plain);
-    }
+void faults_view(Text& text, const Json& value) {
+    for (const Json& fault : value)
+        text.line(fault_line(fault), field(fault, "severity") == "warning" ? Tone::warning : Tone::plain);
 }
 
 }  // namespace sallyport::cli

@@ -14,7 +14,7 @@
 namespace sallyport::cli {
 
 void status_view(Text& text, const Json& value);
-void check_view(Text& text, const Json& value);
+void faults_view(Text& text, const Json& value);  // [faults]
 void plan_view(Text& text, const Json& value);
 void apply_view(Text& text, const Json& value);
 void flows_view(Text& text, const Json& value);
@@ -36,7 +36,7 @@ bool truth(const Json& object, std::string_view name);            // false where
 const Json& list(const Json& object, std::string_view name);      // an empty list where it is none
 const Json& part(const Json& object, std::string_view name);      // an empty object where it is none
 
-// "FILE:LINE:COLUMN: PATH: MESSAGE".
+// "FILE:LINE:COLUMN: PATH: MESSAGE", without what is not known; a warning says that it is one.
 std::string fault_line(const Json& fault);
 
 }  // namespace sallyport::cli
