@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+// External ports, to the last one. The full counts are in tests/flow_table and tests/netns.
+#include <set>
+
+#include "packet/fixture.h"
+
+namespace sallyport::support {
+namespace {
+
+class Ports : public PacketTest {
+  protected:
+    void SetUp() override {
+        PacketTest::SetUp();
+        all_ = lab().nat_gateway(0);
+        struct nat_gateway few = all_;
+        few.first_port = 2000;
+        few.last_port = 2009;
+        lab().change_nat_gateway(0, few);
+    }
+    void TearDown() override {
+        lab().change_nat_gateway(0, all_);
+        PacketTest::TearDown();
+    }
+
+  private:
+    struct nat_gateway all_ {};
+};
+
+TEST_F(Ports, TcpSharesThemBetweenRemotesAndRefusesTheNextOne) {
+    for (const char* to : {remote, other_remote}) {
+        std::set<std::uint16_t> ports;
+        for (std::uint16_t i = 0; i < 10; i++)
+            ports.insert(out(tcp().from(instance, static_cast<std::uint16_t>(5000 + i)).to(to, 443)).source_port);
+        EXPECT_EQ(ports.size(), 10u);
+        EXPECT_EQ(*ports.begin(), 2000);
+        EXPECT_EQ(*ports.rbegin(), 2009);
+        Outcome outcome = lab().run(Role::inside, tcp().from(other_instance, 6000).to(to, 443));
+        EXPECT_EQ(outcome.drop_reason, "port_exhausted");
+        ASSERT_TRUE(outcome.packet);
+        EXPECT_EQ(outcome.packet->icmp_type, 3);
+        EXPECT_EQ(outcome.packet->icmp_code, 1);
+    }
+    EXPECT_EQ(lab().counters().nat_gateways[0].port_allocation_errors -
+                  before_.nat_gateways[0].port_allocation_errors,
+              2u);
+}
+
+TEST_F(Ports, UdpMappingsHoldOnePortEach) {
+    std::set<std::uint16_t> ports;
+    for (std::uint16_t i = 0; i < 10; i++) {
+        Packet packet = udp().from(instance, static_cast<std::uint16_t>(5000 + i)).to(remote, 53);
+        ports.insert(out(packet).source_port);
+        packet.to(other_remote, 53);
+        ports.insert(out(packet).source_port);
+    }
+    EXPECT_EQ(ports.size(), 10u);
+    EXPECT_EQ(lab().run(Role::inside, udp().from(instance, 6000).to(remote, 53)).drop_reason, "port_exhausted");
+    EXPECT_EQ(lab().run(Role::inside, udp().from(instance, 6000).to("203.0.113.99", 53)).drop_reason,
+              "port_exhausted");
+}
+
+TEST_F(Ports, ASecondElasticIpTakesOverWhenTheFirstIsFull) {  // paired and soft (decision C21)
+    lab().add_elastic_ip("198.51.100.11");
+    std::map<std::string, int> used;
+    for (std::uint16_t i = 0; i < 20; i++) {
+        Packet seen = out(tcp().from(instance, static_cast<std::uint16_t>(5000 + i)).to(remote, 443));
+        used[seen.source.to_string()]++;
+        EXPECT_EQ(used.size(), i < 10 ? 1u : 2u) << "an instance keeps its address while that has a port";
+    }
+    EXPECT_EQ(lab().run(Role::inside, tcp().from(instance, 6000).to(remote, 443)).drop_reason, "port_exhausted");
+    lab().remove_elastic_ip("198.51.100.11");
+    lab().reap_all(REAP_CUT);
+}
+
+TEST_F(Ports, OfExpiredFlowsAreFoundWithoutAnAgent) {
+    for (int round = 0; round < 3; round++) {
+        for (std::uint16_t i = 0; i < 10; i++) {
+            out(tcp().from(instance, static_cast<std::uint16_t>(5000 + i + round * 100)).to(remote, 443));
+            out(udp().from(instance, static_cast<std::uint16_t>(5000 + i + round * 100)).to(remote, 53));
+        }
+        EXPECT_EQ(lab().run(Role::inside, tcp().from(instance, 9000).to(remote, 443)).drop_reason,
+                  "port_exhausted");
+        lab().advance(std::chrono::seconds(400));
+    }
+}
+
+TEST_F(Ports, ComeBackWhenFlowsAreReaped) {
+    for (std::uint16_t i = 0; i < 10; i++) {
+        out(tcp().from(instance, static_cast<std::uint16_t>(5000 + i)).to(remote, 443));
+        out(udp().from(instance, static_cast<std::uint16_t>(5000 + i)).to(remote, 53));
+    }
+    EXPECT_EQ(lab().reap_all(REAP_EXPIRED), 0u);
+    lab().advance(std::chrono::seconds(400));
+    EXPECT_EQ(lab().reap_all(REAP_EXPIRED), 20u);
+    EXPECT_TRUE(lab().entries().empty()) << "mappings go with their last flow";
+    EXPECT_EQ(lab().counters().nat_gateways[0].idle_timeouts - before_.nat_gateways[0].idle_timeouts, 20u);
+    for (std::uint16_t i = 0; i < 10; i++)
+        out(tcp().from(instance, static_cast<std::uint16_t>(7000 + i)).to(remote, 443));
+}
+
+}  // namespace
+}  // namespace sallyport::support

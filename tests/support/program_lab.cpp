@@ -1,0 +1,420 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "support/program_lab.h"
+
+#include <arpa/inet.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <fmt/format.h>
+#include <linux/bpf.h>
+#include <net/if.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <fstream>
+#include <stdexcept>
+
+#include "both.skel.h"
+#include "both_hash.skel.h"
+#include "inside.skel.h"
+#include "inside_hash.skel.h"
+#include "outside.skel.h"
+#include "outside_hash.skel.h"
+#include "reaper.skel.h"
+#include "reaper_hash.skel.h"
+
+namespace sallyport::support {
+namespace {
+
+constexpr std::uint32_t first = 0;  // the key of one-element maps
+constexpr const char* remote_router = "198.51.100.254";
+
+void check(bool fine, const std::string& doing) {
+    if (!fine) throw std::runtime_error(doing + ": " + std::strerror(errno));
+}
+
+void shell(const std::string& command) {
+    if (std::system(command.c_str()) != 0) throw std::runtime_error("failed: " + command);
+}
+
+std::uint32_t network_order(const char* address) {
+    return Ipv4Address::parse(address).value().to_network();
+}
+
+const char* drop_label(std::uint32_t reason) {
+    switch (reason) {
+#define REASON(number, NAME, label, text) \
+    case number:                          \
+        return #label;
+        FOREACH_DROP_REASON(REASON)
+#undef REASON
+        default:
+            return "";
+    }
+}
+
+// An opened skeleton of any program; constants can be set until it is loaded.
+template <typename Skeleton>
+bpf_object* with_constants(Skeleton* skeleton, std::uint32_t regions, std::uint32_t slot) {
+    check(skeleton != nullptr, "open a program");
+    skeleton->rodata->flow_regions = regions;
+    skeleton->rodata->device_slot = slot;
+    for (std::uint32_t i = 0; i < 4; i++) skeleton->rodata->hash_seed[i] = 0x9e3779b9u * (i + 1);
+    return skeleton->obj;
+}
+
+}  // namespace
+
+std::uint16_t timeout_units(std::chrono::seconds seconds) {
+    return static_cast<std::uint16_t>(
+        (static_cast<std::uint64_t>(seconds.count()) * 1'000'000'000 >> FLOW_TIMEOUT_SHIFT) + 2);
+}
+
+struct ProgramLab::Impl {
+    LabOptions options;
+    std::map<std::string, int> maps;  // borrowed from the first object
+    std::vector<bpf_object*> objects;
+    std::map<Role, int> programs;
+    int reaper = -1;
+    void* batch = MAP_FAILED;
+    void* buckets = MAP_FAILED;
+    std::uint32_t regions = 0;
+    struct settings settings {};
+
+    ~Impl() {
+        if (batch != MAP_FAILED) munmap(batch, REAP_BATCH_MAX * sizeof(reap_request));
+        if (buckets != MAP_FAILED) munmap(buckets, bucket_bytes());
+        for (bpf_object* object : objects) bpf_object__close(object);
+    }
+
+    [[nodiscard]] std::size_t bucket_bytes() const {
+        return std::size_t{regions} * FLOW_REGION_BUCKETS * sizeof(flow_bucket);
+    }
+
+    // Loads an object; the first one makes the maps, the others share them.
+    int load(bpf_object* object) {
+        bpf_map* map = nullptr;
+        bpf_object__for_each_map(map, object) {
+            std::string name = bpf_map__name(map);
+            if (name.find('.') != std::string::npos) continue;  // constants are each program's own
+            auto found = maps.find(name);
+            if (found != maps.end()) {
+                check(bpf_map__reuse_fd(map, found->second) == 0, "share map " + name);
+            } else if (name == "flow_buckets") {
+                bpf_map__set_max_entries(map, options.table == Table::array ? regions * FLOW_REGION_BUCKETS : 64);
+            } else if (name == "flow_locks") {
+                bpf_map__set_max_entries(map, regions);
+            } else if (name == "flow_hash") {
+                bpf_map__set_max_entries(map, options.flow_capacity * 2);
+            } else if (name == "port_sets") {
+                bpf_map__set_max_entries(map, options.port_sets);
+            }
+        }
+        int error = bpf_object__load(object);
+        errno = -error;
+        check(error == 0, "load a program");
+        objects.push_back(object);
+        if (maps.empty())
+            bpf_object__for_each_map(map, object) {
+                std::string name = bpf_map__name(map);
+                if (name.find('.') == std::string::npos) maps[name] = bpf_map__fd(map);
+            }
+        return bpf_program__fd(bpf_object__next_program(object, nullptr));
+    }
+
+    template <typename Key, typename Value>
+    void put(const char* map, const Key& key, const Value& value) {
+        check(bpf_map_update_elem(maps.at(map), &key, &value, BPF_ANY) == 0, fmt::format("write {}", map));
+    }
+    template <typename Value, typename Key>
+    Value get(const char* map, const Key& key) {
+        Value value{};
+        check(bpf_map_lookup_elem(maps.at(map), &key, &value) == 0, fmt::format("read {}", map));
+        return value;
+    }
+    void write_settings() { put("settings", first, settings); }
+};
+
+namespace {
+
+void make_network() {
+    check(unshare(CLONE_NEWNET) == 0, "make a network namespace");
+    for (const char* link : {"lan0", "wan0"}) {
+        shell(fmt::format("ip link add {0} type veth peer name {0}p", link));
+        shell(fmt::format("ip link set {0} up && ip link set {0}p up", link));
+        shell(fmt::format("ip link set {} address 02:00:00:00:00:{}", link, link[0] == 'l' ? "0a" : "0b"));
+    }
+    shell("ip link set lo up && ip address add 10.0.0.1/16 dev lan0 && ip address add 198.51.100.1/24 dev wan0");
+    shell("sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.all.rp_filter=0");
+    shell(fmt::format("ip neighbour add {} lladdr 02:00:00:00:01:fe dev wan0 nud permanent", remote_router));
+    shell(fmt::format("ip route add default via {}", remote_router));
+    for (int host : {11, 12, 13})
+        shell(fmt::format("ip neighbour add 10.0.0.{0} lladdr 02:00:00:00:02:{0} dev lan0 nud permanent", host));
+}
+
+}  // namespace
+
+ProgramLab::ProgramLab(const LabOptions& options) : impl_(std::make_unique<Impl>()) {
+    Impl& lab = *impl_;
+    lab.options = options;
+    lab.regions = (options.flow_capacity * 2 * 10 / (FLOW_BUCKET_ENTRIES * 8) + FLOW_REGION_BUCKETS - 1) /
+                  FLOW_REGION_BUCKETS;
+    libbpf_set_print(nullptr);
+    if (options.make_network) make_network();
+
+    if (options.table == Table::array) {
+        lab.reaper = lab.load(with_constants(reaper_bpf__open(), lab.regions, 0));
+        lab.programs[Role::inside] = lab.load(with_constants(inside_bpf__open(), lab.regions, inside_slot));
+        lab.programs[Role::outside] = lab.load(with_constants(outside_bpf__open(), lab.regions, outside_slot));
+        lab.programs[Role::both] = lab.load(with_constants(both_bpf__open(), lab.regions, inside_slot));
+        lab.buckets = mmap(nullptr, lab.bucket_bytes(), PROT_READ, MAP_SHARED, lab.maps.at("flow_buckets"), 0);
+        check(lab.buckets != MAP_FAILED, "map flow_buckets");
+    } else {
+        lab.reaper = lab.load(with_constants(reaper_hash_bpf__open(), lab.regions, 0));
+        lab.programs[Role::inside] = lab.load(with_constants(inside_hash_bpf__open(), lab.regions, inside_slot));
+        lab.programs[Role::outside] =
+            lab.load(with_constants(outside_hash_bpf__open(), lab.regions, outside_slot));
+        lab.programs[Role::both] = lab.load(with_constants(both_hash_bpf__open(), lab.regions, inside_slot));
+    }
+    lab.batch = mmap(nullptr, REAP_BATCH_MAX * sizeof(reap_request), PROT_READ | PROT_WRITE, MAP_SHARED,
+                     lab.maps.at("reap_batch"), 0);
+    check(lab.batch != MAP_FAILED, "map reap_batch");
+
+    struct meta meta {};
+    meta.layout_version = SALLYPORT_LAYOUT_VERSION;
+    meta.flow_regions = lab.regions;
+    meta.port_sets = options.port_sets;
+    lab.put("meta", first, meta);
+    lab.settings.generation = 1;
+    lab.write_settings();
+    trust_next_hops(true);
+
+    const char* names[] = {"lan0", "wan0"};
+    const char* addresses[] = {"10.0.0.1", "198.51.100.1"};
+    for (std::uint8_t slot : {inside_slot, outside_slot}) {
+        struct device device {};
+        device.ifindex = if_nametoindex(names[slot]);
+        device.address = network_order(addresses[slot]);
+        device.mtu = 1500;
+        device.zone = slot == inside_slot ? 1 : 0;
+        device.role = slot == inside_slot ? DEVICE_INSIDE : DEVICE_OUTSIDE;
+        const std::uint8_t mac[] = {2, 0, 0, 0, 0, static_cast<std::uint8_t>(0x0a + slot)};
+        std::memcpy(device.mac, mac, sizeof mac);
+        set_device(slot, device);
+        if (device.ifindex) lab.put("transmit", std::uint32_t{slot}, device.ifindex);
+        add_local_address(addresses[slot]);
+    }
+    subnet_key inside{32 + 16, htonl(1), network_order("10.0.0.0")};
+    subnet inside_subnet{1, 1};
+    lab.put("subnets", inside, inside_subnet);
+    prefix_key cidr{16, network_order("10.0.0.0")};
+    lab.put("private_prefixes", cidr, std::uint32_t{1});
+    add_route(1, "10.0.0.0/16", ROUTE_LOCAL, 0);
+    add_route(1, "0.0.0.0/0", ROUTE_NAT_GATEWAY, 0);
+
+    struct nat_gateway gateway {};
+    gateway.flags = NAT_GATEWAY_IN_USE;
+    gateway.first_port = 1024;
+    gateway.last_port = 65535;
+    const std::chrono::seconds seconds[] = {std::chrono::seconds(300), std::chrono::seconds(60),
+                                            std::chrono::seconds(240), std::chrono::seconds(7440),
+                                            std::chrono::seconds(240), std::chrono::seconds(240)};
+    for (std::size_t i = 0; i < TIMEOUT_CLASSES; i++) gateway.timeouts[i] = timeout_units(seconds[i]);
+    gateway.mapping[NAT_TCP] = ADDRESS_AND_PORT_DEPENDENT;
+    gateway.mapping[NAT_UDP] = gateway.mapping[NAT_ICMP] = ENDPOINT_INDEPENDENT;
+    for (std::uint8_t& filtering : gateway.filtering) filtering = ADDRESS_AND_PORT_DEPENDENT;
+    change_nat_gateway(0, gateway);
+    add_elastic_ip("198.51.100.10");
+}
+
+ProgramLab::~ProgramLab() = default;
+
+Outcome ProgramLab::run(Role role, const Bytes& frame) {
+    auto before = counters();
+    Outcome outcome;
+    outcome.frame.resize(4096);
+    LIBBPF_OPTS(bpf_test_run_opts, run);
+    run.data_in = frame.data();
+    run.data_size_in = static_cast<std::uint32_t>(frame.size());
+    run.data_out = outcome.frame.data();
+    run.data_size_out = static_cast<std::uint32_t>(outcome.frame.size());
+    int error = bpf_prog_test_run_opts(impl_->programs.at(role), &run);
+    errno = -error;
+    check(error == 0, "run a program");
+    outcome.action = static_cast<int>(run.retval);
+    outcome.frame.resize(run.data_size_out);
+    outcome.packet = Packet::parse(outcome.frame);
+    auto after = counters();
+    for (std::uint32_t reason = 1; reason < DROP_REASONS_MAX; reason++)
+        if (after.drops[reason] != before.drops[reason]) outcome.drop_reason += drop_label(reason);
+    return outcome;
+}
+
+std::uint32_t ProgramLab::time(Role role, const Bytes& frame, std::uint32_t repeat) {
+    LIBBPF_OPTS(bpf_test_run_opts, run);
+    run.data_in = frame.data();
+    run.data_size_in = static_cast<std::uint32_t>(frame.size());
+    run.repeat = static_cast<int>(repeat);
+    check(bpf_prog_test_run_opts(impl_->programs.at(role), &run) == 0, "time a program");
+    return run.duration;
+}
+
+void ProgramLab::add_elastic_ip(const char* address, std::uint16_t number) {
+    elastic_ip value{number, outside_slot, 0, 0};
+    impl_->put("elastic_ips", network_order(address), value);
+    if (number == NO_NAT_GATEWAY) return;
+    struct nat_gateway gateway = nat_gateway(number);
+    gateway.elastic_ips[gateway.elastic_ip_count++] = network_order(address);
+    change_nat_gateway(number, gateway);
+}
+
+void ProgramLab::remove_elastic_ip(const char* address) {
+    std::uint32_t key = network_order(address);
+    auto bound = impl_->get<elastic_ip>("elastic_ips", key);
+    struct nat_gateway gateway = nat_gateway(bound.nat_gateway), left = gateway;
+    left.elastic_ip_count = 0;
+    for (std::uint32_t i = 0; i < gateway.elastic_ip_count; i++)
+        if (gateway.elastic_ips[i] != key) left.elastic_ips[left.elastic_ip_count++] = gateway.elastic_ips[i];
+    change_nat_gateway(bound.nat_gateway, left);
+    check(bpf_map_delete_elem(impl_->maps.at("elastic_ips"), &key) == 0, "remove an Elastic IP");
+}
+
+void ProgramLab::change_nat_gateway(std::uint16_t number, const struct nat_gateway& value) {
+    impl_->put("nat_gateways", std::uint32_t{number}, value);
+}
+
+struct nat_gateway ProgramLab::nat_gateway(std::uint16_t number) {
+    return impl_->get<struct nat_gateway>("nat_gateways", std::uint32_t{number});
+}
+
+namespace {
+route_key route_key_of(std::uint32_t route_table, const char* prefix) {
+    Ipv4Prefix parsed = Ipv4Prefix::parse(prefix).value();
+    return {32u + parsed.length(), htonl(route_table), parsed.address().to_network()};
+}
+}  // namespace
+
+void ProgramLab::add_route(std::uint32_t route_table, const char* prefix, enum route_target target,
+                           std::uint16_t index) {
+    route value{static_cast<std::uint16_t>(target), index};
+    impl_->put("routes", route_key_of(route_table, prefix), value);
+}
+
+void ProgramLab::remove_route(std::uint32_t route_table, const char* prefix) {
+    route_key key = route_key_of(route_table, prefix);
+    check(bpf_map_delete_elem(impl_->maps.at("routes"), &key) == 0, "remove a route");
+}
+
+void ProgramLab::add_local_address(const char* address) {
+    impl_->put("local_addresses", network_order(address), std::uint32_t{1});
+}
+
+void ProgramLab::set_device(std::uint8_t slot, const struct device& value) {
+    impl_->put("devices", std::uint32_t{slot}, value);
+}
+
+struct device ProgramLab::device(std::uint8_t slot) {
+    return impl_->get<struct device>("devices", std::uint32_t{slot});
+}
+
+void ProgramLab::bump_generation() {
+    impl_->settings.generation++;
+    impl_->write_settings();
+}
+
+void ProgramLab::trust_next_hops(bool trust) {
+    // Half of the clock's range ahead or behind, so that moving the clock does not matter.
+    impl_->settings.next_hops_valid_until = ticks() + (trust ? 0x40000000u : 0xc0000000u);
+    impl_->write_settings();
+}
+
+void ProgramLab::advance(std::chrono::milliseconds by) {
+    impl_->settings.clock_offset_ns +=
+        static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(by).count());
+    impl_->write_settings();
+}
+
+std::uint32_t ProgramLab::ticks() {
+    timespec now{};
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    std::uint64_t ns =
+        static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<std::uint64_t>(now.tv_nsec);
+    return static_cast<std::uint32_t>((ns + impl_->settings.clock_offset_ns) >> FLOW_TICK_SHIFT);
+}
+
+struct counters ProgramLab::counters() {
+    static_assert(sizeof(struct counters) % 8 == 0);
+    int processors = libbpf_num_possible_cpus();
+    std::vector<struct counters> each(static_cast<std::size_t>(processors));
+    check(bpf_map_lookup_elem(impl_->maps.at("counters"), &first, each.data()) == 0, "read counters");
+    struct counters sum {};
+    auto* to = reinterpret_cast<std::uint64_t*>(&sum);
+    for (const struct counters& one : each) {
+        const auto* from = reinterpret_cast<const std::uint64_t*>(&one);
+        for (std::size_t i = 0; i < sizeof(sum) / 8; i++) to[i] += from[i];
+    }
+    return sum;
+}
+
+std::vector<struct flow_entry> ProgramLab::entries() {
+    std::vector<struct flow_entry> found;
+    const auto* buckets = static_cast<const flow_bucket*>(impl_->buckets);
+    for (std::size_t i = 0; i < std::size_t{impl_->regions} * FLOW_REGION_BUCKETS; i++)
+        for (std::size_t number = 0; number < FLOW_BUCKET_ENTRIES; number++)
+            if (buckets[i].tags.tag[number]) found.push_back(buckets[i].entry[number]);
+    return found;
+}
+
+std::uint32_t ProgramLab::reap(const std::vector<struct reap_request>& requests, std::uint32_t mode) {
+    std::uint32_t removed = 0;
+    for (std::size_t at = 0; at < requests.size(); at += REAP_BATCH_MAX) {
+        std::size_t count = std::min<std::size_t>(requests.size() - at, REAP_BATCH_MAX);
+        std::memcpy(impl_->batch, requests.data() + at, count * sizeof(reap_request));
+        reap_command command{}, result{};
+        command.count = static_cast<std::uint32_t>(count);
+        command.mode = mode;
+        LIBBPF_OPTS(bpf_test_run_opts, run);
+        run.data_in = &command;
+        run.data_size_in = sizeof command;
+        run.data_out = &result;
+        run.data_size_out = sizeof result;
+        check(bpf_prog_test_run_opts(impl_->reaper, &run) == 0, "run the reaper");
+        if (run.retval != XDP_PASS) throw std::runtime_error("the reaper refused its command");
+        removed += result.removed;
+    }
+    return removed;
+}
+
+std::uint32_t ProgramLab::reap_all(std::uint32_t mode) {
+    std::vector<struct reap_request> requests;
+    const auto* buckets = static_cast<const flow_bucket*>(impl_->buckets);
+    for (std::uint32_t i = 0; i < impl_->regions * FLOW_REGION_BUCKETS; i++)
+        for (std::uint32_t number = 0; number < FLOW_BUCKET_ENTRIES; number++) {
+            const flow_entry& entry = buckets[i].entry[number];
+            if (buckets[i].tags.tag[number] && entry.flags & FLOW_FORWARD && entry.key.kind == FLOW_KIND_FLOW)
+                requests.push_back({FLOW_SLOT(i, number), entry.flow_id});
+        }
+    return reap(requests, mode);
+}
+
+int ProgramLab::program_fd(Role role) const {
+    return impl_->programs.at(role);
+}
+
+int ProgramLab::map_fd(const std::string& name) const {
+    return impl_->maps.at(name);
+}
+
+std::uint64_t ProgramLab::map_bytes(const std::string& name) const {
+    std::ifstream info(fmt::format("/proc/self/fdinfo/{}", map_fd(name)));
+    for (std::string word; info >> word;)
+        if (word == "memlock:") {
+            std::uint64_t bytes = 0;
+            info >> bytes;
+            return bytes;
+        }
+    return 0;
+}
+
+}  // namespace sallyport::support

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The real programs with maps of their own, run by BPF_PROG_RUN in a network namespace of their own:
+//
+//   instances 10.0.0.0/16 -- lan0 (slot 0, inside, zone 1) | wan0 (slot 1, outside) -- 198.51.100.0/24
+//                            10.0.0.1                        198.51.100.1, default via .254
+//
+// The clock stands still unless the test moves it. Needs root.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "support/packet.h"
+
+extern "C" {
+#include "sallyport/abi/flow.h"
+#include "sallyport/abi/maps.h"
+}
+
+struct bpf_object;
+
+namespace sallyport::support {
+
+enum class Role { inside, outside, both };
+enum class Table { array, hash };
+
+struct LabOptions {
+    Table table = Table::array;
+    std::uint32_t flow_capacity = 65536;
+    std::uint32_t port_sets = 64;
+    bool make_network = true;  // a network namespace with lan0 and wan0; the calling thread stays in it
+};
+
+struct Outcome {
+    int action = -1;  // XDP_PASS, XDP_DROP, XDP_REDIRECT, …
+    std::string drop_reason;  // label, if one was counted
+    Bytes frame;
+    std::optional<Packet> packet;  // `frame` taken apart
+};
+
+class ProgramLab {
+  public:
+    static constexpr std::uint8_t inside_slot = 0, outside_slot = 1;
+
+    explicit ProgramLab(const LabOptions& options = {});
+    ~ProgramLab();
+    ProgramLab(const ProgramLab&) = delete;
+    ProgramLab& operator=(const ProgramLab&) = delete;
+
+    Outcome run(Role role, const Bytes& frame);
+    Outcome run(Role role, const Packet& packet) { return run(role, packet.frame()); }
+
+    // Runs `frame` `repeat` times and gives the kernel's mean, in nanoseconds.
+    std::uint32_t time(Role role, const Bytes& frame, std::uint32_t repeat);
+
+    // Configuration. The lab starts with NAT gateway 0, subnet 10.0.0.0/16 and a default route to it.
+    void add_elastic_ip(const char* address, std::uint16_t nat_gateway = 0);
+    void remove_elastic_ip(const char* address);  // from the map and from every NAT gateway
+    void change_nat_gateway(std::uint16_t number, const struct nat_gateway& value);
+    struct nat_gateway nat_gateway(std::uint16_t number);
+    void add_route(std::uint32_t route_table, const char* prefix, enum route_target target, std::uint16_t index);
+    void remove_route(std::uint32_t route_table, const char* prefix);
+    void add_local_address(const char* address);
+    void set_device(std::uint8_t slot, const struct device& value);
+    struct device device(std::uint8_t slot);
+    void bump_generation();
+    void trust_next_hops(bool trust);
+
+    // The flows' clock.
+    void advance(std::chrono::milliseconds by);
+    std::uint32_t ticks();
+
+    struct counters counters();  // sum over processors
+    std::vector<struct flow_entry> entries();  // all that stand in the table (array only)
+    std::uint32_t reap(const std::vector<struct reap_request>& requests, std::uint32_t mode);
+    std::uint32_t reap_all(std::uint32_t mode);  // offers every forward entry to the reaper
+
+    int program_fd(Role role) const;
+    int map_fd(const std::string& name) const;
+    std::uint64_t map_bytes(const std::string& name) const;  // kernel memory, from the map's fdinfo
+
+  private:
+    struct Impl;
+    std::unique_ptr<Impl> impl_;
+};
+
+// Seconds of an operator as the units of a flow's timeout; as agent/reconcile does it.
+std::uint16_t timeout_units(std::chrono::seconds seconds);
+
+}  // namespace sallyport::support
