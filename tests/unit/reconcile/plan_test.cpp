@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "reconcile/plan.h"
+
+#include <gtest/gtest.h>
+
+#include "sallyport/abi/maps.h"
+#include "unit/reconcile/example.h"
+
+namespace sallyport::reconcile {
+namespace {
+
+using dataplane::RouteKind;
+
+class PlanTest : public testing::Test {
+  protected:
+    PlanTest() { fill(network_); }
+
+    Plan plan() {
+        auto view = NetworkView::read(network_);
+        EXPECT_TRUE(view);
+        EXPECT_TRUE(identifiers_.provide(names_of(desired_), [](auto, auto) { return false; }));
+        return make_plan(desired_, *view, identifiers_);
+    }
+
+    netlink::MemoryNetlink network_;
+    model::DesiredState desired_ = example();
+    Identifiers identifiers_;
+};
+
+TEST_F(PlanTest, devices_are_described_by_what_the_kernel_says) {
+    const Plan made = plan();
+    ASSERT_EQ(made.tables.devices.size(), 2U);
+    const auto& inside = made.tables.devices.at(0);
+    EXPECT_EQ(inside.name, "lan0");
+    EXPECT_EQ(inside.ifindex, lan0);
+    EXPECT_EQ(inside.mac, lan0_mac);
+    EXPECT_EQ(inside.mtu, 1500);
+    EXPECT_EQ(inside.zone, 1);
+    EXPECT_EQ(inside.address, Ipv4Address(10, 0, 1, 1));
+    EXPECT_EQ(inside.role, dataplane::Role::inside);
+    EXPECT_EQ(made.tables.devices.at(1).zone, 0);
+    EXPECT_EQ(made.attach.size(), 2U);
+    EXPECT_TRUE(made.missing_devices.empty());
+}
+
+TEST_F(PlanTest, a_device_that_is_not_there_is_left_out) {
+    network_.remove_link(wan0);
+    const Plan made = plan();
+    EXPECT_EQ(made.missing_devices, std::vector<std::string>{"wan0"});
+    EXPECT_EQ(made.attach.size(), 1U);
+    EXPECT_EQ(made.tables.devices.size(), 1U);
+    EXPECT_EQ(made.tables.elastic_ips.at(Ipv4Address(198, 51, 100, 10)).on_link_device, NO_DEVICE);
+}
+
+TEST_F(PlanTest, an_address_with_a_subnet_is_preferred_for_icmp_errors) {
+    network_.put_address({wan0, Ipv4Address(198, 51, 100, 1), 32});
+    EXPECT_EQ(plan().tables.devices.at(1).address, Ipv4Address(198, 51, 100, 2));
+    network_.remove_address({wan0, Ipv4Address(198, 51, 100, 2), 24});
+    EXPECT_EQ(plan().tables.devices.at(1).address, Ipv4Address(198, 51, 100, 1));
+    network_.remove_address({wan0, Ipv4Address(198, 51, 100, 1), 32});
+    EXPECT_EQ(plan().tables.devices.at(1).address, Ipv4Address());
+}
+
+TEST_F(PlanTest, routes_have_the_vpcs_own_prefixes_too) {
+    const Plan made = plan();
+    const std::uint32_t table = identifiers_.at(IDENTIFIER_ROUTE_TABLE, "private");
+    const auto& routes = made.tables.routes;
+    EXPECT_EQ(routes.at({table, Ipv4Prefix()}).kind, RouteKind::nat_gateway);
+    EXPECT_EQ(routes.at({table, Ipv4Prefix()}).index, 0);
+    EXPECT_EQ(routes.at({table, desired_.vpcs[0].cidrs[0]}).kind, RouteKind::local);
+    EXPECT_EQ(routes.at({table, Ipv4Prefix(Ipv4Address(203, 0, 113, 0), 24)}).kind, RouteKind::blackhole);
+    EXPECT_EQ(made.tables.private_prefixes, std::set<Ipv4Prefix>{desired_.vpcs[0].cidrs[0]});
+}
+
+TEST_F(PlanTest, nothing_takes_the_place_of_a_local_route) {
+    desired_.route_tables[0].routes.push_back({desired_.vpcs[0].cidrs[0], model::Blackhole{}});
+    const std::uint32_t table = 1;
+    EXPECT_EQ(plan().tables.routes.at({table, desired_.vpcs[0].cidrs[0]}).kind, RouteKind::local);
+}
+
+TEST_F(PlanTest, targets_that_are_not_in_force_are_closed) {
+    desired_.route_tables[0].routes = {{Ipv4Prefix(), model::ToInternetGateway{"igw"}},
+                                       {Ipv4Prefix(Ipv4Address(192, 0, 2, 0), 24), model::Via{router}}};
+    const Plan made = plan();
+    EXPECT_EQ(made.tables.routes.at({1, Ipv4Prefix()}).kind, RouteKind::blackhole);
+    EXPECT_EQ(made.tables.routes.at({1, Ipv4Prefix(Ipv4Address(192, 0, 2, 0), 24)}).kind,
+              RouteKind::blackhole);
+}
+
+TEST_F(PlanTest, a_subnet_uses_its_table_or_the_main_one_or_one_of_local_routes) {
+    desired_.subnets[0].route_table.clear();
+    Plan made = plan();
+    const dataplane::ZonePrefix key{1, desired_.subnets[0].cidr};
+    const std::uint32_t implicit = made.tables.subnets.at(key).route_table;
+    EXPECT_EQ(made.tables.routes.at({implicit, desired_.vpcs[0].cidrs[0]}).kind, RouteKind::local);
+    EXPECT_FALSE(made.tables.routes.contains({implicit, Ipv4Prefix()}));
+    desired_.route_tables[0].main = true;
+    made = plan();
+    EXPECT_EQ(made.tables.subnets.at(key).route_table, identifiers_.at(IDENTIFIER_ROUTE_TABLE, "private"));
+}
+
+TEST_F(PlanTest, vpcs_may_overlap) {
+    model::Vpc other = desired_.vpcs[0];
+    other.name = "other";
+    desired_.vpcs.push_back(other);
+    model::Subnet subnet = desired_.subnets[0];
+    subnet.name = "app-2";
+    subnet.vpc = "other";
+    subnet.route_table.clear();
+    desired_.subnets.push_back(subnet);
+    const Plan made = plan();
+    EXPECT_EQ(made.tables.subnets.size(), 2U);
+    EXPECT_EQ(made.tables.private_prefixes.size(), 1U);
+    EXPECT_EQ(made.routes.size(), 1U);
+}
+
+TEST_F(PlanTest, nat_gateways_are_carried_over_in_every_setting) {
+    model::NatGateway& gateway = desired_.nat_gateways[0];
+    gateway.elastic_ips = {"eip-1", "eip-2"};
+    gateway.port_range = {2000, 3000};
+    gateway.timeouts = {std::chrono::seconds{1}, std::chrono::seconds{2}, std::chrono::seconds{3},
+                        std::chrono::seconds{4}, std::chrono::seconds{5}, std::chrono::seconds{6}};
+    gateway.mapping = {model::EndpointRule::endpoint_independent, model::EndpointRule::address_dependent,
+                       model::EndpointRule::address_and_port_dependent};
+    gateway.pairing = model::Pairing::strict;
+    gateway.hairpin = model::Hairpin::off;
+    gateway.tcp_mss_clamp = false;
+    const Plan made = plan();
+    const auto& entry = made.tables.nat_gateways.at(0);
+    EXPECT_EQ(entry.elastic_ips,
+              (std::vector<Ipv4Address>{Ipv4Address(198, 51, 100, 10), Ipv4Address(192, 0, 2, 7)}));
+    EXPECT_EQ(entry.ports, (PortRange{2000, 3000}));
+    EXPECT_EQ(entry.timeouts[TIMEOUT_UDP], gateway.timeouts.udp);
+    EXPECT_EQ(entry.timeouts[TIMEOUT_ICMP], gateway.timeouts.icmp);
+    EXPECT_EQ(entry.timeouts[TIMEOUT_TCP_OPENING], gateway.timeouts.tcp_opening);
+    EXPECT_EQ(entry.timeouts[TIMEOUT_TCP_ESTABLISHED], gateway.timeouts.tcp_established);
+    EXPECT_EQ(entry.timeouts[TIMEOUT_TCP_CLOSING], gateway.timeouts.tcp_closing);
+    EXPECT_EQ(entry.timeouts[TIMEOUT_TCP_RESET], gateway.timeouts.tcp_reset);
+    EXPECT_EQ(entry.mapping[NAT_TCP], dataplane::Rule::endpoint_independent);
+    EXPECT_EQ(entry.mapping[NAT_UDP], dataplane::Rule::address_dependent);
+    EXPECT_EQ(entry.mapping[NAT_ICMP], dataplane::Rule::address_and_port_dependent);
+    EXPECT_TRUE(entry.strict_pairing);
+    EXPECT_FALSE(entry.hairpin);
+    EXPECT_FALSE(entry.clamp_mss);
+}
+
+TEST_F(PlanTest, an_elastic_ip_is_on_link_where_the_most_specific_subnet_has_it) {
+    Plan made = plan();
+    EXPECT_EQ(made.tables.elastic_ips.at(Ipv4Address(198, 51, 100, 10)).on_link_device, 1);
+    EXPECT_EQ(made.tables.elastic_ips.at(Ipv4Address(198, 51, 100, 10)).nat_gateway, 0);
+    EXPECT_EQ(made.tables.elastic_ips.at(Ipv4Address(192, 0, 2, 7)).on_link_device, NO_DEVICE);
+    EXPECT_EQ(made.tables.elastic_ips.at(Ipv4Address(192, 0, 2, 7)).nat_gateway, NO_NAT_GATEWAY);
+
+    network_.put_link(link(13, "wan1", wan0_mac));
+    network_.put_address({13, Ipv4Address(198, 51, 100, 9), 28});
+    desired_.gateway.devices.push_back({"wan1", model::DeviceRole::outside, ""});
+    made = plan();
+    EXPECT_EQ(made.tables.elastic_ips.at(Ipv4Address(198, 51, 100, 10)).on_link_device,
+              identifiers_.at(IDENTIFIER_DEVICE, "wan1"));
+}
+
+TEST_F(PlanTest, an_elastic_ip_is_not_answered_for_inside) {
+    network_.put_address({lan0, Ipv4Address(192, 0, 2, 1), 24});
+    EXPECT_EQ(plan().tables.elastic_ips.at(Ipv4Address(192, 0, 2, 7)).on_link_device, NO_DEVICE);
+    desired_.gateway.devices[0].role = model::DeviceRole::both;
+    EXPECT_EQ(plan().tables.elastic_ips.at(Ipv4Address(192, 0, 2, 7)).on_link_device, 0);
+}
+
+TEST_F(PlanTest, all_addresses_of_the_host_are_its_own) {
+    network_.put_link(link(20, "mgmt0", wan0_mac));
+    network_.put_address({20, Ipv4Address(172, 16, 0, 5), 24});
+    EXPECT_EQ(plan().tables.local_addresses.size(), 4U);
+    EXPECT_TRUE(plan().tables.local_addresses.contains(Ipv4Address(172, 16, 0, 5)));
+}
+
+TEST_F(PlanTest, usable_neighbours_on_our_devices_are_next_hops) {
+    network_.put_link(link(20, "mgmt0", wan0_mac));
+    network_.put_neighbour(neighbour(20, Ipv4Address(172, 16, 0, 9), router_mac));
+    network_.put_neighbour(neighbour(lan0, Ipv4Address(10, 0, 1, 6), {}, netlink::NeighbourState::failed));
+    network_.put_neighbour(neighbour(lan0, Ipv4Address(224, 0, 0, 22), MacAddress({1, 0, 0x5e, 0, 0, 0x16}),
+                                     netlink::NeighbourState::noarp));
+    const auto hops = plan().tables.next_hops;
+    ASSERT_EQ(hops.size(), 2U);
+    const auto& hop = hops.at({wan0, router});
+    EXPECT_TRUE(hop.resolved);
+    EXPECT_EQ(hop.device, 1);
+    EXPECT_EQ(hop.destination, router_mac);
+    EXPECT_EQ(hop.source, wan0_mac);
+    EXPECT_EQ(hop.mtu, 1500);
+}
+
+TEST_F(PlanTest, a_private_prefix_is_guarded_where_the_host_stands_in_it) {
+    Plan made = plan();
+    ASSERT_EQ(made.routes.size(), 1U);
+    const netlink::KernelRoute guard = *made.routes.begin();
+    EXPECT_EQ(guard.destination, desired_.vpcs[0].cidrs[0]);
+    EXPECT_EQ(guard.type, netlink::RouteType::blackhole);
+    EXPECT_EQ(guard.metric, guard_route_metric);
+
+    // Without an address in it the operator has a route to it, which must not be overruled.
+    network_.remove_address({lan0, Ipv4Address(10, 0, 1, 1), 24});
+    EXPECT_TRUE(plan().routes.empty());
+    // An outside address in it is no reason: that may be the operator's own way in.
+    network_.put_address({wan0, Ipv4Address(10, 0, 9, 1), 24});
+    EXPECT_TRUE(plan().routes.empty());
+}
+
+TEST_F(PlanTest, routes_of_route_tables_stay_out_of_the_hosts_own_table) {
+    for (const netlink::KernelRoute& route : plan().routes) {
+        EXPECT_NE(route.destination, Ipv4Prefix());
+        EXPECT_NE(route.destination, Ipv4Prefix(Ipv4Address(203, 0, 113, 0), 24));
+    }
+}
+
+TEST_F(PlanTest, the_same_input_gives_the_same_plan) {
+    const Plan first = plan(), second = plan();
+    EXPECT_EQ(first.tables, second.tables);
+    EXPECT_EQ(first.routes, second.routes);
+    EXPECT_EQ(first.attach, second.attach);
+}
+
+}  // namespace
+}  // namespace sallyport::reconcile
