@@ -28,6 +28,7 @@ struct Hardware {
     std::string driver;              // empty where the device names none
     std::set<std::string> features;  // those that are on, in the kernel's names: "rx-lro", "rx-vlan-hw-parse"
     std::optional<Channels> channels;
+    std::set<std::string> fixed;  // features that nobody on this host can switch
 };
 
 class Host {

@@ -62,7 +62,7 @@ Result<std::uint32_t> feature_count(int socket, const std::string& device) {
     return count;
 }
 
-Result<std::set<std::string>> features(int socket, const std::string& device) {
+Result<void> read_features(int socket, const std::string& device, Hardware& hardware) {
     const auto count = feature_count(socket, device);
     if (!count) {
         return tl::make_unexpected(count.error());
@@ -83,15 +83,20 @@ Result<std::set<std::string>> features(int socket, const std::string& device) {
     if (auto done = ethtool(socket, device, &state, "read the features"); !done) {
         return tl::make_unexpected(done.error());
     }
-    std::set<std::string> on;
     for (std::uint32_t i = 0; i < std::min(*count, strings.len); ++i) {
-        if ((state.features[i / 32].active >> i % 32 & 1) != 0) {
-            const auto* text = static_cast<const char*>(static_cast<const void*>(strings.data)) +
-                               std::size_t{i} * ETH_GSTRING_LEN;
-            on.emplace(text, strnlen(text, ETH_GSTRING_LEN));
+        const auto& block = state.features[i / 32];
+        const std::uint32_t bit = std::uint32_t{1} << i % 32;
+        const auto* text = static_cast<const char*>(static_cast<const void*>(strings.data)) +
+                           std::size_t{i} * ETH_GSTRING_LEN;
+        const std::string name(text, strnlen(text, ETH_GSTRING_LEN));
+        if ((block.active & bit) != 0) {
+            hardware.features.insert(name);
+        }
+        if ((block.available & bit) == 0 || (block.never_changed & bit) != 0) {
+            hardware.fixed.insert(name);
         }
     }
-    return on;
+    return {};
 }
 
 }  // namespace
@@ -122,11 +127,9 @@ Result<Hardware> LinuxHost::hardware(const std::string& device) {
     } else if (done.error().code != EOPNOTSUPP) {
         return tl::make_unexpected(done.error());
     }
-    auto on = features(socket.get(), device);
-    if (!on) {
-        return tl::make_unexpected(on.error());
+    if (auto done = read_features(socket.get(), device, hardware); !done) {
+        return tl::make_unexpected(done.error());
     }
-    hardware.features = std::move(*on);
     ethtool_channels channels{};
     channels.cmd = ETHTOOL_GCHANNELS;
     if (ethtool(socket.get(), device, &channels, "read the channels")) {

@@ -47,7 +47,7 @@ void add_device(Scene& scene, const std::string& name, model::DeviceRole role, c
     link.xdp = netlink::XdpAttachment::native;
     link.xdp_program = 40 + link.ifindex;
     scene.host.link_list.push_back(link);
-    scene.host.devices[name] = {driver, {"rx-gro", "tx-checksum-ip-generic"}, Channels{0, 0, 2, 8}};
+    scene.host.devices[name] = {driver, {"rx-gro", "tx-checksum-ip-generic"}, Channels{0, 0, 2, 8}, {}};
     for (const auto& [key, value] : std::map<std::string, std::string>{
              {"forwarding", "1"}, {"rp_filter", "0"}, {"send_redirects", "0"}, {"accept_local", "0"}}) {
         scene.host.files[conf + name + "/" + key] = value;
@@ -212,6 +212,12 @@ INSTANTIATE_TEST_SUITE_P(
         Fault{"gro_hw", "gro_hw", "wan0",
               [](Scene& s) { s.host.devices["wan0"].features.insert("rx-gro-hw"); }, error,
               "ethtool -K wan0 rx-gro-hw off"},
+        Fault{"gro_hw_that_nobody_can_switch", "gro_hw", "wan0",
+              [](Scene& s) {
+                  s.host.devices["wan0"].features.insert("rx-gro-hw");
+                  s.host.devices["wan0"].fixed.insert("rx-gro-hw");
+              },
+              error, ""},
         Fault{"gro_in_generic_mode", "gro", "lan0",
               [](Scene& s) { s.link("lan0").xdp = netlink::XdpAttachment::generic; }, error,
               "ethtool -K lan0 gro off", true},
@@ -276,6 +282,14 @@ TEST(Doctor, GenericModeIsWellWhereItWasAskedFor) {
     scene.host.devices["lan0"].driver = "e1000e";
     EXPECT_EQ(scene.find("xdp_mode", "lan0")->severity, Severity::ok);
     EXPECT_EQ(scene.find("driver", "lan0")->severity, Severity::ok);
+}
+
+TEST(Doctor, VirtioStopsMergingForANativeProgram) {
+    auto scene = good();
+    scene.host.devices["lan0"].features.insert("rx-gro-hw");
+    EXPECT_EQ(scene.find("gro_hw", "lan0")->severity, Severity::ok);
+    scene.link("lan0").xdp = netlink::XdpAttachment::none;
+    EXPECT_EQ(scene.find("gro_hw", "lan0")->severity, Severity::error);
 }
 
 TEST(Doctor, LooseReversePathFilteringIsWell) {

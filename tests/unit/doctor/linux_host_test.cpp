@@ -46,6 +46,9 @@ TEST_F(LinuxHostTest, ReadsTheHardware) {
     ASSERT_TRUE(before->channels);
     EXPECT_GE(before->channels->receive, 1U);
 
+    EXPECT_EQ(before->fixed.count("rx-gro"), 0U);
+    EXPECT_EQ(before->fixed.count("rx-gro-hw"), 1U);
+
     run("ethtool -K lan0 gro on");
     EXPECT_EQ(host_->hardware("lan0")->features.count("rx-gro"), 1U);
     run("ethtool -K lan0 gro off");
