@@ -69,6 +69,7 @@ class TreeBuilder final : public YAML::EventHandler {
         const Mark place = from_yaml(mark);
         faults_.push_back(
             {std::string(file_name_), place.line, place.column, {}, {}, {}, std::move(message)});
+        if (faults_.size() >= faults_most) throw Stopped{};
     }
 
     [[noreturn]] void stop(const YAML::Mark& mark, std::string message) {

@@ -5,6 +5,7 @@
 // and is seen by document.cpp alone.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -12,6 +13,9 @@
 #include "config/load.h"
 
 namespace sallyport::config {
+
+// More faults than these are counted, but not listed: nobody reads on, and a hostile file has millions.
+inline constexpr std::size_t faults_most = 100;
 
 struct Mark {
     int line = 0;    // from 1

@@ -15,7 +15,6 @@ namespace sallyport::config {
 namespace {
 
 constexpr std::size_t file_most = std::size_t{16} << 20;
-constexpr std::size_t faults_most = 100;  // more are counted, but not listed: nobody reads on
 
 bool is_inside(std::string_view path, std::string_view outer) {
     return path.starts_with(outer) &&
@@ -69,15 +68,17 @@ std::string printable(std::string_view text) {
     return result;
 }
 
-std::vector<Fault> in_order(std::vector<Fault> faults, const std::string& file_name) {
+// `unlisted` faults were found besides.
+std::vector<Fault> in_order(std::vector<Fault> faults, const std::string& file_name,
+                            std::size_t unlisted = 0) {
     std::ranges::stable_sort(faults, {}, [](const Fault& fault) {
         return std::pair{fault.line, fault.column};
     });
     if (faults.size() > faults_most) {
-        const std::size_t more = faults.size() - faults_most;
+        unlisted += faults.size() - faults_most;
         faults.resize(faults_most);
-        faults.push_back({file_name, 0, 0, {}, {}, {}, fmt::format("and {} more", more)});
     }
+    if (unlisted > 0) faults.push_back({file_name, 0, 0, {}, {}, {}, fmt::format("and {} more", unlisted)});
     for (Fault& fault : faults) {
         for (std::string* text : {&fault.path, &fault.read, &fault.expected, &fault.message}) {
             *text = printable(*text);
@@ -130,7 +131,12 @@ tl::expected<Loaded, std::vector<Fault>> load_text(std::string_view text, const 
     if (!faults.empty()) return tl::make_unexpected(in_order(std::move(faults), file_name));
 
     Root root;
-    Reader(file_name, faults).read(document, root);
+    Reader reader(file_name, faults);
+    reader.read(document, root);
+    if (reader.count() > faults.size()) {
+        const std::size_t unlisted = reader.count() - faults.size();
+        return tl::make_unexpected(in_order(std::move(faults), file_name, unlisted));
+    }
     // What could be read is checked as well; only conclusions from values that are at fault are left out.
     std::vector<Fault> conclusions;
     for (const model::Fault& fault : model::validate(root.state)) {

@@ -73,6 +73,8 @@ std::optional<std::string_view> similar_word(std::string_view typed,
 }
 
 void Reader::add(Mark mark, std::string read, std::string expected, std::string message) {
+    ++count_;
+    if (faults_.size() >= faults_most) return;
     faults_.push_back({file_name_, mark.line, mark.column, path(), std::move(read), std::move(expected),
                        std::move(message)});
 }

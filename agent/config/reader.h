@@ -34,6 +34,9 @@ class Reader {
         read_value(node, value, model::FieldFacts{});
     }
 
+    // All faults found, those included that were too many to be listed.
+    [[nodiscard]] std::size_t count() const { return count_; }
+
   private:
     // One part of the path: a key, or a position where the key is empty.
     struct Step {
@@ -105,9 +108,9 @@ class Reader {
             return;
         }
         model::EndpointRule rule = value.tcp;
-        const std::size_t before = faults_.size();
+        const std::size_t before = count_;
         read_value(node, rule, facts);
-        if (faults_.size() == before) value = {rule, rule, rule};
+        if (count_ == before) value = {rule, rule, rule};
     }
 
     template <model::Described T>
@@ -122,10 +125,10 @@ class Reader {
     template <typename T>
     void read_value(const Node& node, std::optional<T>& value, const model::FieldFacts& facts) {
         T inner{};
-        const std::size_t before = faults_.size();
+        const std::size_t before = count_;
         read_value(node, inner, facts);
         // A faulty list is kept all the same, so that the objects in it can be checked further.
-        if (faults_.size() == before || model::Described<T>) value = std::move(inner);
+        if (count_ == before || model::Described<T>) value = std::move(inner);
     }
 
     // An element is kept even where it is at fault: positions in the model are positions in the file.
@@ -173,6 +176,7 @@ class Reader {
 
     std::string file_name_;
     std::vector<Fault>& faults_;
+    std::size_t count_ = 0;
     std::vector<Step> path_;
 };
 

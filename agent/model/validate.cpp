@@ -142,6 +142,9 @@ class Validation {
         std::size_t routes = 0;
         for (const RouteTable& table : state_.route_tables) routes += table.routes.size() + 1;
         check_size("route_tables", routes, ROUTES_MAX);
+        std::size_t prefixes = 0;
+        for (const Vpc& vpc : state_.vpcs) prefixes += vpc.cidrs.size();
+        check_size("vpcs", prefixes, PRIVATE_PREFIXES_MAX);
     }
 
     // Names: their form, and that each is given once in its kind.
@@ -484,7 +487,6 @@ class Validation {
     }
 
     void check_nat_gateways() {
-        std::map<std::string_view, std::pair<std::size_t, std::size_t>> used;  // EIP → NAT gateway, position
         for (std::size_t i = 0; i < state_.nat_gateways.size(); ++i) {
             const NatGateway& gateway = state_.nat_gateways[i];
             if (gateway.elastic_ips.empty()) {
@@ -496,7 +498,7 @@ class Validation {
             for (std::size_t j = 0; j < gateway.elastic_ips.size(); ++j) {
                 const std::string& name = gateway.elastic_ips[j];
                 check_association(name, i, j);
-                const auto [first, added] = used.emplace(name, std::pair{i, j});
+                const auto [first, added] = users_.emplace(name, std::pair{i, j});
                 const auto [first_gateway, first_position] = first->second;
                 if (added || first_gateway == i) continue;
                 wrong(fmt::format("nat_gateways[{}].elastic_ips[{}]", i, j), name,
@@ -634,13 +636,6 @@ class Validation {
         }
     }
 
-    [[nodiscard]] const NatGateway* nat_gateway_of(std::string_view elastic_ip) const {
-        for (const NatGateway& gateway : state_.nat_gateways) {
-            if (std::ranges::count(gateway.elastic_ips, elastic_ip) != 0) return &gateway;
-        }
-        return nullptr;
-    }
-
     void check_port_forwards() {
         for (std::size_t i = 0; i < state_.port_forwards.size(); ++i) {
             const PortForward& forward = state_.port_forwards[i];
@@ -659,21 +654,21 @@ class Validation {
                                                          forward.port.size(), forward.to_port));
             }
             check_forward_target(forward, i);
-            for (std::size_t j = 0; j < i; ++j) check_forward_overlap(i, j);
         }
+        check_forward_overlaps();
     }
 
     void check_forward_target(const PortForward& forward, std::size_t index) {
         if (!index_of(Kind::elastic_ips, forward.elastic_ip)) return;
-        const NatGateway* gateway = nat_gateway_of(forward.elastic_ip);
-        if (gateway == nullptr) {
+        const auto user = users_.find(forward.elastic_ip);
+        if (user == users_.end()) {
             wrong(at("port_forwards", index, "elastic_ip"), forward.elastic_ip,
                   "an Elastic IP of a NAT gateway",
                   fmt::format("Elastic IP {} belongs to no NAT gateway, so the VPC is not known",
                               quoted(forward.elastic_ip)));
             return;
         }
-        const Vpc* vpc = object<Vpc>(Kind::vpcs, gateway->vpc);
+        const Vpc* vpc = object<Vpc>(Kind::vpcs, state_.nat_gateways[user->second.first].vpc);
         const auto contains = [&](const Ipv4Prefix& cidr) { return cidr.contains(forward.to_address); };
         if (vpc == nullptr || std::ranges::any_of(vpc->cidrs, contains)) return;
         wrong(at("port_forwards", index, "to"), Endpoint{forward.to_address, forward.to_port}.to_string(),
@@ -681,13 +676,28 @@ class Validation {
               fmt::format("{} is outside of VPC {}", forward.to_address.to_string(), quoted(vpc->name)));
     }
 
-    void check_forward_overlap(std::size_t index, std::size_t other_index) {
+    // Sorted by first port, a forward overlaps with one before it if it begins before the last of those ends.
+    void check_forward_overlaps() {
+        std::map<std::pair<std::string_view, Protocol>, std::vector<std::size_t>> groups;
+        for (std::size_t i = 0; i < state_.port_forwards.size(); ++i) {
+            groups[{state_.port_forwards[i].elastic_ip, state_.port_forwards[i].protocol}].push_back(i);
+        }
+        const auto ports = [this](std::size_t index) { return state_.port_forwards[index].port; };
+        for (auto& [key, group] : groups) {
+            std::ranges::stable_sort(group, {}, ports);
+            std::size_t furthest = group.front();
+            for (const std::size_t index : std::span(group).subspan(1)) {
+                if (ports(index).first <= ports(furthest).last) {
+                    forward_overlap(std::max(index, furthest), std::min(index, furthest));
+                }
+                if (ports(index).last > ports(furthest).last) furthest = index;
+            }
+        }
+    }
+
+    void forward_overlap(std::size_t index, std::size_t other_index) {
         const PortForward& one = state_.port_forwards[index];
         const PortForward& other = state_.port_forwards[other_index];
-        if (one.elastic_ip != other.elastic_ip || one.protocol != other.protocol ||
-            one.port.first > other.port.last || other.port.first > one.port.last) {
-            return;
-        }
         wrong(at("port_forwards", index, "port"), one.port.to_string(), "ports that no other forward has",
               fmt::format("{} port {} of Elastic IP {} is forwarded by {} already", to_string(one.protocol),
                           one.port.to_string(), quoted(one.elastic_ip), quoted(other.name)),
@@ -697,6 +707,8 @@ class Validation {
     const DesiredState& state_;
     std::vector<Fault> faults_;
     std::array<std::map<std::string_view, std::size_t>, all_kinds.size()> names_;
+    // Which NAT gateway has an Elastic IP, and where in its list.
+    std::map<std::string_view, std::pair<std::size_t, std::size_t>> users_;
 };
 
 void warn(std::vector<Fault>& faults, std::string path, std::string read, std::string message,
