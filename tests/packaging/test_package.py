@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Debian package: it can be built from a clean copy, and what it would do to a machine."""
+
+import re
+from pathlib import Path
+
+from lib.tree import PACKAGE, SOURCE, control_field, run
+
+
+def test_it_builds_and_lintian_finds_no_error() -> None:
+    before = run("git", "-C", SOURCE, "status", "--porcelain") if (SOURCE / ".git").exists() else ""
+    output = run(SOURCE / "dev", "package", timeout=1100)
+    warnings = re.findall(r"^[EW]: .*", output, re.MULTILINE)
+    assert warnings == []
+    if before or (SOURCE / ".git").exists():
+        assert run("git", "-C", SOURCE, "status", "--porcelain") == before
+
+
+def test_it_holds_what_is_needed(debian_package: Path) -> None:
+    names = {line.split()[5].removeprefix(".") for line in run("dpkg-deb", "--contents", debian_package).splitlines()}
+    assert names >= {
+        "/usr/sbin/sallyportd", "/usr/bin/sallyport", "/lib/systemd/system/sallyportd.service",
+        "/lib/systemd/system/sallyport.service", "/lib/systemd/system/sallyport-pins.service",
+        "/usr/lib/sysusers.d/sallyport.conf",
+        "/etc/sallyport/",
+        "/usr/share/man/man8/sallyportd.8.gz", "/usr/share/man/man1/sallyport.1.gz",
+        "/usr/share/bash-completion/completions/sallyport",
+        "/usr/share/doc/sallyport/examples/sallyport.yaml"}
+    # The bytecode is in the programs.
+    assert not [name for name in names if name.endswith(".o")]
+
+
+def test_it_brings_no_configuration(debian_package: Path) -> None:
+    assert run("dpkg-deb", "--info", debian_package).count("conffiles") == 0
+
+
+def test_it_depends_on_libraries_only(debian_package: Path) -> None:
+    depends = control_field(run("dpkg-deb", "--field", debian_package), "Depends")
+    others = [name for name in re.findall(r"(?:^|, )([a-z0-9.+-]+)", depends) if not name.startswith("lib")]
+    assert others in (["systemd"], []), depends
+
+
+def test_installing_starts_and_enables_nothing(debian_package: Path, tmp_path: Path) -> None:
+    run("dpkg-deb", "--control", debian_package, tmp_path)
+    script = (tmp_path / "postinst").read_text(encoding="utf-8")
+    assert "try-restart" in script
+    assert not re.search(r"deb-systemd-invoke start|deb-systemd-helper enable '?sallyportd", script) or \
+        "was-enabled" in script
+
+
+def test_programs_know_no_folder_of_the_build(debian_package: Path, tmp_path: Path) -> None:
+    run("dpkg-deb", "--extract", debian_package, tmp_path)
+    for program in ("usr/sbin/sallyportd", "usr/bin/sallyport"):
+        assert str(PACKAGE).encode() not in (tmp_path / program).read_bytes(), program
