@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# Runs in a guest whose only system is a kernel: the machine is the gateway, two namespaces are an inside host
+# and a server outside. The server knows no way to the inside, so an answer shows that packets are translated.
+# shellcheck shell=sh
+set -e
+
+said() { echo "== $*"; }
+
+await() {
+    tries=100
+    until "$@" >/dev/null 2>&1; do
+        tries=$((tries - 1))
+        [ $tries -gt 0 ] || { echo "in vain: $*"; cat /agent.log; exit 1; }
+        sleep 0.2
+    done
+}
+
+# A veth takes redirected frames only if its peer polls, which generic receive offload makes it do.
+wire() {
+    ip link add "$1" type veth peer name eth0 netns "$2"
+    ethtool -K "$1" tx off
+    ip netns exec "$2" ethtool -K eth0 tx off gro on
+    ip addr add "$3" dev "$1"
+    ip -n "$2" addr add "$4" dev eth0
+    ip link set "$1" up
+    ip -n "$2" link set eth0 up
+}
+
+start_agent() {
+    sallyportd --config /sallyport.yaml >>/agent.log 2>&1 &
+    agent=$!
+    await sallyport status
+}
+
+fetch() { ip netns exec inside wget -T 10 -q -O - http://203.0.113.10/hello; }
+
+echo "kernel $(cat /proc/sys/kernel/osrelease)"
+echo 1 >/proc/sys/net/ipv4/ip_forward
+ip link set lo up
+ip netns add inside
+ip netns add outside
+wire lan0 inside 10.0.1.1/24 10.0.1.11/24
+wire wan0 outside 198.51.100.1/24 198.51.100.254/24
+ip -n inside route add default via 10.0.1.1
+ip -n outside link set lo up
+ip -n outside addr add 203.0.113.10/32 dev lo
+ip route add default via 198.51.100.254
+mkdir -p /www
+echo "hello from outside" >/www/hello
+ip netns exec outside httpd -h /www -p 203.0.113.10:80
+
+start_agent
+said "it is ready"
+sallyport status
+
+ip netns exec inside ping -c 3 -W 5 203.0.113.10
+[ "$(fetch)" = "hello from outside" ]
+said "ping and HTTP go through"
+sallyport flows
+sallyport flows | grep -q 198.51.100.10
+
+kill -9 $agent
+[ "$(fetch)" = "hello from outside" ]
+said "without its agent as well"
+
+start_agent
+[ "$(fetch)" = "hello from outside" ]
+said "and with the next one, which adopts what is there"
+
+sallyport detach
+ip link show lan0 | grep -q xdp && exit 1
+said "detached"
+kill $agent
+wait $agent
