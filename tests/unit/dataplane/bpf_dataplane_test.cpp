@@ -6,22 +6,23 @@
 
 #include <bpf/bpf.h>
 #include <fcntl.h>
-#include <fmt/format.h>
 #include <net/if.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <cstdlib>
 #include <filesystem>
-#include <iostream>
 
 #include "core/unique_fd.h"
 #include "dataplane/codec.h"
 #include "sallyport/abi/flow.h"
+#include "support/packet.h"
 #include "unit/dataplane_contract.h"
 
 namespace sallyport::dataplane {
@@ -388,6 +389,144 @@ TEST_F(BpfDataplaneTest, flows_in_the_kernels_memory_are_listed_and_counted) {
     const auto swept = dataplane->sweep();
     ASSERT_TRUE(swept);
     EXPECT_EQ(swept->removed, 0U);
+}
+
+// A NAT gateway with one subnet and one Elastic IP, on the first device.
+ForwardingTables gateway_tables(World& world) {
+    ForwardingTables tables = example_tables(world);
+    tables.subnets = {{{1, Ipv4Prefix(Ipv4Address(10, 0, 0, 0), 8)}, {1, 4}}};
+    tables.routes = {{{4, Ipv4Prefix()}, {RouteKind::nat_gateway, 7}}};
+    tables.private_prefixes = {Ipv4Prefix(Ipv4Address(10, 0, 0, 0), 8)};
+    return tables;
+}
+
+class FlowsTest : public BpfDataplaneTest {
+  protected:
+    void open_gateway() {
+        dataplane_ = start();
+        ASSERT_TRUE(dataplane_->apply(gateway_tables(world_)));
+        ASSERT_EQ(attach_one(*dataplane_, world_.first_device()).error, "");
+        program_ = UniqueFd(bpf_obj_get((world_.state_dir() + "/programs/lan0").c_str()));
+        ASSERT_TRUE(program_);
+    }
+
+    // There is no route to any remote here: the packet is dropped, but its flow is made before.
+    void send(const support::Packet& packet) {
+        const auto frame = packet.frame();
+        std::array<std::byte, 256> out{};
+        LIBBPF_OPTS(bpf_test_run_opts, run);
+        run.data_in = frame.data();
+        run.data_size_in = static_cast<std::uint32_t>(frame.size());
+        run.data_out = out.data();
+        run.data_size_out = out.size();
+        ASSERT_EQ(bpf_prog_test_run_opts(program_.get(), &run), 0);
+    }
+
+    void let_pass(std::chrono::seconds time) {
+        const UniqueFd map = world_.map("settings");
+        const std::uint32_t key = 0;
+        settings value{};
+        ASSERT_EQ(bpf_map_lookup_elem(map.get(), &key, &value), 0);
+        value.clock_offset_ns += static_cast<std::uint64_t>(std::chrono::nanoseconds(time).count());
+        ASSERT_EQ(bpf_map_update_elem(map.get(), &key, &value, 0), 0);
+    }
+
+    std::unique_ptr<Dataplane> dataplane_;
+    UniqueFd program_;
+};
+
+TEST_F(FlowsTest, a_flow_is_listed_and_swept_when_its_time_is_over) {
+    open_gateway();
+    send(support::tcp().from("10.0.1.5", 1234).to("203.0.113.10", 443));
+    std::vector<FlowRecord> flows;
+    const auto list = [&] {
+        flows.clear();
+        ASSERT_TRUE(dataplane_->visit_flows([&](const FlowRecord& flow) {
+            flows.push_back(flow);
+            return true;
+        }));
+    };
+    list();
+    ASSERT_EQ(flows.size(), 1U);
+    EXPECT_EQ(flows[0].inside.to_string(), "10.0.1.5:1234");
+    EXPECT_EQ(flows[0].remote.to_string(), "203.0.113.10:443");
+    EXPECT_TRUE(example_tables(world_).nat_gateways.at(7).ports.contains(flows[0].external.port));
+    EXPECT_EQ(flows[0].state, "opening");
+    EXPECT_EQ(flows[0].nat_gateway, 7);
+    EXPECT_EQ(flows[0].zone, 1);
+    EXPECT_EQ(flows[0].timeout_seconds, 240U);
+
+    let_pass(std::chrono::seconds{239});
+    EXPECT_EQ(dataplane_->sweep()->removed, 0U);
+    list();
+    ASSERT_EQ(flows.size(), 1U);
+    EXPECT_NEAR(flows[0].idle_seconds, 239, 1);
+
+    let_pass(std::chrono::seconds{5});
+    list();
+    EXPECT_TRUE(flows.empty());
+    EXPECT_EQ(dataplane_->flow_table_status()->entries, 2U);
+    EXPECT_EQ(dataplane_->sweep()->removed, 1U);
+    EXPECT_EQ(dataplane_->flow_table_status()->entries, 0U);
+    EXPECT_EQ(dataplane_->counters()->nat_gateways.at(7).idle_timeouts, 1U);
+}
+
+TEST_F(FlowsTest, slices_of_the_table_make_up_the_whole) {
+    open_gateway();
+    for (std::uint16_t i = 0; i < 700; ++i) {
+        send(support::tcp().from("10.0.1.5", static_cast<std::uint16_t>(2000 + i)).to("203.0.113.10", 443));
+    }
+    EXPECT_EQ(dataplane_->flow_table_status()->flows, 700U);
+    let_pass(std::chrono::seconds{300});
+    std::uint64_t removed = 0;
+    std::uint64_t looked_at = 0;
+    const std::uint64_t buckets = dataplane_->flow_table_status()->bytes / sizeof(flow_bucket);
+    while (looked_at < buckets) {
+        const auto report = dataplane_->sweep(50);
+        ASSERT_TRUE(report);
+        ASSERT_LE(report->looked_at, 50U);
+        looked_at += report->looked_at;
+        removed += report->removed;
+    }
+    EXPECT_EQ(looked_at, buckets);
+    EXPECT_EQ(removed, 700U);
+    EXPECT_EQ(dataplane_->flow_table_status()->entries, 0U);
+}
+
+TEST_F(FlowsTest, flows_outlive_the_agent_and_its_next_program) {
+    open_gateway();
+    send(support::tcp().from("10.0.1.5", 1234).to("203.0.113.10", 443));
+    dataplane_ = nullptr;
+    dataplane_ = start();
+    EXPECT_FALSE(dataplane_->apply(gateway_tables(world_))->changed());
+    EXPECT_TRUE(attach_one(*dataplane_, world_.first_device()).adopted);
+    EXPECT_EQ(dataplane_->flow_table_status()->flows, 1U);
+}
+
+TEST_F(FlowsTest, drops_are_told_while_they_are_watched) {
+    open_gateway();
+    const auto events = [&] {
+        std::vector<DropEvent> result;
+        EXPECT_TRUE(dataplane_->poll_drop_events([&](const DropEvent& event) { result.push_back(event); }));
+        return result;
+    };
+    const support::Packet stray = support::tcp().from("192.0.2.1", 1234).to("203.0.113.10", 443);
+    send(stray);
+    EXPECT_TRUE(events().empty());
+    ASSERT_TRUE(dataplane_->watch_drops(std::chrono::seconds{10}));
+    send(stray);
+    const auto told = events();
+    ASSERT_EQ(told.size(), 1U);
+    EXPECT_EQ(told[0].reason, "source_not_in_subnet");
+    EXPECT_EQ(told[0].source.to_string(), "192.0.2.1:1234");
+    EXPECT_EQ(told[0].destination.to_string(), "203.0.113.10:443");
+    EXPECT_EQ(told[0].protocol, IPPROTO_TCP);
+    EXPECT_GE(dataplane_->drop_events_fd(), 0);
+    const auto counters = dataplane_->counters();
+    ASSERT_TRUE(counters);
+    EXPECT_EQ(counters->drops[DROP_SOURCE_NOT_IN_SUBNET], 2U);
+    EXPECT_EQ(counters->devices.at(0).received_packets, 2U);
+    EXPECT_EQ(counters->devices.at(0).dropped, 2U);
 }
 
 TEST_F(BpfDataplaneTest, ten_thousand_routes_and_a_thousand_elastic_ips_are_applied_within_a_second) {
