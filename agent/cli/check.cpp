@@ -3,6 +3,7 @@
 // `check` needs no agent: it reads the file as the agent would.
 #include <fmt/format.h>
 
+#include "cli/faults.h"
 #include "cli/run.h"
 #include "cli/session.h"
 #include "cli/views.h"
@@ -25,32 +26,16 @@ Loaded load(const std::string& path) {
     return config::load_text(*text, standard_input);
 }
 
-// In the form in which the API tells faults.
-Json to_json(const std::vector<config::Fault>& faults, std::string_view severity) {
-    Json out = Json::array();
-    for (const config::Fault& fault : faults) {
-        out.push_back({{"severity", severity},
-                       {"file", fault.file},
-                       {"line", fault.line},
-                       {"column", fault.column},
-                       {"path", fault.path},
-                       {"read", fault.read},
-                       {"expected", fault.expected},
-                       {"message", fault.message}});
-    }
-    return out;
-}
-
 }  // namespace
 
 ExitCode run_check(Session& session) {
     const std::string path = session.invocation().value("file");
     const Loaded loaded = load(path);
     if (!loaded) {
-        session.output().answer(to_json(loaded.error(), "error"), faults_view);
+        session.output().answer(faults_json(loaded.error(), "error"), faults_view);
         return ExitCode::failed;
     }
-    session.output().answer(to_json(loaded->warnings, "warning"), [&path](Text& text, const Json& value) {
+    session.output().answer(faults_json(loaded->warnings, "warning"), [&path](Text& text, const Json& value) {
         faults_view(text, value);
         text.line(fmt::format("{}: ok", path == "-" ? standard_input : path), Tone::good);
     });

@@ -128,7 +128,12 @@ std::span<const Command> commands() {
         {.name = "doctor",
          .summary = "find settings of the host that stand in the way",
          .description = "Checks kernel, driver, XDP mode, offloads, MTU, forwarding and reverse path "
-                        "filtering, each with the command that mends it.",
+                        "filtering, each with the command that mends it. Where the agent is not reachable, "
+                        "this program examines the host for the devices of the configuration file. Nothing "
+                        "is changed.",
+         .options = {{"--config", "", Value::file, "FILE",
+                      "configuration file to use where the agent is not reachable "
+                      "(/etc/sallyport/sallyport.yaml)"}},
          .exits = {{0, "no error was found, though perhaps warnings"}, {1, "an error was found"}},
          .run = run_doctor},
         {.name = "history",

@@ -6,8 +6,6 @@
 #include <unistd.h>
 #include <csignal>
 
-#include <algorithm>
-
 #include "cli/session.h"
 #include "cli/views.h"
 #include "core/file.h"
@@ -87,6 +85,8 @@ ExitCode run_monitor(Session& session) {
     for (;;) {
         Outcome outcome = session.api().get(path_of({"drops"}), query, longest_poll + poll_margin);
         if (!outcome) return session.show(outcome.error());
+        if (number(*outcome, "missed") != 0)
+            session.output().event({{"missed", number(*outcome, "missed")}}, missed_view);
         for (const Json& event : list(*outcome, "events")) {
             session.output().event(event, drop_view);
             if (++shown == wanted) return ExitCode::ok;
@@ -98,16 +98,6 @@ ExitCode run_monitor(Session& session) {
 
 ExitCode run_detach(Session& session) {
     return session.show(session.api().post(path_of({"detach"}), Json::object()), detach_view);
-}
-
-ExitCode run_doctor(Session& session) {
-    Outcome outcome = session.api().get(path_of({"doctor"}));
-    ExitCode exit = session.show(outcome, doctor_view);
-    if (!outcome) return exit;
-    const Json& checks = list(*outcome, "checks");
-    bool found = std::any_of(checks.begin(), checks.end(),
-                             [](const Json& check) { return field(check, "severity") == "error"; });
-    return found ? ExitCode::failed : exit;
 }
 
 ExitCode run_history(Session& session) {

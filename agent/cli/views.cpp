@@ -156,11 +156,12 @@ void print_devices(Text& text, const Json& devices) {
     }
     table.print(text);
     for (const Json& device : devices) {
-        std::string reason = field(device, "fallback_reason");
-        if (reason.empty()) continue;
-        text.paragraph(
-            fmt::format("{} runs in {} mode: {}", field(device, "device"), field(device, "mode"), reason),
-            Tone::warning);
+        std::string name = field(device, "device");
+        if (std::string error = field(device, "error"); !error.empty())
+            text.paragraph(fmt::format("{} is not attached: {}", name, error), Tone::bad);
+        if (std::string reason = field(device, "fallback_reason"); !reason.empty())
+            text.paragraph(fmt::format("{} runs in {} mode: {}", name, field(device, "mode"), reason),
+                           Tone::warning);
     }
 }
 
@@ -341,6 +342,10 @@ void drop_view(Text& text, const Json& value) {
         text.paint(field(value, "reason", missing), Tone::bad), plural(number(value, "length"), "byte")));
 }
 
+void missed_view(Text& text, const Json& value) {
+    text.line(fmt::format("... {} not shown", plural(number(value, "missed"), "event")), Tone::warning);
+}
+
 void detach_view(Text& text, const Json& value) {
     std::string devices = field(value, "detached");
     if (devices.empty()) {
@@ -401,18 +406,19 @@ void version_view(Text& text, const Json& value) {
 
 void resource_view(Text& text, const Json& value) {
     Table table({{}, {}});
-    for (const auto& [name, item] : value.items()) {
+    auto add = [&table](const std::string& name, const Json& item) {
         // A list of objects, such as routes, gets a line for each.
-        if (item.is_array() && !item.empty() && item.front().is_object()) {
-            std::string key = name;
-            for (const Json& one : item) {
-                table.row({{key, Tone::title}, {inline_text(one)}});
-                key.clear();
-            }
-            continue;
+        const bool objects = item.is_array() && !item.empty() && item.front().is_object();
+        std::string key = name;
+        for (const Json& one : objects ? item : Json::array({item})) {
+            std::string shown = inline_text(one);
+            table.row({{key, Tone::title}, {shown.empty() ? std::string(missing) : shown}});
+            key.clear();
         }
-        std::string shown = inline_text(item);
-        table.row({{name, Tone::title}, {shown.empty() ? std::string(missing) : shown}});
+    };
+    if (value.contains("name")) add("name", value["name"]);
+    for (const auto& [name, item] : value.items()) {
+        if (name != "name") add(name, item);
     }
     table.print(text);
 }

@@ -1,13 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """What people and scripts see of each answer of the agent."""
 
+import fcntl
 import json
+import os
+import pty
+import re
+import signal
+import struct
 import subprocess
+import termios
 from typing import NamedTuple
 
 import pytest
 
-from conftest import PROGRAMS
+from conftest import HERE, PROGRAMS
 from fake_agent import prepared
 
 class Answer(NamedTuple):
@@ -66,6 +73,40 @@ class TestAnswer:
         done = result("-o", "json")
         assert (done.returncode, done.stderr) == (case.code, "")
         assert done.stdout == json.dumps(prepared(case.answer), indent=2, ensure_ascii=False) + "\n"
+
+
+class TestTerminal:
+    @pytest.fixture
+    def show(self, agent):
+        agent.answers["GET /v1/status"] = prepared("status")
+
+        def run_on_terminal(columns: int, **environment: str) -> str:
+            """What `status` writes to a terminal of that width."""
+            ours, theirs = pty.openpty()
+            fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+            with subprocess.Popen([f"{PROGRAMS}/sallyport", "--socket", agent.socket, "status"], stdout=theirs,
+                                  env={"TERM": "xterm", **environment}):
+                os.close(theirs)
+                text = b""
+                try:
+                    while read := os.read(ours, 65536):
+                        text += read
+                except OSError:  # how Linux says that the other side is closed
+                    pass
+            os.close(ours)
+            return text.decode().replace("\r\n", "\n")
+
+        return run_on_terminal
+
+    def test_colours_only_there_and_only_if_wanted(self, show, golden):
+        coloured = show(80)
+        assert "\033[32mnative" in coloured
+        for plain in (show(80, NO_COLOR="1"), show(80, TERM="dumb"), re.sub(r"\033\[\d*m", "", coloured)):
+            golden("status.txt", plain)
+
+    def test_its_width_counts(self, show):
+        assert "ANSWERED" not in show(60)
+        assert "ANSWERED" in show(60, COLUMNS="100")
 
 
 def test_flow_count(sallyport, agent):
@@ -155,6 +196,43 @@ class TestMonitor:
         done = sallyport("-o", "json", "monitor", "--count", "2")
         assert [json.loads(line) for line in done.stdout.splitlines()] == prepared("drops")["events"]
 
+    def test_says_how_many_it_missed(self, sallyport, agent):
+        answers = [{"events": [], "next": 7}, {**prepared("drops"), "missed": 4711}]
+        agent.answers["GET /v1/drops"] = list(answers)
+        assert sallyport("monitor", "--count", "1").stdout.splitlines()[0] == "... 4711 events not shown"
+        agent.answers["GET /v1/drops"] = list(answers)
+        done = sallyport("monitor", "--count", "1", "-o", "json")
+        assert json.loads(done.stdout.splitlines()[0]) == {"missed": 4711}
+
+    def test_an_interrupt_is_its_normal_end(self, agent):
+        agent.answers["GET /v1/drops"] = [{"events": [], "next": 7}] * 100000
+        with subprocess.Popen([f"{PROGRAMS}/sallyport", "--socket", agent.socket, "monitor"]) as running:
+            while len(agent.requests) < 2:
+                assert running.poll() is None
+            running.send_signal(signal.SIGINT)
+            assert running.wait(timeout=10) == 0
+
     def test_ends_when_the_agent_refuses(self, sallyport, agent):
         agent.answers["GET /v1/drops"] = [{"events": [], "next": 7}]
         assert sallyport("monitor").returncode == 1
+
+
+class TestDoctorWithoutAgent:
+    def test_examines_the_host_itself(self, run):
+        done = run("sallyport", "--socket", "/nonexistent", "doctor", "--config", f"{HERE}/files/right.yaml", "-o", "json")
+        checks = json.loads(done.stdout)["checks"]
+        assert checks[0]["check"] == "agent"
+        assert checks[0]["severity"] == "warning"
+        assert {"kernel", "ip_forward", "device"} <= {check["check"] for check in checks}
+        assert all(set(check) == {"check", "subject", "severity", "found", "text", "mend"} for check in checks)
+        assert done.returncode == (1 if any(check["severity"] == "error" for check in checks) else 0)
+        assert done.stderr == ""
+
+    def test_says_what_is_wrong_with_a_file_that_was_named(self, run):
+        done = run("sallyport", "--socket", "/nonexistent", "doctor", "--config", f"{HERE}/files/wrong.yaml")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "wrong.yaml:4:3: gateway.colour: unknown key" in done.stderr
+
+    def test_prefers_the_agent(self, sallyport, agent):
+        agent.answers["GET /v1/doctor"] = prepared("doctor_well")
+        assert sallyport("doctor", "--config", "/nonexistent").returncode == 0
