@@ -1,0 +1,337 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "api/queries.h"
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <tuple>
+#include <utility>
+
+#include "api/document.h"
+#include "api/flow_filter.h"
+#include "api/problem.h"
+#include "model/enums.h"
+#include "model/json.h"
+#include "sallyport/abi/drop_reason.h"
+#include "telemetry/flow_census.h"
+
+namespace sallyport::api::queries {
+
+namespace {
+
+using nlohmann::json;
+
+constexpr std::size_t history_limit = 1000;
+constexpr std::uint64_t longest_wait_seconds = 30;
+
+// RFC 3339, in UTC, to the microsecond.
+std::string time_text(std::chrono::system_clock::time_point time) {
+    using namespace std::chrono;
+    const auto seconds_part = floor<seconds>(time);
+    const auto micros = duration_cast<microseconds>(time - seconds_part).count();
+    return fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:06}Z", fmt::gmtime(system_clock::to_time_t(seconds_part)), micros);
+}
+
+std::string_view protocol_name(std::uint8_t number) {
+    switch (number) {
+        case 1:
+            return "icmp";
+        case 6:
+            return "tcp";
+        case 17:
+            return "udp";
+        default:
+            return "";
+    }
+}
+
+json devices_json(const control::View& view, const dataplane::Counters& counters) {
+    json list = json::array();
+    for (const model::Device& device : view.state->gateway.devices) {
+        const reconcile::DeviceStatus* status = view.device(device.device);
+        dataplane::DeviceCounters counter;
+        if (const auto slot = view.names.device_slots.find(device.device); slot != view.names.device_slots.end()) {
+            if (const auto found = counters.devices.find(slot->second); found != counters.devices.end()) {
+                counter = found->second;
+            }
+        }
+        const bool attached = status != nullptr && status->attached;
+        const bool native = attached && status->mode == dataplane::Mode::native;
+        list.push_back({{"device", device.device},
+                        {"role", model::to_string(device.role)},
+                        {"vpc", device.vpc},
+                        {"attached", attached},
+                        {"mode", !attached ? "" : native ? "native" : "generic"},
+                        {"fallback_reason", status == nullptr ? "" : status->fallback_reason},
+                        {"error", status == nullptr ? "" : status->error},
+                        {"received_packets", counter.received_packets},
+                        {"forwarded", counter.forwarded},
+                        {"passed", counter.passed},
+                        {"dropped", counter.dropped},
+                        {"answered", counter.answered}});
+    }
+    return list;
+}
+
+json nat_gateways_json(const control::View& view, const dataplane::Counters& counters,
+                       const telemetry::FlowCensus& census) {
+    json list = json::array();
+    for (const model::NatGateway& gateway : view.state->nat_gateways) {
+        dataplane::NatGatewayCounters counter;
+        json active = json::object();
+        const auto number = view.names.nat_gateway_numbers.find(gateway.name);
+        const bool known = number != view.names.nat_gateway_numbers.end();
+        if (known) {
+            const auto found = counters.nat_gateways.find(number->second);
+            if (found != counters.nat_gateways.end()) counter = found->second;
+        }
+        for (const Protocol protocol : telemetry::all_protocols) {
+            active[std::string(to_string(protocol))] = known ? census.flows_of(number->second, protocol) : 0;
+        }
+        list.push_back({{"name", gateway.name},
+                        {"vpc", gateway.vpc},
+                        {"elastic_ips", gateway.elastic_ips},
+                        {"active_flows", std::move(active)},
+                        {"flow_attempts", counter.flow_attempts},
+                        {"flows_established", counter.flows_established},
+                        {"port_allocation_errors", counter.port_allocation_errors},
+                        {"idle_timeouts", counter.idle_timeouts}});
+    }
+    return list;
+}
+
+json elastic_ips_json(const control::View& view, const telemetry::FlowCensus& census) {
+    std::map<std::string_view, std::string_view> owners;
+    for (const model::NatGateway& gateway : view.state->nat_gateways) {
+        for (const std::string& name : gateway.elastic_ips) owners[name] = gateway.name;
+    }
+    json list = json::array();
+    for (const model::ElasticIp& elastic_ip : view.state->elastic_ips) {
+        json ports = json::object();
+        for (const Protocol protocol : telemetry::all_protocols) {
+            ports[std::string(to_string(protocol))] = census.ports_of(elastic_ip.address, protocol);
+        }
+        list.push_back({{"name", elastic_ip.name},
+                        {"address", elastic_ip.address.to_string()},
+                        {"nat_gateway", owners[elastic_ip.name]},
+                        {"ports_in_use", std::move(ports)}});
+    }
+    return list;
+}
+
+json drops_json(const dataplane::Counters& counters) {
+    json list = json::array();
+    for (std::size_t reason = 0; reason < counters.drops.size(); ++reason) {
+        const auto number = static_cast<std::uint32_t>(reason);
+        if (counters.drops[reason] == 0 || dataplane::drop_reason_label(number).empty()) continue;
+        list.push_back({{"reason", dataplane::drop_reason_label(number)},
+                        {"count", counters.drops[reason]},
+                        {"text", dataplane::drop_reason_text(number)}});
+    }
+    return list;
+}
+
+json flow_json(const control::View& view, const dataplane::FlowRecord& flow) {
+    return {{"protocol", to_string(flow.protocol)},
+            {"vpc", view.names.vpc(flow.zone)},
+            {"nat_gateway", view.names.nat_gateway(flow.nat_gateway)},
+            {"elastic_ip", view.names.elastic_ip(flow.external.address)},
+            {"inside", flow.inside.to_string()},
+            {"external", flow.external.to_string()},
+            {"remote", flow.remote.to_string()},
+            {"state", flow.state},
+            {"idle_seconds", flow.idle_seconds},
+            {"timeout_seconds", flow.timeout_seconds},
+            {"packets_out", flow.packets_out},
+            {"bytes_out", flow.bytes_out},
+            {"packets_in", flow.packets_in},
+            {"bytes_in", flow.bytes_in}};
+}
+
+struct Usage {
+    std::uint64_t flows = 0;
+    std::uint64_t bytes = 0;
+};
+
+json top_json(const control::View& view, const std::map<std::pair<std::uint16_t, Ipv4Address>, Usage>& usage,
+              std::size_t limit) {
+    std::vector<std::pair<std::pair<std::uint16_t, Ipv4Address>, Usage>> ranked(usage.begin(), usage.end());
+    std::stable_sort(ranked.begin(), ranked.end(), [](const auto& left, const auto& right) {
+        return std::tie(left.second.flows, left.second.bytes) > std::tie(right.second.flows, right.second.bytes);
+    });
+    if (ranked.size() > limit) ranked.resize(limit);
+    json list = json::array();
+    for (const auto& [host, used] : ranked) {
+        list.push_back({{"inside", host.second.to_string()},
+                        {"vpc", view.names.vpc(host.first)},
+                        {"flows", used.flows},
+                        {"bytes", used.bytes}});
+    }
+    return list;
+}
+
+Response drop_batch_json(const control::View& view, const control::DropBatch& batch) {
+    json events = json::array();
+    for (const control::NumberedDrop& drop : batch.events) {
+        std::string_view text;
+        for (std::uint32_t reason = 0; reason < DROP_REASONS_MAX; ++reason) {
+            if (dataplane::drop_reason_label(reason) == drop.event.reason) text = dataplane::drop_reason_text(reason);
+        }
+        const std::string_view name = protocol_name(drop.event.protocol);
+        events.push_back({{"sequence", drop.sequence},
+                          {"time", time_text(drop.time)},
+                          {"reason", drop.event.reason},
+                          {"text", text},
+                          {"device", view.names.device(drop.event.device)},
+                          {"protocol", name.empty() ? std::to_string(drop.event.protocol) : std::string(name)},
+                          {"source", drop.event.source.to_string()},
+                          {"destination", drop.event.destination.to_string()},
+                          {"length", drop.event.length}});
+    }
+    return json_response({{"events", std::move(events)}, {"next", batch.next}, {"missed", batch.missed}});
+}
+
+}  // namespace
+
+Response healthz(const control::Gateway&, const Call&) { return {200, "text/plain", "ok\n", {}}; }
+
+Response readyz(const control::Gateway& gateway, const Call&) {
+    if (gateway.view()->ready()) return {200, "text/plain", "ready\n", {}};
+    return problem(503, gateway.view()->why_not_ready());
+}
+
+Response version(const control::Gateway&, const Call&) { return json_response({{"version", SALLYPORT_VERSION}}); }
+
+Response status(const control::Gateway& gateway, const Call&) {
+    const std::shared_ptr<const control::View> view = gateway.view();
+    // Without pinned state there is nothing to count, and the rest is still worth telling.
+    const dataplane::Counters counters = gateway.dataplane().counters().value_or(dataplane::Counters{});
+    const dataplane::FlowTableStatus table =
+        gateway.dataplane().flow_table_status().value_or(dataplane::FlowTableStatus{});
+    const telemetry::FlowCensus census =
+        telemetry::take_census(gateway.dataplane()).value_or(telemetry::FlowCensus{});
+    return json_response({{"gateway", view->state->gateway.name},
+                          {"version", SALLYPORT_VERSION},
+                          {"ready", view->ready()},
+                          {"desired_revision", view->desired_revision},
+                          {"applied_revision", view->applied_revision},
+                          {"error", view->error ? json(*view->error) : json(nullptr)},
+                          {"devices", devices_json(*view, counters)},
+                          {"flows",
+                           {{"active", table.flows},
+                            {"mappings", table.mappings},
+                            {"entries", table.entries},
+                            {"capacity", table.capacity},
+                            {"bytes", table.bytes}}},
+                          {"nat_gateways", nat_gateways_json(*view, counters, census)},
+                          {"elastic_ips", elastic_ips_json(*view, census)},
+                          {"drops", drops_json(counters)},
+                          {"warnings", view->warnings}});
+}
+
+Response flows(const control::Gateway& gateway, const Call& call) {
+    const auto filter = FlowFilter::parse(call.request);
+    if (!filter) return problem(400, filter.error());
+    const std::shared_ptr<const control::View> view = gateway.view();
+    std::uint64_t total = 0;
+    json list = json::array();
+    std::map<std::pair<std::uint16_t, Ipv4Address>, Usage> usage;
+    const Result<void> visited = gateway.dataplane().visit_flows([&](const dataplane::FlowRecord& flow) {
+        if (!filter->matches(flow)) return true;
+        ++total;
+        if (filter->top) {
+            Usage& used = usage[{flow.zone, flow.inside.address}];
+            ++used.flows;
+            used.bytes += flow.bytes_out + flow.bytes_in;
+        } else if (!filter->count && list.size() < filter->limit) {
+            list.push_back(flow_json(*view, flow));
+        }
+        return true;
+    });
+    if (!visited) return problem(500, visited.error().message);
+    if (filter->count) return json_response({{"count", total}});
+    if (filter->top) return json_response({{"top", top_json(*view, usage, filter->limit)}, {"count", total}});
+    return json_response({{"flows", std::move(list)}, {"total", total}});
+}
+
+Response plan(const control::Gateway& gateway, const Call& call) {
+    const auto document = read_document(call.request);
+    if (!document) return document.error();
+    const auto planned = gateway.plan(document->text, document->name);
+    if (!planned) return refusal_response(planned.error());
+    return json_response({{"changes", changes_json(planned->changes)}, {"warnings", planned->warnings}});
+}
+
+Response history(const control::Gateway& gateway, const Call&) {
+    const auto summaries = gateway.store().history(history_limit);
+    if (!summaries) return problem(500, summaries.error().message);
+    json list = json::array();
+    for (const store::RevisionSummary& summary : *summaries) {
+        list.push_back({{"revision", summary.number},
+                        {"time", time_text(summary.time)},
+                        {"source", to_string(summary.source)},
+                        {"changes", summary.changes},
+                        {"actor", summary.audit}});
+    }
+    return json_response({{"revisions", std::move(list)}});
+}
+
+Response objects(const control::Gateway& gateway, const Call& call) {
+    const auto kind = model::parse_kind(call.parts[0]);
+    if (!kind) return problem(404, fmt::format("there is no kind of object \"{}\"", call.parts[0]));
+    return json_response({{call.parts[0], model::to_json(*gateway.view()->state, *kind)}});
+}
+
+Response object(const control::Gateway& gateway, const Call& call) {
+    const auto kind = model::parse_kind(call.parts[0]);
+    if (!kind) return problem(404, fmt::format("there is no kind of object \"{}\"", call.parts[0]));
+    const auto found = model::to_json(*gateway.view()->state, *kind, call.parts[1]);
+    if (!found) {
+        return problem(404, fmt::format("there is no {} \"{}\"", model::word_for(*kind), call.parts[1]));
+    }
+    return json_response(*found);
+}
+
+void drops(const control::Gateway& gateway, control::DropFeed& feed, EventLoop& loop, const Call& call,
+           const Respond& respond) {
+    std::uint64_t after = feed.newest();  // not given: only what comes from now on
+    if (const std::string* text = call.request.parameter("after")) {
+        const auto number = parse_number(*text, UINT64_MAX);
+        if (!number) return respond(problem(400, fmt::format("after=\"{}\" is no sequence number", *text)));
+        after = *number;
+    }
+    std::uint64_t wait = 0;
+    if (const std::string* text = call.request.parameter("wait")) {
+        const auto number = parse_number(*text, longest_wait_seconds);
+        if (!number) {
+            return respond(problem(400, fmt::format("wait=\"{}\" is no number of seconds of at most {}", *text,
+                                                    longest_wait_seconds)));
+        }
+        wait = *number;
+    }
+    if (const Result<void> watched = feed.watch(); !watched) return respond(problem(500, watched.error().message));
+    const control::DropBatch batch = feed.after(after);
+    if (!batch.events.empty() || wait == 0) return respond(drop_batch_json(*gateway.view(), batch));
+
+    // Whichever comes first, an event or the end of the wait, ends the other.
+    struct Waiting {
+        EventLoop::Watch timer;
+        control::DropFeed::Waiter waiter = 0;
+    };
+    const auto waiting = std::make_shared<Waiting>();
+    const std::uint64_t from = batch.next;
+    const auto finish = [&gateway, &feed, waiting, from, respond] {
+        const EventLoop::Watch timer = std::move(waiting->timer);
+        respond(drop_batch_json(*gateway.view(), feed.after(from)));
+    };
+    waiting->waiter = feed.wait(finish);  // the feed keeps `waiting` alive, and the timer does not
+    waiting->timer = loop.after(std::chrono::seconds{wait}, [weak = std::weak_ptr(waiting), &feed] {
+        if (const auto held = weak.lock()) feed.end_waiting(held->waiter);
+    });
+}
+
+}  // namespace sallyport::api::queries

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The half of the API that reads. A query looks at the View of the moment and at the data plane's live
+// tables; it never waits for a command and never changes anything.
+#pragma once
+
+#include <string>
+
+#include "api/event_loop.h"
+#include "api/http.h"
+#include "api/router.h"
+#include "control/drop_feed.h"
+#include "control/gateway.h"
+
+namespace sallyport::api::queries {
+
+Response healthz(const control::Gateway& gateway, const Call& call);
+Response readyz(const control::Gateway& gateway, const Call& call);
+Response version(const control::Gateway& gateway, const Call& call);
+Response status(const control::Gateway& gateway, const Call& call);
+Response flows(const control::Gateway& gateway, const Call& call);
+Response plan(const control::Gateway& gateway, const Call& call);
+Response history(const control::Gateway& gateway, const Call& call);
+Response objects(const control::Gateway& gateway, const Call& call);
+Response object(const control::Gateway& gateway, const Call& call);
+
+// Answers when drops come, or at the end of the client's wait.
+void drops(const control::Gateway& gateway, control::DropFeed& feed, EventLoop& loop, const Call& call,
+           const Respond& respond);
+
+}  // namespace sallyport::api::queries

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The routing table: the whole API at a glance.
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include "api/event_loop.h"
+#include "api/router.h"
+#include "control/drop_feed.h"
+#include "control/gateway.h"
+#include "doctor/host.h"
+#include "telemetry/metrics.h"
+
+namespace sallyport::api {
+
+// What handlers work on. All of it must outlive the routes.
+struct Services {
+    control::Gateway& gateway;
+    control::DropFeed& drops;
+    doctor::Host& host;
+    EventLoop& loop;
+    std::string pin_dir;
+};
+
+std::vector<Route> api_routes(const Services& services);
+std::vector<Route> metrics_routes(const telemetry::Metrics& metrics);
+
+}  // namespace sallyport::api

@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/gateway.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "core/file.h"
+#include "model/json.h"
+#include "sallyport/abi/limits.h"
+
+namespace sallyport::control {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::size_t largest_document = std::size_t{16} << 20;
+constexpr std::chrono::nanoseconds first_retry = 1s;
+constexpr std::chrono::nanoseconds slowest_retry = 30s;
+// Slices of the flow table's sweep, a quarter of a second apart.
+constexpr std::size_t sweep_slices = 4;
+
+tl::unexpected<Refusal> failed(const Error& error) {
+    return tl::unexpected(Refusal{Refusal::Kind::failed, error.message, {}});
+}
+
+tl::unexpected<Refusal> invalid(const std::string& name, std::vector<config::Fault> faults) {
+    const std::string message =
+        fmt::format("{} is not valid: {} fault{}", name, faults.size(), faults.size() == 1 ? "" : "s");
+    return tl::unexpected(Refusal{Refusal::Kind::invalid, message, std::move(faults)});
+}
+
+std::vector<std::string> texts_of(const std::vector<config::Fault>& faults) {
+    std::vector<std::string> texts;
+    for (const config::Fault& fault : faults) texts.push_back(fault.to_string());
+    return texts;
+}
+
+std::vector<std::string> change_lines(const std::vector<model::Change>& changes) {
+    std::vector<std::string> lines;
+    for (const model::Change& change : changes) lines.push_back(model::to_json(change).dump());
+    return lines;
+}
+
+std::shared_ptr<const model::DesiredState> share(model::DesiredState state) {
+    return std::make_shared<const model::DesiredState>(std::move(state));
+}
+
+}  // namespace
+
+Outcome<Opening> find_opening(store::Store& store, const std::string& config_path) {
+    Result<std::string> text = read_file(config_path, largest_document);
+    if (!text) return failed(text.error());
+    Result<std::optional<store::Revision>> newest = store.newest();
+    if (!newest) return failed(newest.error());
+    const Result<std::string> loaded_hash = store.loaded_file_hash();
+    if (!loaded_hash) return failed(loaded_hash.error());
+
+    Opening opening;
+    std::vector<config::Fault> store_faults;
+    if (*newest) {
+        store::Revision& revision = **newest;
+        opening.store_revision = revision.number;
+        auto loaded = config::load_text(revision.document, revision.document_name);
+        if (loaded) {
+            opening.store_state = share(loaded->state);
+            if (*loaded_hash == store::digest(*text)) {
+                opening.loaded = *std::move(loaded);
+                opening.document_name = std::move(revision.document_name);
+                opening.document = std::move(revision.document);
+                return opening;
+            }
+        } else if (*loaded_hash == store::digest(*text) && revision.document != *text) {
+            // An older version accepted it and this one does not. Taking the file instead would silently undo
+            // what was applied.
+            return invalid(fmt::format("revision {} of the history", revision.number), loaded.error());
+        }
+    }
+    auto loaded = config::load_text(*text, config_path);
+    if (!loaded) return invalid(config_path, std::move(loaded.error()));
+    opening.loaded = *std::move(loaded);
+    opening.document_name = config_path;
+    opening.document = *std::move(text);
+    opening.from_file = true;
+    return opening;
+}
+
+Gateway::Gateway(Parts parts, std::string config_path, Opening opening)
+    : parts_(parts), config_path_(std::move(config_path)), opening_(std::move(opening)) {
+    auto view = std::make_shared<View>();
+    view->state = opening_->store_state ? opening_->store_state : share({});
+    view->desired_revision = opening_->store_revision;
+    view_ = std::move(view);
+}
+
+Result<void> Gateway::start() {
+    Opening opening = *std::exchange(opening_, std::nullopt);
+    if (opening.from_file) {
+        const Outcome<Applied> applied =
+            commit(std::move(opening.loaded), opening.document, opening.document_name, store::Source::file, "start");
+        if (!applied && applied.error().kind == Refusal::Kind::failed) return failure(applied.error().message);
+    } else {
+        document_warnings_ = texts_of(opening.loaded.warnings);
+        reconcile();
+    }
+    return {};
+}
+
+Outcome<Plan> Gateway::plan(std::string_view document, const std::string& name) const {
+    auto loaded = config::load_text(document, name);
+    if (!loaded) return invalid(name, std::move(loaded.error()));
+    return Plan{model::delta(*view_->state, loaded->state), texts_of(loaded->warnings)};
+}
+
+Outcome<Applied> Gateway::apply(std::string_view document, const std::string& name, const std::string& actor) {
+    return command(document, name, store::Source::apply, actor);
+}
+
+Outcome<Applied> Gateway::reload(const std::string& actor) {
+    const Result<std::string> text = read_file(config_path_, largest_document);
+    if (!text) return failed(text.error());
+    return command(*text, config_path_, store::Source::reload, actor);
+}
+
+Outcome<Applied> Gateway::command(std::string_view document, const std::string& name, store::Source source,
+                                  const std::string& actor) {
+    auto loaded = config::load_text(document, name);
+    if (!loaded) return invalid(name, std::move(loaded.error()));
+    return commit(*std::move(loaded), document, name, source, actor);
+}
+
+Outcome<Applied> Gateway::commit(config::Loaded loaded, std::string_view document, const std::string& name,
+                                 store::Source source, const std::string& actor) {
+    const bool first = view_->desired_revision == 0;
+    const std::vector<model::Change> changes = model::delta(*view_->state, loaded.state);
+
+    auto next = std::make_shared<View>(*view_);
+    next->state = share(std::move(loaded.state));
+    if (!changes.empty() || first) {
+        store::NewRevision revision;
+        revision.time = parts_.clock.wall();
+        revision.source = source;
+        revision.document_name = name;
+        revision.document = document;
+        revision.changes = change_lines(changes);
+        revision.audit = actor;
+        const Result<std::uint64_t> number = parts_.store.commit(revision);
+        if (!number) return failed(number.error());
+        next->desired_revision = *number;
+        parts_.log.notice(fmt::format("revision {}: {} change{} from {} by {}", *number, changes.size(),
+                                      changes.size() == 1 ? "" : "s", name, actor));
+    } else if (source != store::Source::apply) {
+        const Result<void> noted = parts_.store.set_loaded_file_hash(store::digest(document));
+        if (!noted) return failed(noted.error());
+    }
+    document_warnings_ = texts_of(loaded.warnings);
+    next->detached = false;
+    view_ = std::move(next);
+    reconcile();
+    if (view_->error) {
+        return tl::unexpected(Refusal{
+            Refusal::Kind::not_applied,
+            fmt::format("revision {} is stored and not in force: {}. It is being tried again; see status",
+                        view_->desired_revision, *view_->error),
+            {}});
+    }
+    return Applied{view_->desired_revision, changes, view_->warnings};
+}
+
+Outcome<std::vector<std::string>> Gateway::detach(const std::string& actor) {
+    std::vector<std::string> names;
+    for (const reconcile::DeviceStatus& device : parts_.reconciler.devices()) {
+        if (device.attached) names.push_back(device.device);
+    }
+    const Result<void> detached = parts_.reconciler.detach();
+    auto next = std::make_shared<View>(*view_);
+    next->detached = true;
+    view_ = std::move(next);
+    retry_delay_ = 0s;
+    publish_progress();
+    if (!detached) return failed(detached.error());
+    parts_.log.notice(fmt::format("detached from {} by {}", fmt::join(names, ", "), actor));
+    return names;
+}
+
+void Gateway::on_network_events() {
+    const Result<void> polled =
+        parts_.netlink.poll_events([this](const netlink::Event& event) { parts_.reconciler.handle(event); });
+    tell_upkeep("follow the network", polled ? nullptr : &polled.error());
+    settle();
+}
+
+void Gateway::sweep_slice() {
+    if (view_->detached) return;
+    const Result<dataplane::FlowTableStatus> table = parts_.dataplane.flow_table_status();
+    if (!table) return;  // no table yet; the reconciler tells why
+    const auto buckets = static_cast<std::size_t>(table->bytes / FLOW_BUCKET_BYTES);
+    const Result<dataplane::SweepReport> swept = parts_.dataplane.sweep(buckets / sweep_slices + 1);
+    tell_upkeep("remove expired flows", swept ? nullptr : &swept.error());
+}
+
+void Gateway::tick() {
+    if (view_->detached) return;
+    const Result<void> ticked = parts_.reconciler.tick();
+    tell_upkeep("keep next hops current", ticked ? nullptr : &ticked.error());
+    if (retry_delay_ == 0s || parts_.clock.monotonic() < retry_at_) return;
+    (void)parts_.reconciler.retry();
+    publish_progress();
+}
+
+void Gateway::settle() {
+    if (view_->detached) return;
+    const Result<reconcile::Report> settled = parts_.reconciler.settle();
+    (void)settled;  // publish_progress() reads how it went
+    publish_progress();
+}
+
+void Gateway::reconcile() {
+    retry_delay_ = 0s;
+    (void)parts_.reconciler.apply(view_->state);  // publish_progress() reads how it went
+    publish_progress();
+}
+
+// Compares how the reconciler stands with what the View says, tells the differences and publishes them.
+void Gateway::publish_progress() {
+    const View& before = *view_;
+    auto next = std::make_shared<View>(before);
+    const bool failing = !before.detached && parts_.reconciler.needs_retry();
+    next->error = failing ? std::optional(parts_.reconciler.last_error()) : std::nullopt;
+    next->devices = parts_.reconciler.devices();
+    next->names = Names::of(*next->state, parts_.reconciler.tables());
+    next->warnings = document_warnings_;
+    for (const std::string& warning : parts_.reconciler.warnings()) {
+        if (std::find(next->warnings.begin(), next->warnings.end(), warning) == next->warnings.end()) {
+            next->warnings.push_back(warning);
+        }
+    }
+
+    if (failing) {
+        retry_delay_ = retry_delay_ == 0s ? first_retry : std::min(2 * retry_delay_, slowest_retry);
+        retry_at_ = parts_.clock.monotonic() + retry_delay_;
+        if (next->error != before.error) {
+            parts_.log.error(fmt::format("revision {} is not in force: {}; trying again", next->desired_revision,
+                                         *next->error));
+        }
+    } else {
+        retry_delay_ = 0s;
+        if (before.error) parts_.log.notice(fmt::format("revision {} is in force again", next->desired_revision));
+        if (!before.detached && next->applied_revision != next->desired_revision) {
+            next->applied_revision = next->desired_revision;
+            const Result<void> noted = parts_.store.set_applied_revision(next->applied_revision);
+            if (!noted) parts_.log.error(noted.error().message);
+        }
+    }
+    for (const reconcile::DeviceStatus& device : next->devices) {
+        const reconcile::DeviceStatus* known = before.device(device.device);
+        if (!device.error.empty() && (known == nullptr || known->error != device.error)) {
+            parts_.log.error(fmt::format("{} is not attached: {}", device.device, device.error));
+        }
+        if (device.attached && (known == nullptr || !known->attached || known->mode != device.mode)) {
+            const bool native = device.mode == dataplane::Mode::native;
+            parts_.log.write(device.fallback_reason.empty() ? LogLevel::info : LogLevel::warning,
+                             fmt::format("{} {} in {} mode{}{}", device.adopted ? "took over" : "attached to",
+                                         device.device, native ? "native" : "generic",
+                                         device.fallback_reason.empty() ? "" : ": ", device.fallback_reason));
+        }
+    }
+    for (const std::string& warning : next->warnings) {
+        if (std::find(before.warnings.begin(), before.warnings.end(), warning) == before.warnings.end()) {
+            parts_.log.warning(warning);
+        }
+    }
+    view_ = std::move(next);
+}
+
+void Gateway::tell_upkeep(const char* doing, const Error* error) {
+    const std::string message = error == nullptr ? std::string{} : fmt::format("{}: {}", doing, error->message);
+    if (error != nullptr && message != upkeep_error_) parts_.log.error(message);
+    if (error != nullptr) upkeep_error_ = message;
+}
+
+}  // namespace sallyport::control

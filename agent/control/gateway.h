@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The commands. A command is validated against the desired state of revision N, becomes revision N+1 in
+// one transaction of the store, is published as a new View, and then brought into the kernel by the
+// reconciler. A kernel that refuses leaves the revision committed and not applied: that is shown, and tried
+// again until it works or another revision comes.
+//
+// Everything here runs in the thread of the event loop.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <tl/expected.hpp>
+
+#include "config/load.h"
+#include "control/log.h"
+#include "control/view.h"
+#include "core/clock.h"
+#include "dataplane/dataplane.h"
+#include "model/delta.h"
+#include "netlink/netlink.h"
+#include "reconcile/reconciler.h"
+#include "store/store.h"
+
+namespace sallyport::control {
+
+// Why a command was not carried out.
+struct Refusal {
+    enum class Kind {
+        invalid,      // the document has faults; nothing was changed
+        not_applied,  // the kernel refuses; the revision is committed and is being tried again
+        failed,       // the store, a file or the kernel failed; nothing was changed
+    };
+    Kind kind = Kind::failed;
+    std::string message;
+    std::vector<config::Fault> faults;
+};
+
+template <typename T>
+using Outcome = tl::expected<T, Refusal>;
+
+struct Plan {
+    std::vector<model::Change> changes;
+    std::vector<std::string> warnings;
+};
+
+struct Applied {
+    std::uint64_t revision = 0;
+    std::vector<model::Change> changes;  // none: the revision is the one that was there
+    std::vector<std::string> warnings;
+};
+
+// What the agent starts with: the newest revision of the store, or the file when it has changed since it
+// was last read. Found before the data plane is opened, because it says how large a flow table to make.
+struct Opening {
+    config::Loaded loaded;
+    std::string document_name;
+    std::string document;
+    bool from_file = false;          // else it is the store's newest revision, unchanged
+    std::uint64_t store_revision = 0;  // the newest; 0: none
+    std::shared_ptr<const model::DesiredState> store_state;  // what it holds; null: none
+};
+Outcome<Opening> find_opening(store::Store& store, const std::string& config_path);
+
+class Gateway {
+  public:
+    // All of them must outlive the gateway.
+    struct Parts {
+        store::Store& store;
+        dataplane::Dataplane& dataplane;
+        netlink::Netlink& netlink;
+        reconcile::Reconciler& reconciler;
+        const Clock& clock;
+        Log& log;
+    };
+
+    Gateway(Parts parts, std::string config_path, Opening opening);
+
+    // Commits what the opening holds, if it is new, and brings it into the kernel. Only a store that fails is
+    // an error: with a kernel that fails the agent runs on, and tries again.
+    Result<void> start();
+
+    // Commands. `actor` is who asked, in words, for the history.
+    Outcome<Applied> apply(std::string_view document, const std::string& name, const std::string& actor);
+    Outcome<Applied> reload(const std::string& actor);
+    Outcome<std::vector<std::string>> detach(const std::string& actor);
+
+    // What apply() would change. Changes nothing itself.
+    [[nodiscard]] Outcome<Plan> plan(std::string_view document, const std::string& name) const;
+
+    // For queries.
+    [[nodiscard]] std::shared_ptr<const View> view() const { return view_; }
+    [[nodiscard]] dataplane::Dataplane& dataplane() const { return parts_.dataplane; }
+    [[nodiscard]] store::Store& store() const { return parts_.store; }
+    [[nodiscard]] netlink::Netlink& netlink() const { return parts_.netlink; }
+
+    // Upkeep, called by the event loop.
+    void on_network_events();  // Netlink::events_fd() is readable
+    void sweep_slice();        // four times a second: a whole pass in about a second
+    void tick();               // once a second: what the reconciler does by time, and what is to be tried again
+
+  private:
+    Outcome<Applied> command(std::string_view document, const std::string& name, store::Source source,
+                             const std::string& actor);
+    Outcome<Applied> commit(config::Loaded loaded, std::string_view document, const std::string& name,
+                            store::Source source, const std::string& actor);
+    void reconcile();  // and tell in a new View how it went
+    void settle();
+    void publish_progress();
+    void tell_upkeep(const char* doing, const Error* error);
+
+    Parts parts_;
+    std::string config_path_;
+    std::optional<Opening> opening_;
+    std::shared_ptr<const View> view_;
+    std::vector<std::string> document_warnings_;
+    std::chrono::nanoseconds retry_at_{0};
+    std::chrono::nanoseconds retry_delay_{0};  // 0: nothing to try again
+    std::string upkeep_error_;                 // told when it changes, not each time
+};
+
+}  // namespace sallyport::control

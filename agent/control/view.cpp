@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/view.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "sallyport/abi/maps.h"
+
+namespace sallyport::control {
+
+namespace {
+
+template <typename Map, typename Key>
+std::string_view name_in(const Map& map, const Key& key) {
+    const auto found = map.find(key);
+    return found == map.end() ? std::string_view{} : std::string_view{found->second};
+}
+
+}  // namespace
+
+Names Names::of(const model::DesiredState& state, const dataplane::ForwardingTables& tables) {
+    Names names;
+    for (const auto& [identifier, number] : tables.identifiers) {
+        const auto short_number = static_cast<std::uint16_t>(number);
+        if (identifier.kind == IDENTIFIER_NAT_GATEWAY) {
+            names.nat_gateways[short_number] = identifier.name;
+            names.nat_gateway_numbers[identifier.name] = short_number;
+        } else if (identifier.kind == IDENTIFIER_VPC) {
+            names.vpcs[short_number] = identifier.name;
+        } else if (identifier.kind == IDENTIFIER_DEVICE) {
+            names.devices[static_cast<std::uint8_t>(number)] = identifier.name;
+            names.device_slots[identifier.name] = static_cast<std::uint8_t>(number);
+        }
+    }
+    for (const model::ElasticIp& elastic_ip : state.elastic_ips) {
+        names.elastic_ips[elastic_ip.address] = elastic_ip.name;
+    }
+    return names;
+}
+
+std::string_view Names::nat_gateway(std::uint16_t number) const { return name_in(nat_gateways, number); }
+std::string_view Names::vpc(std::uint16_t zone) const { return name_in(vpcs, zone); }
+std::string_view Names::device(std::uint8_t slot) const { return name_in(devices, slot); }
+std::string_view Names::elastic_ip(Ipv4Address address) const { return name_in(elastic_ips, address); }
+
+const reconcile::DeviceStatus* View::device(std::string_view name) const {
+    const auto found = std::find_if(devices.begin(), devices.end(), [name](const reconcile::DeviceStatus& device) {
+        return device.device == name;
+    });
+    return found == devices.end() ? nullptr : &*found;
+}
+
+std::string View::why_not_ready() const {
+    if (detached) return "detached by command; reload or apply attaches again";
+    if (error) return *error;
+    if (desired_revision == 0 || applied_revision != desired_revision) {
+        return fmt::format("revision {} is not in force yet", desired_revision);
+    }
+    for (const model::Device& wanted : state->gateway.devices) {
+        const reconcile::DeviceStatus* status = device(wanted.device);
+        if (status == nullptr || !status->attached) {
+            return fmt::format("{} is not attached{}{}", wanted.device,
+                               status == nullptr || status->error.empty() ? "" : ": ",
+                               status == nullptr ? "" : status->error);
+        }
+    }
+    return {};
+}
+
+}  // namespace sallyport::control

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What queries read: one moment of the gateway as an immutable value. Commands publish a new one; whoever
+// holds one keeps it, and nobody waits for anybody.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/address.h"
+#include "dataplane/tables.h"
+#include "model/resources.h"
+#include "reconcile/reconciler.h"
+
+namespace sallyport::control {
+
+// The names behind the numbers of the data plane. Made after each reconciliation.
+struct Names {
+    std::map<std::uint16_t, std::string> nat_gateways;
+    std::map<std::string, std::uint16_t, std::less<>> nat_gateway_numbers;
+    std::map<std::uint16_t, std::string> vpcs;  // by zone
+    std::map<std::uint8_t, std::string> devices;  // by slot
+    std::map<std::string, std::uint8_t, std::less<>> device_slots;
+    std::map<Ipv4Address, std::string> elastic_ips;
+
+    static Names of(const model::DesiredState& state, const dataplane::ForwardingTables& tables);
+
+    // Empty where there is none.
+    [[nodiscard]] std::string_view nat_gateway(std::uint16_t number) const;
+    [[nodiscard]] std::string_view vpc(std::uint16_t zone) const;
+    [[nodiscard]] std::string_view device(std::uint8_t slot) const;
+    [[nodiscard]] std::string_view elastic_ip(Ipv4Address address) const;
+};
+
+struct View {
+    std::shared_ptr<const model::DesiredState> state;
+    std::uint64_t desired_revision = 0;
+    std::uint64_t applied_revision = 0;
+    std::optional<std::string> error;  // why the desired revision is not in force
+    bool detached = false;             // by command, until the next apply or reload
+    std::vector<reconcile::DeviceStatus> devices;  // as of the last reconciliation
+    std::vector<std::string> warnings;
+    Names names;
+
+    // Traffic is handled as the desired revision says, on every device.
+    [[nodiscard]] bool ready() const { return why_not_ready().empty(); }
+    [[nodiscard]] std::string why_not_ready() const;
+    [[nodiscard]] const reconcile::DeviceStatus* device(std::string_view name) const;  // nullptr: none
+};
+
+}  // namespace sallyport::control

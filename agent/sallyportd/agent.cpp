@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent.h"
+
+#include <fmt/format.h>
+#include <signal.h>
+#include <systemd/sd-daemon.h>
+
+#include <algorithm>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "api/event_loop.h"
+#include "api/http_server.h"
+#include "api/listener.h"
+#include "api/router.h"
+#include "api/routes.h"
+#include "control/drop_feed.h"
+#include "control/gateway.h"
+#include "control/log.h"
+#include "core/clock.h"
+#include "dataplane/bpf_dataplane.h"
+#include "doctor/linux_host.h"
+#include "netlink/mnl_netlink.h"
+#include "reconcile/reconciler.h"
+#include "directory_lock.h"
+#include "store/sqlite_store.h"
+#include "telemetry/metrics.h"
+
+namespace sallyport {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr int exit_failed = 1;
+
+telemetry::Subject subject_of(const control::View& view) {
+    telemetry::Subject subject;
+    std::map<std::string_view, std::uint32_t> ports;  // by Elastic IP
+    for (const model::NatGateway& gateway : view.state->nat_gateways) {
+        const auto number = view.names.nat_gateway_numbers.find(gateway.name);
+        if (number != view.names.nat_gateway_numbers.end()) {
+            subject.nat_gateways.push_back({number->second, gateway.name});
+        }
+        for (const std::string& name : gateway.elastic_ips) ports[name] = gateway.port_range.size();
+    }
+    for (const model::ElasticIp& elastic_ip : view.state->elastic_ips) {
+        subject.elastic_ips.push_back({elastic_ip.name, elastic_ip.address, ports[elastic_ip.name]});
+    }
+    for (const reconcile::DeviceStatus& device : view.devices) subject.devices.push_back({device.device, device.slot});
+    subject.desired_revision = view.desired_revision;
+    subject.applied_revision = view.applied_revision;
+    return subject;
+}
+
+// One line in words, for systemctl status and the log.
+std::string status_text(const control::View& view) {
+    if (!view.ready()) return "not ready: " + view.why_not_ready();
+    const auto generic = std::count_if(view.devices.begin(), view.devices.end(), [](const auto& device) {
+        return device.mode == dataplane::Mode::generic;
+    });
+    return fmt::format("gateway {}, revision {}, {} device{} attached{}", view.state->gateway.name,
+                       view.applied_revision, view.devices.size(), view.devices.size() == 1 ? "" : "s",
+                       generic == 0 ? "" : fmt::format(" ({} in generic mode)", generic));
+}
+
+class Agent {
+  public:
+    Agent(const Options& options, control::Log& log) : options_(options), log_(log) {}
+    ~Agent() = default;
+    Agent(const Agent&) = delete;
+    Agent& operator=(const Agent&) = delete;
+
+    // The error has been told in the log.
+    bool start();
+    int run();
+
+  private:
+    bool fail(const Error& error) {
+        log_.error("sallyportd: " + error.message);
+        return false;
+    }
+    bool open_parts();
+    bool watch();
+    void reload_by_signal();
+    void stop_by_signal(const char* name);
+    void tell_status();
+
+    const Options& options_;
+    control::Log& log_;
+    const SystemClock clock_;
+
+    // In the order of dependence: what stands below uses what stands above, and goes first.
+    std::optional<DirectoryLock> run_dir_;
+    std::optional<DirectoryLock> state_dir_;
+    std::unique_ptr<api::EventLoop> loop_;
+    std::unique_ptr<store::Store> store_;
+    std::unique_ptr<netlink::Netlink> netlink_;
+    std::unique_ptr<dataplane::Dataplane> dataplane_;
+    std::unique_ptr<reconcile::Reconciler> reconciler_;
+    std::unique_ptr<control::Gateway> gateway_;
+    std::unique_ptr<control::DropFeed> drops_;
+    std::unique_ptr<doctor::Host> host_;
+    std::unique_ptr<telemetry::Metrics> metrics_;
+    std::unique_ptr<api::Router> api_router_;
+    std::unique_ptr<api::Router> metrics_router_;
+    std::unique_ptr<api::HttpServer> api_server_;
+    std::unique_ptr<api::HttpServer> metrics_server_;
+    api::EventLoop::Watch drop_events_;
+    int drop_events_fd_ = -1;
+    std::vector<api::EventLoop::Watch> watches_;
+    std::string told_status_;
+};
+
+bool Agent::open_parts() {
+    auto run_dir = DirectoryLock::take(options_.run_dir);
+    if (!run_dir) return fail(run_dir.error());
+    run_dir_.emplace(*std::move(run_dir));
+    if (options_.state_dir != options_.run_dir) {
+        auto state_dir = DirectoryLock::take(options_.state_dir);
+        if (!state_dir) return fail(state_dir.error());
+        state_dir_.emplace(*std::move(state_dir));
+    }
+    auto loop = api::EventLoop::make();
+    if (!loop) return fail(loop.error());
+    loop_ = *std::move(loop);
+
+    auto store = store::SqliteStore::open(options_.state_dir + "/sallyport.db");
+    if (!store) return fail(store.error());
+    store_ = *std::move(store);
+
+    auto opening = control::find_opening(*store_, options_.config);
+    if (!opening) {
+        for (const config::Fault& fault : opening.error().faults) log_.error(fault.to_string());
+        return fail({opening.error().message + "; nothing was changed, and what forwards goes on", 0});
+    }
+
+    auto netlink = netlink::MnlNetlink::open();
+    if (!netlink) return fail(netlink.error());
+    netlink_ = *std::move(netlink);
+    auto dataplane = dataplane::BpfDataplane::open(
+        {options_.pin_dir, opening->loaded.state.gateway.flow_capacity, SALLYPORT_VERSION});
+    if (!dataplane) return fail(dataplane.error());
+    dataplane_ = *std::move(dataplane);
+
+    reconciler_ = std::make_unique<reconcile::Reconciler>(*dataplane_, *netlink_, clock_);
+    gateway_ = std::make_unique<control::Gateway>(
+        control::Gateway::Parts{*store_, *dataplane_, *netlink_, *reconciler_, clock_, log_}, options_.config,
+        *std::move(opening));
+    drops_ = std::make_unique<control::DropFeed>(*dataplane_, clock_);
+    host_ = std::make_unique<doctor::LinuxHost>(*netlink_);
+    metrics_ = std::make_unique<telemetry::Metrics>(
+        *dataplane_, [this] { return subject_of(*gateway_->view()); }, SALLYPORT_VERSION);
+    return true;
+}
+
+bool Agent::start() {
+    if (!open_parts()) return false;
+
+    // Listening comes before the first change of the kernel: a port that is taken must not leave a gateway
+    // half started. Requests are answered once the loop runs.
+    const std::optional<gid_t> group = api::group_named("sallyport");
+    const auto revision = [this] { return std::to_string(gateway_->view()->desired_revision); };
+    api_router_ = std::make_unique<api::Router>(
+        api::api_routes({*gateway_, *drops_, *host_, *loop_, options_.pin_dir}), api::admit_peers(group), revision);
+    metrics_router_ = std::make_unique<api::Router>(
+        api::metrics_routes(*metrics_), [](const std::optional<api::Peer>&) { return true; }, revision);
+
+    auto metrics_listener = api::listen_tcp(options_.metrics_listen);
+    if (!metrics_listener) return fail(metrics_listener.error().within("serve metrics"));
+    auto metrics_server = api::HttpServer::start(*loop_, *std::move(metrics_listener), *metrics_router_);
+    if (!metrics_server) return fail(metrics_server.error());
+    metrics_server_ = *std::move(metrics_server);
+
+    auto listener = api::listen_unix(options_.run_dir + "/api.sock", group);
+    if (!listener) return fail(listener.error());
+    auto server = api::HttpServer::start(*loop_, *std::move(listener), *api_router_);
+    if (!server) return fail(server.error());
+    api_server_ = *std::move(server);
+
+    if (Result<void> started = gateway_->start(); !started) return fail(started.error());
+    return watch();
+}
+
+bool Agent::watch() {
+    const auto add = [this](Result<api::EventLoop::Watch> watch) {
+        if (!watch) return fail(watch.error());
+        watches_.push_back(*std::move(watch));
+        return true;
+    };
+    if (!add(loop_->on_signal(SIGTERM, [this] { stop_by_signal("SIGTERM"); })) ||
+        !add(loop_->on_signal(SIGINT, [this] { stop_by_signal("SIGINT"); })) ||
+        !add(loop_->on_signal(SIGHUP, [this] { reload_by_signal(); })) ||
+        !add(loop_->on_readable(netlink_->events_fd(), [this] { gateway_->on_network_events(); }))) {
+        return false;
+    }
+    watches_.push_back(loop_->every(250ms, [this] { gateway_->sweep_slice(); }));
+    watches_.push_back(loop_->every(1s, [this] {
+        gateway_->tick();
+        tell_status();
+    }));
+    // The descriptor of drop events comes and goes with the pinned state.
+    const auto follow_drops = [this] {
+        const int fd = dataplane_->drop_events_fd();
+        if (fd == drop_events_fd_) return;
+        drop_events_ = {};
+        drop_events_fd_ = fd;
+        if (fd < 0) return;
+        auto watch = loop_->on_readable(fd, [this] { drops_->poll(); });
+        if (watch) drop_events_ = *std::move(watch);
+    };
+    follow_drops();
+    watches_.push_back(loop_->every(1s, follow_drops));
+    loop_->serve_watchdog();
+    return true;
+}
+
+int Agent::run() {
+    const std::string status = status_text(*gateway_->view());
+    log_.notice(fmt::format("sallyportd {} {}: {}", SALLYPORT_VERSION,
+                            gateway_->view()->ready() ? "ready" : "running", status));
+    told_status_ = status;
+    sd_notifyf(0, "READY=1\nSTATUS=%s", status.c_str());
+    const Result<void> ended = loop_->run();
+    if (!ended) {
+        fail(ended.error());
+        return exit_failed;
+    }
+    return 0;
+}
+
+void Agent::tell_status() {
+    std::string status = status_text(*gateway_->view());
+    if (status == told_status_) return;
+    told_status_ = std::move(status);
+    log_.notice(told_status_);
+    sd_notifyf(0, "STATUS=%s", told_status_.c_str());
+}
+
+void Agent::reload_by_signal() {
+    const auto now = std::chrono::duration_cast<std::chrono::microseconds>(clock_.monotonic()).count();
+    sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%lld", static_cast<long long>(now));
+    const auto reloaded = gateway_->reload("SIGHUP");
+    if (!reloaded) {
+        for (const config::Fault& fault : reloaded.error().faults) log_.error(fault.to_string());
+        log_.error("reload: " + reloaded.error().message);
+    } else if (reloaded->changes.empty()) {
+        log_.notice("reload: nothing to change");
+    }
+    const std::string status = status_text(*gateway_->view());
+    sd_notifyf(0, "READY=1\nSTATUS=%s", status.c_str());
+    told_status_ = status;
+}
+
+void Agent::stop_by_signal(const char* name) {
+    log_.notice(fmt::format("{}: stopping; forwarding goes on", name));
+    sd_notify(0, "STOPPING=1\nSTATUS=stopped; forwarding goes on");
+    loop_->stop();
+}
+
+}  // namespace
+
+int run_agent(const Options& options) {
+    control::StderrLog log;
+    Agent agent(options, log);
+    if (!agent.start()) return exit_failed;
+    return agent.run();
+}
+
+}  // namespace sallyport
