@@ -64,12 +64,12 @@ static __always_inline int flow_past(const struct flow_entry *entry, __u32 now)
 static __always_inline void flow_view_copy(struct flow_view *view, const struct flow_entry *entry)
 {
 	/* Three loads of eight bytes; the layout of both structs is asserted below. */
-	const volatile __u64 *from = (const volatile __u64 *)entry;
+	const __u64 *from = (const __u64 *)entry;
 	__u64 *to = (__u64 *)view;
 
-	to[0] = from[2];
-	to[1] = from[3];
-	to[2] = from[5];
+	to[0] = READ_ONCE(from[2]);
+	to[1] = READ_ONCE(from[3]);
+	to[2] = READ_ONCE(from[5]);
 }
 ABI_ASSERT_SIZE(struct flow_view, 24);
 ABI_ASSERT_OFFSET(struct flow_view, last_seen, 28 - 16);

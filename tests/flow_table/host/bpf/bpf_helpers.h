@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * libbpf's bpf_helpers.h for a program that runs on the host: the same names, on ordinary memory.
+ *
+ * A map is declared as for BPF: a struct of pointers whose types say everything about it. Nobody
+ * reads those pointers there, so here they carry what is only known at run time: `value` points at
+ * the elements (or at a struct host_map), and `max_entries` holds their number.
+ */
+#ifndef SALLYPORT_TEST_BPF_HELPERS_H
+#define SALLYPORT_TEST_BPF_HELPERS_H
+
+#include <linux/bpf.h>
+#include <linux/types.h>
+#include <stdint.h>
+
+#include "host/runtime.h"
+
+#define SEC(name)
+#define __uint(name, number) int(*name)[number]
+#define __type(name, of)     __typeof__(of) *name
+
+#undef __always_inline
+#define __always_inline inline __attribute__((always_inline))
+#ifndef __noinline
+#define __noinline __attribute__((noinline))
+#endif
+
+#define HOST_MAP_TYPE(map) ((int)(sizeof(*(map)->type) / sizeof(int)))
+
+static inline void *host_lookup(int type, void *value, uintptr_t count, size_t size,
+				const void *key)
+{
+	uint32_t index;
+
+	if (type == BPF_MAP_TYPE_ARRAY || type == BPF_MAP_TYPE_PERCPU_ARRAY) {
+		index = *(const uint32_t *)key;
+		if (index >= count)
+			return NULL;
+		if (type == BPF_MAP_TYPE_PERCPU_ARRAY)
+			index += host_thread() * (uint32_t)count;
+		return (char *)value + index * size;
+	}
+	return host_map_lookup(value, key);
+}
+
+#define bpf_map_lookup_elem(map, key_)                                                             \
+	host_lookup(HOST_MAP_TYPE(map), (void *)(map)->value, (uintptr_t)(map)->max_entries,       \
+		    sizeof(*(map)->value), key_)
+#define bpf_map_update_elem(map, key, value_, flags)                                               \
+	host_map_update((void *)(map)->value, key, value_, flags)
+#define bpf_map_delete_elem(map, key) host_map_delete((void *)(map)->value, key)
+
+/* The lock of the flow table: a spin lock that lets others run when it is held for long. */
+#ifdef HOST_WITHOUT_LOCK
+static inline void bpf_spin_lock(struct bpf_spin_lock *lock)
+{
+	(void)lock;
+	host_pause();
+}
+
+static inline void bpf_spin_unlock(struct bpf_spin_lock *lock)
+{
+	(void)lock;
+	host_pause();
+}
+#else
+static inline void bpf_spin_lock(struct bpf_spin_lock *lock)
+{
+	host_pause();
+	while (__atomic_exchange_n(&lock->val, 1, __ATOMIC_ACQUIRE))
+		host_yield();
+	host_pause();
+}
+
+static inline void bpf_spin_unlock(struct bpf_spin_lock *lock)
+{
+	host_pause();
+	__atomic_store_n(&lock->val, 0, __ATOMIC_RELEASE);
+	host_pause();
+}
+#endif
+
+static inline long bpf_loop(uint32_t times, long (*step)(uint32_t, void *), void *context,
+			    uint64_t flags)
+{
+	uint32_t i;
+
+	(void)flags;
+	for (i = 0; i < times; i++)
+		if (step(i, context))
+			return i + 1;
+	return i;
+}
+
+#define bpf_get_prandom_u32()	  host_random()
+#define bpf_ktime_get_coarse_ns() host_clock_ns()
+#define bpf_ktime_get_ns()	  host_clock_ns()
+
+/* Nobody listens to events, and no packet is ever sent. */
+#define bpf_ringbuf_reserve(map, size, flags)		 ((void)(map), (void *)NULL)
+#define bpf_ringbuf_submit(event, flags)		 ((void)(event))
+#define bpf_redirect_map(map, key, flags)		 ((void)(map), host_no_packet("bpf_redirect_map"))
+#define bpf_fib_lookup(context, parameters, size, flags) host_no_packet("bpf_fib_lookup")
+#define bpf_xdp_adjust_head(context, by)		 host_no_packet("bpf_xdp_adjust_head")
+#define bpf_xdp_adjust_tail(context, by)		 host_no_packet("bpf_xdp_adjust_tail")
+#define bpf_xdp_load_bytes(context, offset, to, size)	 host_no_packet("bpf_xdp_load_bytes")
+
+#endif
