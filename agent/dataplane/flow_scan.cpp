@@ -16,6 +16,9 @@ namespace {
 
 constexpr std::size_t prefetch_distance = 4;  // buckets
 constexpr int read_tries = 4;
+// Peers lie anywhere in the table. They are fetched so many at a time: one cache miss after the other would
+// cost more than all the rest.
+constexpr std::size_t peers_at_once = 32;
 
 template <typename Field>
 Field read_once(const Field& field) {
@@ -91,48 +94,72 @@ const flow_entry* FlowScan::peer_of(const flow_entry& entry) const {
     return read_once(peer.flow_id) == entry.flow_id ? &peer : nullptr;
 }
 
+std::optional<FlowRecord> FlowScan::record_of(std::size_t bucket, std::uint32_t number) const {
+    const auto entry = whole_copy(buckets_[bucket], number);
+    if (!entry || (entry->flags & FLOW_FORWARD) == 0 || entry->key.kind != FLOW_KIND_FLOW)
+        return std::nullopt;
+    std::optional<flow_entry> reverse;
+    if (peer_of(*entry) != nullptr) {
+        reverse =
+            whole_copy(buckets_[FLOW_SLOT_BUCKET(entry->peer_slot)], FLOW_SLOT_NUMBER(entry->peer_slot));
+        if (reverse && reverse->flow_id != entry->flow_id) reverse.reset();
+    }
+    if (past(*entry) && (!reverse || past(*reverse))) return std::nullopt;
+
+    FlowRecord record;
+    record.protocol = static_cast<Protocol>(entry->key.protocol);
+    record.zone = entry->key.zone;
+    record.nat_gateway = entry->nat_gateway;
+    record.inside = Endpoint{Ipv4Address::from_network(entry->key.source), ntohs(entry->key.source_port)};
+    record.external = Endpoint{Ipv4Address::from_network(entry->new_address), ntohs(entry->new_port)};
+    record.remote =
+        Endpoint{Ipv4Address::from_network(entry->key.destination), ntohs(entry->key.destination_port)};
+    record.state = state_name(entry->state);
+    const std::uint32_t idle = reverse ? std::min(age(*entry), age(*reverse)) : age(*entry);
+    record.idle_seconds =
+        static_cast<std::uint32_t>((std::uint64_t{idle} << FLOW_TICK_SHIFT) / 1'000'000'000);
+    record.timeout_seconds = static_cast<std::uint32_t>(decode_timeout(entry->timeout).count());
+    record.generation = entry->generation;
+    record.packets_out = entry->packets;
+    record.bytes_out = entry->bytes;
+    if (reverse) {
+        record.packets_in = reverse->packets;
+        record.bytes_in = reverse->bytes;
+    }
+    record.slot = static_cast<std::uint32_t>(FLOW_SLOT(bucket, number));
+    record.flow_id = entry->flow_id;
+    return record;
+}
+
+void FlowScan::prefetch_peer(const flow_entry& entry) const {
+    const std::uint32_t slot = read_once(entry.peer_slot);
+    if (FLOW_SLOT_BUCKET(slot) >= buckets_.size()) return;
+    const flow_bucket& bucket = buckets_[FLOW_SLOT_BUCKET(slot)];
+    __builtin_prefetch(&bucket.entry[FLOW_SLOT_NUMBER(slot) % FLOW_BUCKET_ENTRIES]);
+    __builtin_prefetch(&bucket.tags);
+}
+
 void FlowScan::visit(const std::function<bool(const FlowRecord&)>& visit) const {
+    std::array<std::pair<std::size_t, std::uint32_t>, peers_at_once> waiting{};
+    std::size_t waiting_count = 0;
     bool go_on = true;
+    const auto look = [&] {
+        for (std::size_t i = 0; i < waiting_count && go_on; ++i) {
+            if (const auto record = record_of(waiting[i].first, waiting[i].second)) go_on = visit(*record);
+        }
+        waiting_count = 0;
+    };
     for (std::size_t i = 0; i < buckets_.size() && go_on; ++i) {
         if (i + prefetch_distance < buckets_.size()) prefetch(buckets_[i + prefetch_distance]);
         for_each_entry(buckets_[i], [&](std::uint32_t number) {
-            if (!go_on || (read_once(buckets_[i].entry[number].flags) & FLOW_FORWARD) == 0) return;
-            const auto entry = whole_copy(buckets_[i], number);
-            if (!entry || (entry->flags & FLOW_FORWARD) == 0 || entry->key.kind != FLOW_KIND_FLOW) return;
-            std::optional<flow_entry> reverse;
-            if (peer_of(*entry) != nullptr) {
-                reverse = whole_copy(buckets_[FLOW_SLOT_BUCKET(entry->peer_slot)],
-                                     FLOW_SLOT_NUMBER(entry->peer_slot));
-                if (reverse && reverse->flow_id != entry->flow_id) reverse.reset();
-            }
-            if (past(*entry) && (!reverse || past(*reverse))) return;
-
-            FlowRecord record;
-            record.protocol = static_cast<Protocol>(entry->key.protocol);
-            record.zone = entry->key.zone;
-            record.nat_gateway = entry->nat_gateway;
-            record.inside =
-                Endpoint{Ipv4Address::from_network(entry->key.source), ntohs(entry->key.source_port)};
-            record.external = Endpoint{Ipv4Address::from_network(entry->new_address), ntohs(entry->new_port)};
-            record.remote = Endpoint{Ipv4Address::from_network(entry->key.destination),
-                                     ntohs(entry->key.destination_port)};
-            record.state = state_name(entry->state);
-            const std::uint32_t idle = reverse ? std::min(age(*entry), age(*reverse)) : age(*entry);
-            record.idle_seconds =
-                static_cast<std::uint32_t>((std::uint64_t{idle} << FLOW_TICK_SHIFT) / 1'000'000'000);
-            record.timeout_seconds = static_cast<std::uint32_t>(decode_timeout(entry->timeout).count());
-            record.generation = entry->generation;
-            record.packets_out = entry->packets;
-            record.bytes_out = entry->bytes;
-            if (reverse) {
-                record.packets_in = reverse->packets;
-                record.bytes_in = reverse->bytes;
-            }
-            record.slot = static_cast<std::uint32_t>(FLOW_SLOT(i, number));
-            record.flow_id = entry->flow_id;
-            go_on = visit(record);
+            const flow_entry& entry = buckets_[i].entry[number];
+            if ((read_once(entry.flags) & FLOW_FORWARD) == 0) return;
+            prefetch_peer(entry);
+            waiting[waiting_count++] = {i, number};
+            if (waiting_count == waiting.size()) look();
         });
     }
+    look();
 }
 
 FlowTableStatus FlowScan::count() const {
@@ -156,13 +183,11 @@ FlowTableStatus FlowScan::count() const {
 
 void FlowScan::expired(std::size_t first, std::size_t count,
                        const std::function<void(const reap_request&)>& found) const {
-    // Entries past their own timeout wait here while their peers, which lie anywhere, are fetched: one
-    // cache miss after the other would cost more than all the rest.
     struct Candidate {
         const flow_entry* entry;
         std::uint32_t slot;
     };
-    std::array<Candidate, 32> waiting{};
+    std::array<Candidate, peers_at_once> waiting{};
     std::size_t waiting_count = 0;
 
     const auto look = [&] {
@@ -188,11 +213,7 @@ void FlowScan::expired(std::size_t first, std::size_t count,
                 (read_once(entry.flags) & FLOW_FORWARD) != 0 && read_once(entry.references) != 0) {
                 return;
             }
-            const std::uint32_t peer = read_once(entry.peer_slot);
-            if (FLOW_SLOT_BUCKET(peer) < buckets_.size()) {
-                __builtin_prefetch(
-                    &buckets_[FLOW_SLOT_BUCKET(peer)].entry[FLOW_SLOT_NUMBER(peer) % FLOW_BUCKET_ENTRIES]);
-            }
+            prefetch_peer(entry);
             waiting[waiting_count++] = Candidate{&entry, static_cast<std::uint32_t>(FLOW_SLOT(i, number))};
             if (waiting_count == waiting.size()) look();
         });

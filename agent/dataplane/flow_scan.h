@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -39,6 +40,9 @@ class FlowScan {
     [[nodiscard]] std::vector<bool> next_hops_in_use() const;
 
   private:
+    // The flow whose forward entry stands there; none if there is none or it is past its timeout.
+    [[nodiscard]] std::optional<FlowRecord> record_of(std::size_t bucket, std::uint32_t number) const;
+    void prefetch_peer(const flow_entry& entry) const;
     [[nodiscard]] bool past(const flow_entry& entry) const;
     [[nodiscard]] std::uint32_t age(const flow_entry& entry) const;
     [[nodiscard]] const flow_entry* peer_of(const flow_entry& entry) const;

@@ -185,7 +185,7 @@ std::string device_name(std::string_view pin) {
 }  // namespace
 
 TableSize table_size(std::uint32_t flow_capacity) {
-    constexpr std::uint64_t entries_per_region = FLOW_REGION_BUCKETS * FLOW_BUCKET_ENTRIES * 4 / 5;
+    constexpr std::uint64_t entries_per_region = FLOW_REGION_BUCKETS * FLOW_BUCKET_ENTRIES * 7 / 10;
     const std::uint64_t entries = std::uint64_t{flow_capacity} * 2;
     TableSize size;
     size.flow_regions = static_cast<std::uint32_t>(std::clamp<std::uint64_t>(

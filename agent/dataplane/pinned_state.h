@@ -29,7 +29,8 @@ struct TableSize {
     std::uint32_t flow_regions = 0;
     std::uint32_t port_sets = 0;
 };
-// `flow_capacity` flows fill the table to four fifths, up to which no bucket overflows.
+// `flow_capacity` flows fill the table to seven tenths. Measured with a million of them: up to there no
+// bucket overflows, at three quarters it refuses three flows, at four fifths some seventy.
 TableSize table_size(std::uint32_t flow_capacity);
 
 // PIN_DIR itself: on a bpffs, locked, holding no state of another layout version.

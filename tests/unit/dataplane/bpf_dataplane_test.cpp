@@ -18,6 +18,7 @@
 #include <atomic>
 #include <cstdlib>
 #include <filesystem>
+#include <iostream>
 
 #include "core/unique_fd.h"
 #include "dataplane/codec.h"
@@ -54,7 +55,7 @@ std::uint32_t ifindex(const char* name) {
 
 class KernelWorld final : public World {
   public:
-    KernelWorld() {
+    explicit KernelWorld(std::uint32_t flow_capacity = 1000) : flow_capacity_(flow_capacity) {
         static std::atomic<int> count{0};
         root_ = "/mnt/" + std::to_string(count++);
         fs::create_directory(root_);
@@ -63,7 +64,7 @@ class KernelWorld final : public World {
         if (auto dataplane = start()) std::ignore = (*dataplane)->detach_all();
     }
     Result<std::unique_ptr<Dataplane>> start() override {
-        auto opened = BpfDataplane::open({pin_dir(), 1000, "0.0.1"});
+        auto opened = BpfDataplane::open({pin_dir(), flow_capacity_, "0.0.1"});
         if (!opened) return tl::make_unexpected(opened.error());
         return std::unique_ptr<Dataplane>(std::move(*opened));
     }
@@ -79,6 +80,7 @@ class KernelWorld final : public World {
 
   private:
     std::string root_;
+    std::uint32_t flow_capacity_;
 };
 
 INSTANTIATE_TEST_SUITE_P(kernel, DataplaneContract, testing::Values(+[]() -> std::unique_ptr<World> {
@@ -402,11 +404,13 @@ ForwardingTables gateway_tables(World& world) {
 
 class FlowsTest : public BpfDataplaneTest {
   protected:
-    void open_gateway() {
-        dataplane_ = start();
-        ASSERT_TRUE(dataplane_->apply(gateway_tables(world_)));
-        ASSERT_EQ(attach_one(*dataplane_, world_.first_device()).error, "");
-        program_ = UniqueFd(bpf_obj_get((world_.state_dir() + "/programs/lan0").c_str()));
+    void open_gateway(KernelWorld& world) {
+        auto started = world.start();
+        ASSERT_TRUE(started) << started.error().message;
+        dataplane_ = std::move(*started);
+        ASSERT_TRUE(dataplane_->apply(gateway_tables(world)));
+        ASSERT_EQ(attach_one(*dataplane_, world.first_device()).error, "");
+        program_ = UniqueFd(bpf_obj_get((world.state_dir() + "/programs/lan0").c_str()));
         ASSERT_TRUE(program_);
     }
 
@@ -422,8 +426,8 @@ class FlowsTest : public BpfDataplaneTest {
         ASSERT_EQ(bpf_prog_test_run_opts(program_.get(), &run), 0);
     }
 
-    void let_pass(std::chrono::seconds time) {
-        const UniqueFd map = world_.map("settings");
+    void let_pass(std::chrono::seconds time, const KernelWorld& world) {
+        const UniqueFd map = world.map("settings");
         const std::uint32_t key = 0;
         settings value{};
         ASSERT_EQ(bpf_map_lookup_elem(map.get(), &key, &value), 0);
@@ -436,7 +440,7 @@ class FlowsTest : public BpfDataplaneTest {
 };
 
 TEST_F(FlowsTest, a_flow_is_listed_and_swept_when_its_time_is_over) {
-    open_gateway();
+    open_gateway(world_);
     send(support::tcp().from("10.0.1.5", 1234).to("203.0.113.10", 443));
     std::vector<FlowRecord> flows;
     const auto list = [&] {
@@ -456,13 +460,13 @@ TEST_F(FlowsTest, a_flow_is_listed_and_swept_when_its_time_is_over) {
     EXPECT_EQ(flows[0].zone, 1);
     EXPECT_EQ(flows[0].timeout_seconds, 240U);
 
-    let_pass(std::chrono::seconds{239});
+    let_pass(std::chrono::seconds{239}, world_);
     EXPECT_EQ(dataplane_->sweep()->removed, 0U);
     list();
     ASSERT_EQ(flows.size(), 1U);
     EXPECT_NEAR(flows[0].idle_seconds, 239, 1);
 
-    let_pass(std::chrono::seconds{5});
+    let_pass(std::chrono::seconds{5}, world_);
     list();
     EXPECT_TRUE(flows.empty());
     EXPECT_EQ(dataplane_->flow_table_status()->entries, 2U);
@@ -472,12 +476,12 @@ TEST_F(FlowsTest, a_flow_is_listed_and_swept_when_its_time_is_over) {
 }
 
 TEST_F(FlowsTest, slices_of_the_table_make_up_the_whole) {
-    open_gateway();
+    open_gateway(world_);
     for (std::uint16_t i = 0; i < 700; ++i) {
         send(support::tcp().from("10.0.1.5", static_cast<std::uint16_t>(2000 + i)).to("203.0.113.10", 443));
     }
     EXPECT_EQ(dataplane_->flow_table_status()->flows, 700U);
-    let_pass(std::chrono::seconds{300});
+    let_pass(std::chrono::seconds{300}, world_);
     std::uint64_t removed = 0;
     std::uint64_t looked_at = 0;
     const std::uint64_t buckets = dataplane_->flow_table_status()->bytes / sizeof(flow_bucket);
@@ -493,8 +497,47 @@ TEST_F(FlowsTest, slices_of_the_table_make_up_the_whole) {
     EXPECT_EQ(dataplane_->flow_table_status()->entries, 0U);
 }
 
+TEST_F(FlowsTest, a_million_flows_are_looked_at_in_a_tenth_of_a_second_of_processor_time) {
+    constexpr std::uint32_t million = 1'000'000;
+    KernelWorld large(million);
+    open_gateway(large);
+
+    support::Packet syn = support::tcp().from("10.0.0.0", 0).to("203.0.113.10", 443);
+    for (std::uint32_t i = 0; i < million; ++i) {
+        syn.source = Ipv4Address(0x0a000000 + i % 1000);
+        syn.source_port = static_cast<std::uint16_t>(1024 + i / 1000 % 50);
+        syn.destination = Ipv4Address(0xcb007100 + i / 50'000);
+        send(syn);
+    }
+    const auto processor_time = [](auto&& work) {
+        const auto now = [] {
+            timespec time{};
+            clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+            return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
+        };
+        const auto begin = now();
+        work();
+        return std::chrono::duration_cast<std::chrono::microseconds>(now() - begin);
+    };
+    EXPECT_EQ(dataplane_->flow_table_status()->flows, million);
+    const auto alive = processor_time([&] { EXPECT_EQ(dataplane_->sweep()->removed, 0U); });
+    const auto listed = processor_time([&] {
+        std::uint64_t seen = 0;
+        EXPECT_TRUE(dataplane_->visit_flows([&](const FlowRecord&) { return ++seen > 0; }));
+        EXPECT_EQ(seen, million);
+    });
+    const auto counted = processor_time([&] { EXPECT_TRUE(dataplane_->flow_table_status()); });
+    let_pass(std::chrono::seconds{300}, large);
+    const auto expired = processor_time([&] { EXPECT_EQ(dataplane_->sweep()->removed, million); });
+    std::cout << "processor time for " << million << " flows: looked at " << alive.count() << " us, counted "
+              << counted.count() << " us, listed " << listed.count() << " us, removed " << expired.count()
+              << " us\n";
+    EXPECT_LT(alive, std::chrono::milliseconds{100});
+    dataplane_ = nullptr;  // before its world goes
+}
+
 TEST_F(FlowsTest, flows_outlive_the_agent_and_its_next_program) {
-    open_gateway();
+    open_gateway(world_);
     send(support::tcp().from("10.0.1.5", 1234).to("203.0.113.10", 443));
     dataplane_ = nullptr;
     dataplane_ = start();
@@ -504,7 +547,7 @@ TEST_F(FlowsTest, flows_outlive_the_agent_and_its_next_program) {
 }
 
 TEST_F(FlowsTest, drops_are_told_while_they_are_watched) {
-    open_gateway();
+    open_gateway(world_);
     const auto events = [&] {
         std::vector<DropEvent> result;
         EXPECT_TRUE(dataplane_->poll_drop_events([&](const DropEvent& event) { result.push_back(event); }));
