@@ -14,21 +14,20 @@ int sallyport_both(struct xdp_md *context)
 
 	if (!receive(context, &packet))
 		return XDP_PASS;
-	packet.key.zone = packet.device->zone;
+	packet.zone = packet.device->zone;
 
 	verdict = parse(&packet);
 	if (verdict == VERDICT_NEXT)
 		verdict = find_any(&packet, &found);
 	if (verdict == VERDICT_NEXT && !found.entry) {
-		packet.key.zone = ZONE_OUTSIDE;
+		packet_zone(&packet, ZONE_OUTSIDE);
 		verdict = find_any(&packet, &found);
 	}
 	if (verdict == VERDICT_NEXT && !found.entry) {
-		packet.key.zone = packet.device->zone;
-		if (subnet_of(packet.key.zone, packet.key.source)) {
+		if (subnet_of(packet.device->zone, packet.key.source)) {
+			packet_zone(&packet, packet.device->zone);
 			verdict = miss_from_inside(&packet, &found);
 		} else {
-			packet.key.zone = ZONE_OUTSIDE;
 			verdict = miss_from_outside(&packet);
 		}
 	}

@@ -11,7 +11,7 @@ int sallyport_inside(struct xdp_md *context)
 
 	if (!receive(context, &packet))
 		return XDP_PASS;
-	packet.key.zone = packet.device->zone;
+	packet.zone = packet.device->zone;
 
 	verdict = parse(&packet);
 	if (verdict == VERDICT_NEXT)

@@ -11,7 +11,7 @@ int sallyport_outside(struct xdp_md *context)
 
 	if (!receive(context, &packet))
 		return XDP_PASS;
-	packet.key.zone = ZONE_OUTSIDE;
+	packet.zone = ZONE_OUTSIDE;
 
 	verdict = parse(&packet);
 	if (verdict == VERDICT_NEXT)

@@ -19,7 +19,7 @@ function(bpf_object name source)
             -Wall -Wextra -Wshadow -Wno-unused-parameter -Wno-unused-function
             -Wno-address-of-packed-member -Werror -ffile-prefix-map=${PROJECT_SOURCE_DIR}=.
             ${ARG_DEFINES} -I${PROJECT_SOURCE_DIR}/include -I${PROJECT_SOURCE_DIR}/bpf
-            -isystem /usr/include/${BPF_MULTIARCH}
+            -I${CMAKE_CURRENT_SOURCE_DIR} -isystem /usr/include/${BPF_MULTIARCH}
             -MD -MF ${object}.d -c ${CMAKE_CURRENT_SOURCE_DIR}/${source} -o ${object}
     DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${source}
     DEPFILE ${object}.d

@@ -200,9 +200,13 @@ static __always_inline void mapping_put(struct workspace *work)
  * has no port left. What the loop carries along is in the workspace: a verifier does not track it there, and
  * so sees each round as the same.
  */
-static __always_inline int pair_open(struct workspace *work, const struct nat_gateway *nat_gateway,
-				     __u32 number, __u32 kind)
+verified_alone int pair_open(__u32 number, __u32 kind)
 {
+	struct nat_gateway *nat_gateway = bpf_map_lookup_elem(&nat_gateways, &number);
+	struct workspace *work = workspace_get();
+
+	if (!nat_gateway || !work)
+		return DROP_INTERNAL_ERROR;
 	work->tried = 0;
 	work->place = elastic_ip_home(number, work->wish.key.source, work->wish.key.zone);
 	for (int i = 0; i < PAIR_TRIES; i++) {
@@ -234,7 +238,7 @@ static __always_inline int flow_create(struct workspace *work, const struct nat_
 	work->wish.mapping_id = 0;
 	if (nat_gateway->mapping[nat_protocol_of(work->wish.key.protocol)] == ENDPOINT_INDEPENDENT) {
 		if (!mapping_find()) {
-			result = pair_open(work, nat_gateway, number, FLOW_KIND_MAPPING);
+			result = pair_open(number, FLOW_KIND_MAPPING);
 			if (result == PAIR_EXISTS && !mapping_find())
 				result = DROP_FLOW_TABLE_FULL;
 			if (result > 0)
@@ -242,7 +246,7 @@ static __always_inline int flow_create(struct workspace *work, const struct nat_
 		}
 		work->wish.mapping_id = work->mapping.flow_id;
 	}
-	result = pair_open(work, nat_gateway, number, FLOW_KIND_FLOW);
+	result = pair_open(number, FLOW_KIND_FLOW);
 	if (result && work->wish.mapping_id)
 		mapping_put(work);
 	return result > 0 ? result : 0;

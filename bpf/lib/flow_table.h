@@ -92,11 +92,11 @@ struct flow_home {
  */
 static __always_inline __u64 flow_hash(const struct flow_key *key)
 {
-	const __u32 *word = (const __u32 *)key;
-	__u64 hash;
+	const __u64 *word = (const __u64 *)key;
+	__u64 addresses = word[0], rest = word[1], hash;
 
-	hash = (__u64)(__u32)(word[0] + hash_seed[0]) * (__u32)(word[1] + hash_seed[1]) +
-	       (__u64)(__u32)(word[2] + hash_seed[2]) * (__u32)(word[3] + hash_seed[3]);
+	hash = (__u64)(__u32)(addresses + hash_seed[0]) * (__u32)((addresses >> 32) + hash_seed[1]) +
+	       (__u64)(__u32)(rest + hash_seed[2]) * (__u32)((rest >> 32) + hash_seed[3]);
 	/* Spread, so that each part taken below depends on every bit. */
 	hash ^= hash >> 32;
 	hash *= 0x9e3779b97f4a7c15ULL;
@@ -193,35 +193,27 @@ static __always_inline void flow_read_barrier(struct flow_bucket *bucket)
 	compiler_barrier();
 }
 
-#define FLOW_READ_TRIES 2
-
 /*
- * Looks for `key` in one bucket without a lock. Returns the entry and its view; NULL if it is not there.
- * *torn is set when the bucket changed under the reader each time: nothing is known then.
+ * Looks for `key` in one bucket without a lock, once. Returns the entry and its view; NULL if it is not
+ * there. *torn is set when the bucket changed meanwhile and the view may be a mixture.
  */
 static __always_inline struct flow_entry *
 flow_bucket_read(struct flow_bucket *bucket, const struct flow_key *key, __u16 tag,
 		 struct flow_view *view, int *torn)
 {
-	__u32 number;
+	__u32 sequence = READ_ONCE(bucket->tags.sequence), number;
+	struct flow_entry *entry;
 
-	for (int i = 0; i < FLOW_READ_TRIES; i++) {
-		__u32 sequence = READ_ONCE(bucket->tags.sequence);
-		struct flow_entry *entry;
-
-		flow_read_barrier(bucket);
-		entry = flow_bucket_find(bucket, key, tag, &number);
-		if (entry)
-			flow_view_copy(view, entry);
-		flow_read_barrier(bucket);
-		/* An insert of another key does not hide this one: only a hit must be certain. */
-		if (!entry)
-			return NULL;
-		if (!(sequence & 1) && READ_ONCE(bucket->tags.sequence) == sequence)
-			return entry;
-	}
-	*torn = 1;
-	return NULL;
+	flow_read_barrier(bucket);
+	entry = flow_bucket_find(bucket, key, tag, &number);
+	/* An insert of another key does not hide this one: only a hit must be certain. */
+	if (!entry)
+		return NULL;
+	flow_view_copy(view, entry);
+	flow_read_barrier(bucket);
+	if (unlikely(sequence & 1 || READ_ONCE(bucket->tags.sequence) != sequence))
+		*torn = 1;
+	return entry;
 }
 
 static __always_inline void flow_bucket_change_begins(struct flow_bucket *bucket)
@@ -234,40 +226,51 @@ static __always_inline void flow_bucket_change_ends(struct flow_bucket *bucket)
 	__sync_fetch_and_add(&bucket->tags.sequence, 1);
 }
 
-/* Looks under the lock; for the rare reader that met a change each time it tried. Returns whether found. */
-verified_alone int flow_find_locked(const struct flow_key *key, struct flow_view *view, __u32 *slot)
+#define FLOW_NO_SLOT (~0U)
+
+/*
+ * The rest of a search: the first bucket changed while it was read, or the key may stand in its second one.
+ * Without a lock if that bucket is quiet; else under the lock. Returns the slot, or FLOW_NO_SLOT.
+ */
+verified_alone __u32 flow_find_further(const struct flow_key *key, struct flow_view *view)
 {
 	struct flow_bucket *first, *second;
+	__u32 number, slot = FLOW_NO_SLOT;
 	struct flow_entry *entry;
 	struct flow_home home;
 	struct flow_lock *lock;
-	__u32 number, result = 0;
+	int torn = 0;
 
-	if (!key || !view || !slot)
-		return 0;
+	if (!key || !view)
+		return FLOW_NO_SLOT;
 	home = flow_home_of(key);
 	lock = bpf_map_lookup_elem(&flow_locks, &home.region);
 	first = flow_bucket_at(home.first);
 	second = flow_bucket_at(home.second);
 	if (!lock || !first || !second)
-		return 0;
+		return FLOW_NO_SLOT;
+	entry = flow_bucket_read(second, key, home.tag, view, &torn);
+	if (entry && !torn)
+		return FLOW_SLOT(home.second, ((char *)entry - (char *)second) / sizeof(*entry));
+	/* In neither, which needs no lock to be sure of. */
+	if (!entry && !flow_bucket_find(first, key, home.tag, &number))
+		return FLOW_NO_SLOT;
+
 	bpf_spin_lock(&lock->lock);
 	entry = flow_bucket_find(first, key, home.tag, &number);
 	if (entry) {
 		flow_view_copy(view, entry);
-		*slot = FLOW_SLOT(home.first, number);
-		result = 1;
+		slot = FLOW_SLOT(home.first, number);
 		goto unlock;
 	}
 	entry = flow_bucket_find(second, key, home.tag, &number);
 	if (entry) {
 		flow_view_copy(view, entry);
-		*slot = FLOW_SLOT(home.second, number);
-		result = 1;
+		slot = FLOW_SLOT(home.second, number);
 	}
 unlock:
 	bpf_spin_unlock(&lock->lock);
-	return result;
+	return slot;
 }
 
 static __always_inline struct flow_entry *flow_at_slot(__u32 slot)
@@ -285,25 +288,16 @@ static __always_inline struct flow_entry *flow_find(const struct flow_key *key, 
 	struct flow_home home = flow_home_of(key);
 	struct flow_bucket *bucket = flow_bucket_at(home.first);
 	struct flow_entry *entry;
-	__u32 slot = 0;
 	int torn = 0;
 
 	if (!bucket)
 		return NULL;
 	entry = flow_bucket_read(bucket, key, home.tag, view, &torn);
-	if (likely(entry))
+	if (likely(entry && !torn))
 		return entry;
-	if (READ_ONCE(bucket->tags.spilled)) {
-		bucket = flow_bucket_at(home.second);
-		if (!bucket)
-			return NULL;
-		entry = flow_bucket_read(bucket, key, home.tag, view, &torn);
-		if (entry)
-			return entry;
-	}
-	if (unlikely(torn) && flow_find_locked(key, view, &slot))
-		return flow_at_slot(slot);
-	return NULL;
+	if (!torn && !READ_ONCE(bucket->tags.spilled))
+		return NULL;
+	return flow_at_slot(flow_find_further(key, view));
 }
 
 /* The other direction, or NULL if it is gone or not there yet. */

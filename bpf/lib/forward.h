@@ -105,7 +105,7 @@ static __always_inline enum verdict send(struct packet *packet, const struct hop
 		return VERDICT_PASS;
 	if ((void *)(ethernet + 1) > packet_end(packet))
 		return drop(packet, DROP_INTERNAL_ERROR);
-	__builtin_memcpy(ethernet, hop->macs, 2 * ETH_ALEN);
+	macs_copy(ethernet, hop->macs);
 	packet->action = bpf_redirect_map(&transmit, hop->device, 0);
 	return VERDICT_FORWARD;
 }

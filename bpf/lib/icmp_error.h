@@ -41,6 +41,7 @@ static __always_inline int icmp_error_quote(struct packet *packet, struct quoted
 static __always_inline void icmp_error_parse(struct packet *packet)
 {
 	struct quoted quoted;
+	__u32 ports = 0;
 	__be16 *port;
 
 	packet->kind = PACKET_OTHER_ERROR;
@@ -51,22 +52,20 @@ static __always_inline void icmp_error_parse(struct packet *packet)
 		return;
 	port = quoted.transport;
 	if (quoted.ip->protocol == IPPROTO_TCP || quoted.ip->protocol == IPPROTO_UDP) {
-		packet->key.destination_port = port[0];
-		packet->key.source_port = port[1];
+		ports = packet_ports(port[1], port[0]);
 	} else if (quoted.ip->protocol == IPPROTO_ICMP) {
 		const struct icmp_header *icmp = quoted.transport;
 
 		if (icmp->type == ICMP_ECHO_REQUEST)
-			packet->key.destination_port = icmp->echo.id;
+			ports = packet_ports(0, icmp->echo.id);
 		else if (icmp->type == ICMP_ECHO_REPLY)
-			packet->key.source_port = icmp->echo.id;
+			ports = packet_ports(icmp->echo.id, 0);
 		else
 			return;
 	} else {
 		return;
 	}
-	packet->key.source = quoted.ip->daddr;
-	packet->key.protocol = quoted.ip->protocol;
+	packet_key(packet, packet_address_pair(quoted.ip->daddr, quoted.ip->saddr), ports, quoted.ip->protocol);
 	packet->kind = PACKET_ICMP_ERROR;
 }
 

@@ -48,8 +48,7 @@ static __always_inline enum verdict parse_tcp(struct packet *packet, const void 
 		return drop(packet, DROP_MALFORMED_TRANSPORT);
 	packet->tcp_flags = ((const __u8 *)tcp)[13];
 	packet->payload = header < room ? room - header : 0;
-	packet->key.source_port = tcp->source;
-	packet->key.destination_port = tcp->dest;
+	packet_key(packet, packet_addresses(packet->ip), *(const __u32 *)tcp, IPPROTO_TCP);
 	return VERDICT_NEXT;
 }
 
@@ -63,8 +62,7 @@ static __always_inline enum verdict parse_udp(struct packet *packet, const void 
 	length = bpf_ntohs(udp->len);
 	if (length < sizeof(*udp) || (length > room && !packet->first_fragment))
 		return drop(packet, DROP_MALFORMED_TRANSPORT);
-	packet->key.source_port = udp->source;
-	packet->key.destination_port = udp->dest;
+	packet_key(packet, packet_addresses(packet->ip), *(const __u32 *)udp, IPPROTO_UDP);
 	return VERDICT_NEXT;
 }
 
@@ -74,12 +72,14 @@ static __always_inline enum verdict parse_icmp(struct packet *packet, const void
 
 	if ((const void *)(icmp + 1) > end)
 		return drop(packet, DROP_MALFORMED_TRANSPORT);
+	packet_key(packet, packet_addresses(packet->ip),
+		   icmp->type == ICMP_ECHO_REQUEST ? packet_ports(icmp->echo.id, 0)
+		   : icmp->type == ICMP_ECHO_REPLY ? packet_ports(0, icmp->echo.id)
+						   : 0,
+		   IPPROTO_ICMP);
 	switch (icmp->type) {
 	case ICMP_ECHO_REQUEST:
-		packet->key.source_port = icmp->echo.id;
-		break;
 	case ICMP_ECHO_REPLY:
-		packet->key.destination_port = icmp->echo.id;
 		break;
 	case ICMP_UNREACHABLE:
 	case ICMP_TIME_EXCEEDED:
@@ -113,14 +113,12 @@ static __always_inline enum verdict parse_ipv4(struct packet *packet, void *data
 		return drop(packet, DROP_MALFORMED_IPV4);
 	packet->ip = ip;
 	packet->transport = (void *)ip + header;
-	packet->key.source = ip->saddr;
-	packet->key.destination = ip->daddr;
-	packet->key.protocol = ip->protocol;
 	room = packet->length - header;
 
 	if (unlikely(ip->frag_off & bpf_htons(IP_MF | IP_OFFSET))) {
 		if (ip->frag_off & bpf_htons(IP_OFFSET)) {
 			packet->kind = PACKET_LATER_FRAGMENT;
+			packet_key(packet, packet_addresses(ip), 0, ip->protocol);
 			return VERDICT_NEXT;
 		}
 		packet->first_fragment = 1;
@@ -134,6 +132,7 @@ static __always_inline enum verdict parse_ipv4(struct packet *packet, void *data
 		return parse_icmp(packet, end);
 	default:
 		packet->kind = PACKET_OTHER;
+		packet_key(packet, packet_addresses(ip), 0, ip->protocol);
 		return VERDICT_NEXT;
 	}
 }
@@ -147,7 +146,7 @@ static __always_inline enum verdict parse(struct packet *packet)
 
 	if ((void *)(ethernet + 1) > end)
 		return drop(packet, DROP_MALFORMED_ETHERNET);
-	ethertype = ethernet->h_proto;
+	ethertype = *(const __be16 *)(data + offsetof(struct ethhdr, h_proto));
 	for (int i = 0; i < VLAN_TAGS_MAX; i++) {
 		struct vlan_tag *tag = data + link;
 

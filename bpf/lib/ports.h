@@ -111,7 +111,7 @@ static __always_inline __u32 port_set_search(struct port_set *set, __u32 start)
 }
 
 #define PORT_SET_FULL 0x10000
-#define PORT_SET_PICKS 64 /* words found full, or bits taken by others, before the search starts anew */
+#define PORT_SET_PICKS 8 /* words found full, or bits taken by others, before the search starts anew */
 
 /* Takes a port off the set: its bit is set now and was not before. PORT_SET_FULL: every port is in use. */
 verified_alone int port_set_pick(__u32 number, __u32 first, __u32 last)

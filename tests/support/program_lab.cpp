@@ -81,6 +81,7 @@ struct ProgramLab::Impl {
     void* buckets = MAP_FAILED;
     std::uint32_t regions = 0;
     struct settings settings {};
+    std::uint32_t next_hops = 1;  // the number of the next one
 
     ~Impl() {
         if (batch != MAP_FAILED) munmap(batch, REAP_BATCH_MAX * sizeof(reap_request));
@@ -205,6 +206,10 @@ ProgramLab::ProgramLab(const LabOptions& options) : impl_(std::make_unique<Impl>
         if (device.ifindex) lab.put("transmit", std::uint32_t{slot}, device.ifindex);
         add_local_address(addresses[slot]);
     }
+    add_next_hop(remote_router, outside_slot, {2, 0, 0, 0, 1, 0xfe});
+    for (std::uint8_t host = 11; host <= 13; host++)
+        add_next_hop(fmt::format("10.0.0.{}", host).c_str(), inside_slot,
+                     {2, 0, 0, 0, 2, static_cast<std::uint8_t>(host / 10 * 16 + host % 10)});
     subnet_key inside{32 + 16, htonl(1), network_order("10.0.0.0")};
     subnet inside_subnet{1, 1};
     lab.put("subnets", inside, inside_subnet);
@@ -310,6 +315,22 @@ void ProgramLab::add_local_address(const char* address) {
     impl_->put("local_addresses", network_order(address), std::uint32_t{1});
 }
 
+void ProgramLab::add_next_hop(const char* address, std::uint8_t slot, const std::array<std::uint8_t, 6>& mac) {
+    struct device device = this->device(slot);
+    struct next_hop hop {};
+    hop.ifindex = device.ifindex;
+    hop.address = network_order(address);
+    hop.mtu = device.mtu;
+    hop.device = slot;
+    hop.state = NEXT_HOP_RESOLVED;
+    std::copy(mac.begin(), mac.end(), hop.destination_mac);
+    std::copy(std::begin(device.mac), std::end(device.mac), hop.source_mac);
+    std::uint32_t number = impl_->next_hops++;
+    impl_->put("next_hops", number, hop);
+    neighbour_key key{hop.ifindex, hop.address};
+    impl_->put("next_hop_numbers", key, number);
+}
+
 void ProgramLab::set_device(std::uint8_t slot, const struct device& value) {
     impl_->put("devices", std::uint32_t{slot}, value);
 }
@@ -357,12 +378,16 @@ struct counters ProgramLab::counters() {
     return sum;
 }
 
-std::vector<struct flow_entry> ProgramLab::entries() {
-    std::vector<struct flow_entry> found;
+void ProgramLab::for_each_entry(const std::function<void(const struct flow_entry&)>& visit) {
     const auto* buckets = static_cast<const flow_bucket*>(impl_->buckets);
     for (std::size_t i = 0; i < std::size_t{impl_->regions} * FLOW_REGION_BUCKETS; i++)
         for (std::size_t number = 0; number < FLOW_BUCKET_ENTRIES; number++)
-            if (buckets[i].tags.tag[number]) found.push_back(buckets[i].entry[number]);
+            if (buckets[i].tags.tag[number]) visit(buckets[i].entry[number]);
+}
+
+std::vector<struct flow_entry> ProgramLab::entries() {
+    std::vector<struct flow_entry> found;
+    for_each_entry([&found](const struct flow_entry& entry) { found.push_back(entry); });
     return found;
 }
 

@@ -10,6 +10,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -67,6 +68,7 @@ class ProgramLab {
     void add_route(std::uint32_t route_table, const char* prefix, enum route_target target, std::uint16_t index);
     void remove_route(std::uint32_t route_table, const char* prefix);
     void add_local_address(const char* address);
+    void add_next_hop(const char* address, std::uint8_t slot, const std::array<std::uint8_t, 6>& mac);
     void set_device(std::uint8_t slot, const struct device& value);
     struct device device(std::uint8_t slot);
     void bump_generation();
@@ -78,6 +80,7 @@ class ProgramLab {
 
     struct counters counters();  // sum over processors
     std::vector<struct flow_entry> entries();  // all that stand in the table (array only)
+    void for_each_entry(const std::function<void(const struct flow_entry&)>& visit);
     std::uint32_t reap(const std::vector<struct reap_request>& requests, std::uint32_t mode);
     std::uint32_t reap_all(std::uint32_t mode);  // offers every forward entry to the reaper
 

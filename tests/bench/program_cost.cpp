@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the programs cost per packet, in BPF_PROG_RUN: established TCP flows in random order, both directions,
+// on the flow table and on the kernel's hash map, in interleaved rounds. Prints JSON.
+#include <arpa/inet.h>
+#include <bpf/bpf.h>
+#include <linux/bpf.h>
+#include <time.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <random>
+#include <string>
+
+#include "bench/flow_driver.h"
+#include "support/program_lab.h"
+
+namespace sallyport::bench {
+namespace {
+
+using support::ProgramLab;
+using support::Role;
+using support::Table;
+
+constexpr const char* instance = "10.0.0.11";
+constexpr const char* remote = "203.0.113.10";
+constexpr const char* eip = "198.51.100.10";
+constexpr std::uint32_t packets_per_round = 2'000'000;
+
+double cpu_milliseconds() {
+    timespec now{};
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return static_cast<double>(now.tv_sec) * 1e3 + static_cast<double>(now.tv_nsec) / 1e6;
+}
+
+double median(std::vector<double> values) {
+    std::sort(values.begin(), values.end());
+    return values[values.size() / 2];
+}
+
+// Reverse tuples of all flows, as the outside sends them.
+std::vector<tuple> reverse_tuples(ProgramLab& lab, Table table, std::uint32_t flows) {
+    std::vector<tuple> tuples;
+    tuples.reserve(flows);
+    auto add = [&tuples](const flow_entry& entry) {
+        if (!(entry.flags & FLOW_FORWARD)) tuples.push_back({entry.key.source_port, entry.key.destination_port});
+    };
+    if (table == Table::array) {
+        lab.for_each_entry(add);
+    } else {
+        flow_key key{}, next{};
+        flow_entry entry{};
+        int map = lab.map_fd("flow_hash");
+        for (void* from = nullptr; bpf_map_get_next_key(map, from, &next) == 0; from = &key) {
+            key = next;
+            if (bpf_map_lookup_elem(map, &key, &entry) == 0) add(entry);
+        }
+    }
+    return tuples;
+}
+
+struct Subject {
+    Table table;
+    std::unique_ptr<ProgramLab> lab;
+    std::vector<tuple> reverse;
+    std::vector<double> out, in;
+    double empty = 0;
+    double new_flow = 0, bytes_per_flow = 0;
+};
+
+nlohmann::json measure(std::uint32_t flows, int rounds) {
+    std::vector<tuple> forward = scattered_tuples(flows);
+    FlowDriver driver(flows);
+    support::Packet opening = support::tcp().from(instance, 1).to(remote, 1);
+    support::Packet data = support::tcp().from(instance, 1).to(remote, 1).flags(support::ack);
+    support::Packet reply = support::tcp().from(remote, 1).to(eip, 1).flags(support::ack);
+    support::Packet syn_ack = support::tcp().from(remote, 1).to(eip, 1).flags(support::syn | support::ack);
+
+    std::vector<Subject> subjects(2);
+    bool network = true;
+    for (std::size_t i = 0; i < 2; i++) {
+        Subject& subject = subjects[i];
+        subject.table = i == 0 ? Table::array : Table::hash;
+        subject.lab = std::make_unique<ProgramLab>(
+            support::LabOptions{.table = subject.table, .flow_capacity = flows + flows / 4 + 1000,
+                                .make_network = network});
+        network = false;
+        driver.aim(opening, forward);
+        subject.new_flow = driver.call(subject.lab->program_fd(Role::inside), flows);
+        subject.reverse = reverse_tuples(*subject.lab, subject.table, flows);
+        if (subject.reverse.size() != flows) throw std::runtime_error("not all flows were made");
+        std::shuffle(subject.reverse.begin(), subject.reverse.end(), std::mt19937(7));
+        driver.aim(syn_ack, subject.reverse);
+        driver.call(subject.lab->program_fd(Role::outside), flows);
+        // Each direction once more: the next hop is found at the first packet after the handshake.
+        driver.aim(data, forward);
+        driver.call(subject.lab->program_fd(Role::inside), flows);
+        std::uint64_t bytes = subject.table == Table::array
+                                  ? subject.lab->map_bytes("flow_buckets") + subject.lab->map_bytes("flow_locks")
+                                  : subject.lab->map_bytes("flow_hash");
+        subject.bytes_per_flow = static_cast<double>(bytes) / (flows + flows / 4 + 1000);
+    }
+
+    std::uint32_t count = std::max(packets_per_round, flows);
+    for (int round = 0; round < rounds; round++)
+        for (Subject& subject : subjects) {
+            driver.aim(data, forward);
+            double empty = driver.call_empty(count);
+            subject.out.push_back(driver.call(subject.lab->program_fd(Role::inside), count) - empty);
+            driver.aim(reply, subject.reverse);
+            empty = driver.call_empty(count);
+            subject.empty = empty;
+            subject.in.push_back(driver.call(subject.lab->program_fd(Role::outside), count) - empty);
+        }
+    nlohmann::json result;
+    result["flows"] = flows;
+    const char* names[] = {"array", "hash"};
+    for (std::size_t i = 0; i < 2; i++)
+        result[names[i]] = {{"out_ns", median(subjects[i].out)}, {"in_ns", median(subjects[i].in)},
+                            {"new_flow_ns", subjects[i].new_flow}, {"driver_ns", subjects[i].empty},
+                            {"bytes_per_flow_of_capacity", subjects[i].bytes_per_flow}};
+    result["ratio_out"] = median(subjects[0].out) / median(subjects[1].out);
+    result["ratio_in"] = median(subjects[0].in) / median(subjects[1].in);
+    result["ratio"] = (median(subjects[0].out) + median(subjects[0].in)) /
+                      (median(subjects[1].out) + median(subjects[1].in));
+
+    // Ageing: the reaper over flows that have all timed out.
+    ProgramLab& lab = *subjects[0].lab;
+    lab.advance(std::chrono::seconds(8000));
+    double before = cpu_milliseconds();
+    std::uint32_t removed = lab.reap_all(REAP_EXPIRED);
+    result["reap_all_ms"] = cpu_milliseconds() - before;
+    result["reaped"] = removed;
+    return result;
+}
+
+}  // namespace
+}  // namespace sallyport::bench
+
+int main(int argc, char** argv) {
+    try {
+        nlohmann::json results = nlohmann::json::array();
+        int rounds = 5;
+        for (int i = 1; i < argc; i++) {
+            std::string argument = argv[i];
+            if (argument.rfind("--rounds=", 0) == 0) {
+                rounds = std::stoi(argument.substr(9));
+                continue;
+            }
+            results.push_back(sallyport::bench::measure(static_cast<std::uint32_t>(std::stoul(argument)), rounds));
+            std::fprintf(stderr, "%s\n", results.back().dump().c_str());
+        }
+        std::printf("%s\n", results.dump(2).c_str());
+    } catch (const std::exception& error) {
+        std::fprintf(stderr, "program_cost: %s\n", error.what());
+        return 1;
+    }
+    return 0;
+}
