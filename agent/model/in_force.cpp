@@ -108,6 +108,12 @@ constexpr std::array table{
                [](const DesiredState& state, const Found& found) {
                    find_nat_gateways(state, "filtering", found, wider_filtering);
                }},
+    NotInForce{"strict pairing",
+               [](const DesiredState& state, const Found& found) {
+                   find_nat_gateways(state, "pairing", found, [](const NatGateway& gateway) {
+                       return std::string(gateway.pairing == Pairing::strict ? "strict" : "");
+                   });
+               }},
     NotInForce{"hairpin",
                [](const DesiredState& state, const Found& found) {
                    find_nat_gateways(state, "hairpin", found, [](const NatGateway& gateway) {

@@ -247,6 +247,23 @@ const std::vector<Case> fault_cases{
          s.security_groups[0].egress.emplace();
      },
      {"security_groups[0].egress"}},
+    {"forwards_overlap",
+     [](DesiredState& s) {
+         const auto add = [&s](std::string name, PortRange port, Protocol protocol = Protocol::tcp) {
+             s.port_forwards.push_back({.name = std::move(name),
+                                        .elastic_ip = "eip-1",
+                                        .protocol = protocol,
+                                        .port = port,
+                                        .to_address = Ipv4Address(10, 0, 1, 5),
+                                        .to_port = 80});
+         };
+         add("wide", {1000, 2000});
+         add("narrow", {1100, 1200});
+         add("behind-narrow", {1500, 1600});
+         add("beside", {2001, 2100});
+         add("other-protocol", {1000, 2000}, Protocol::udp);
+     },
+     {"port_forwards[1].port", "port_forwards[2].port"}},
     {"ports_of_icmp",
      [](DesiredState& s) {
          s.security_groups.push_back({.name = "g", .vpc = "main"});
@@ -367,7 +384,9 @@ const std::vector<Case> warning_cases{
                                       EndpointRule::address_and_port_dependent};
      },
      {}},
-    {"strict_pairing_is_in_force", [](DesiredState& s) { s.nat_gateways[0].pairing = Pairing::strict; }, {}},
+    {"strict_pairing",
+     [](DesiredState& s) { s.nat_gateways[0].pairing = Pairing::strict; },
+     {"nat_gateways[0].pairing"}},
 };
 
 class Warnings : public testing::TestWithParam<Case> {};
