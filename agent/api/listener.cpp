@@ -55,7 +55,10 @@ Result<UniqueFd> listen_unix(const std::string& path, std::optional<gid_t> group
     const int bind_error = errno;
     umask(previous_mask);
     if (bound != 0) return system_failure(doing, bind_error);
-    if (group && chown(path.c_str(), static_cast<uid_t>(-1), *group) != 0) {
+    // An agent that runs with this group need not, and as a service may not, change it.
+    struct stat status {};
+    if (stat(path.c_str(), &status) != 0) return system_failure(doing);
+    if (group && status.st_gid != *group && chown(path.c_str(), static_cast<uid_t>(-1), *group) != 0) {
         return system_failure(fmt::format("{}: give it to the group {}", doing, *group));
     }
     if (chmod(path.c_str(), 0660) != 0) return system_failure(doing);

@@ -194,11 +194,8 @@ void Gateway::on_network_events() {
 }
 
 void Gateway::sweep_slice() {
-    if (view_->detached) return;
-    const Result<dataplane::FlowTableStatus> table = parts_.dataplane.flow_table_status();
-    if (!table) return;  // no table yet; the reconciler tells why
-    const auto buckets = static_cast<std::size_t>(table->bytes / FLOW_BUCKET_BYTES);
-    const Result<dataplane::SweepReport> swept = parts_.dataplane.sweep(buckets / sweep_slices + 1);
+    if (view_->detached || slice_buckets_ == 0) return;
+    const Result<dataplane::SweepReport> swept = parts_.dataplane.sweep(slice_buckets_);
     tell_upkeep("remove expired flows", swept ? nullptr : &swept.error());
 }
 
@@ -231,7 +228,7 @@ void Gateway::publish_progress() {
     const bool failing = !before.detached && parts_.reconciler.needs_retry();
     next->error = failing ? std::optional(parts_.reconciler.last_error()) : std::nullopt;
     next->devices = parts_.reconciler.devices();
-    next->names = Names::of(*next->state, parts_.reconciler.tables());
+    if (!next->names.hold_for(next->state, parts_.reconciler.tables())) note_tables(*next);
     next->warnings = document_warnings_;
     for (const std::string& warning : parts_.reconciler.warnings()) {
         if (std::find(next->warnings.begin(), next->warnings.end(), warning) == next->warnings.end()) {
@@ -274,6 +271,14 @@ void Gateway::publish_progress() {
         }
     }
     view_ = std::move(next);
+}
+
+// What follows from the tables and stays the same until another state is applied: the reconciler gives names
+// their numbers, and the table its size, then.
+void Gateway::note_tables(View& view) {
+    const Result<dataplane::FlowTableStatus> table = parts_.dataplane.flow_table_status();
+    slice_buckets_ = table ? static_cast<std::size_t>(table->bytes / FLOW_BUCKET_BYTES / sweep_slices) + 1 : 0;
+    view.names = Names::of(view.state, parts_.reconciler.tables());
 }
 
 void Gateway::tell_upkeep(const char* doing, const Error* error) {

@@ -113,6 +113,7 @@ class Gateway {
     void reconcile();  // and tell in a new View how it went
     void settle();
     void publish_progress();
+    void note_tables(View& view);
     void tell_upkeep(const char* doing, const Error* error);
 
     Parts parts_;
@@ -122,6 +123,7 @@ class Gateway {
     std::vector<std::string> document_warnings_;
     std::chrono::nanoseconds retry_at_{0};
     std::chrono::nanoseconds retry_delay_{0};  // 0: nothing to try again
+    std::size_t slice_buckets_ = 0;            // of the flow table, for one call of sweep_slice()
     std::string upkeep_error_;                 // told when it changes, not each time
 };
 

@@ -19,8 +19,9 @@ std::string_view name_in(const Map& map, const Key& key) {
 
 }  // namespace
 
-Names Names::of(const model::DesiredState& state, const dataplane::ForwardingTables& tables) {
+Names Names::of(std::shared_ptr<const model::DesiredState> state, const dataplane::ForwardingTables& tables) {
     Names names;
+    names.identifiers = tables.identifiers.size();
     for (const auto& [identifier, number] : tables.identifiers) {
         const auto short_number = static_cast<std::uint16_t>(number);
         if (identifier.kind == IDENTIFIER_NAT_GATEWAY) {
@@ -33,9 +34,10 @@ Names Names::of(const model::DesiredState& state, const dataplane::ForwardingTab
             names.device_slots[identifier.name] = static_cast<std::uint8_t>(number);
         }
     }
-    for (const model::ElasticIp& elastic_ip : state.elastic_ips) {
+    for (const model::ElasticIp& elastic_ip : state->elastic_ips) {
         names.elastic_ips[elastic_ip.address] = elastic_ip.name;
     }
+    names.state = std::move(state);
     return names;
 }
 

@@ -19,8 +19,11 @@
 
 namespace sallyport::control {
 
-// The names behind the numbers of the data plane. Made after each reconciliation.
+// The names behind the numbers of the data plane. The reconciler numbers them when a state is applied.
 struct Names {
+    std::shared_ptr<const model::DesiredState> state;  // that they were made for
+    std::size_t identifiers = 0;                       // that they were made from
+
     std::map<std::uint16_t, std::string> nat_gateways;
     std::map<std::string, std::uint16_t, std::less<>> nat_gateway_numbers;
     std::map<std::uint16_t, std::string> vpcs;  // by zone
@@ -28,7 +31,12 @@ struct Names {
     std::map<std::string, std::uint8_t, std::less<>> device_slots;
     std::map<Ipv4Address, std::string> elastic_ips;
 
-    static Names of(const model::DesiredState& state, const dataplane::ForwardingTables& tables);
+    static Names of(std::shared_ptr<const model::DesiredState> state, const dataplane::ForwardingTables& tables);
+    // Whether of() would give the same again.
+    [[nodiscard]] bool hold_for(const std::shared_ptr<const model::DesiredState>& wanted,
+                                const dataplane::ForwardingTables& tables) const {
+        return state == wanted && identifiers == tables.identifiers.size();
+    }
 
     // Empty where there is none.
     [[nodiscard]] std::string_view nat_gateway(std::uint16_t number) const;

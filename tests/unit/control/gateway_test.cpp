@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/gateway.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "unit/gateway_in_memory.h"
+
+namespace sallyport::control {
+namespace {
+
+using namespace std::chrono_literals;
+
+class GatewayTest : public testing::Test {
+  protected:
+    void SetUp() override { here_.write_config(configuration()); }
+    void start() {
+        const auto started = here_.start();
+        ASSERT_TRUE(started) << started.error().message;
+    }
+    std::shared_ptr<const View> view() const { return here_.gateway->view(); }
+    std::size_t elastic_ips_in_use() const {
+        return here_.kernel->tables.nat_gateways.empty()
+                   ? 0
+                   : here_.kernel->tables.nat_gateways.begin()->second.elastic_ips.size();
+    }
+    bool logged(const std::string& part) const {
+        return std::any_of(here_.log.lines.begin(), here_.log.lines.end(),
+                           [&](const std::string& line) { return line.find(part) != std::string::npos; });
+    }
+
+    GatewayInMemory here_;
+};
+
+TEST_F(GatewayTest, TheFirstStartMakesRevisionOneFromTheFile) {
+    start();
+    EXPECT_EQ(view()->desired_revision, 1u);
+    EXPECT_EQ(view()->applied_revision, 1u);
+    EXPECT_TRUE(view()->ready()) << view()->why_not_ready();
+    EXPECT_EQ(elastic_ips_in_use(), 1u);
+    EXPECT_EQ(here_.kernel->links.size(), 2u);
+    EXPECT_EQ((*here_.store->newest())->source, store::Source::file);
+    EXPECT_EQ(*here_.store->applied_revision(), 1u);
+    EXPECT_EQ(view()->names.nat_gateway(view()->names.nat_gateway_numbers.at("egress")), "egress");
+    EXPECT_EQ(view()->names.elastic_ip(Ipv4Address(198, 51, 100, 11)), "eip-2");
+}
+
+TEST_F(GatewayTest, ARestartChangesNothing) {
+    start();
+    const std::uint64_t writes = here_.kernel->writes;
+    start();
+    EXPECT_EQ(view()->desired_revision, 1u);
+    EXPECT_TRUE(view()->ready()) << view()->why_not_ready();
+    EXPECT_EQ(here_.kernel->writes, writes);
+}
+
+TEST_F(GatewayTest, ApplyIsValidatedCommittedAndInForce) {
+    start();
+    const auto before = view();
+    const auto applied = here_.gateway->apply(configuration("eip-1, eip-2"), "new.yaml", "test");
+    ASSERT_TRUE(applied) << applied.error().message;
+    EXPECT_EQ(applied->revision, 2u);
+    ASSERT_EQ(applied->changes.size(), 1u);
+    EXPECT_EQ(applied->changes[0].kind, "nat_gateways");
+    EXPECT_EQ(elastic_ips_in_use(), 2u);
+    EXPECT_EQ(view()->applied_revision, 2u);
+    EXPECT_EQ(before->desired_revision, 1u) << "a view that somebody holds never changes";
+    EXPECT_EQ((*here_.store->newest())->audit, "test");
+}
+
+TEST_F(GatewayTest, ApplyingTheSameAgainMakesNoRevision) {
+    start();
+    const std::uint64_t writes = here_.kernel->writes;
+    const auto applied = here_.gateway->apply(configuration("eip-1", "# only a comment\n"), "new.yaml", "test");
+    ASSERT_TRUE(applied);
+    EXPECT_EQ(applied->revision, 1u);
+    EXPECT_TRUE(applied->changes.empty());
+    EXPECT_EQ(here_.kernel->writes, writes);
+    EXPECT_EQ(here_.store->history(10)->size(), 1u);
+}
+
+TEST_F(GatewayTest, AWrongDocumentChangesNothingAndEveryFaultIsTold) {
+    start();
+    const std::uint64_t writes = here_.kernel->writes;
+    const std::string wrong = configuration("eip-9") + "surprise: 1\n";
+    for (const auto& refused : {here_.gateway->apply(wrong, "new.yaml", "test").error(),
+                                here_.gateway->plan(wrong, "new.yaml").error()}) {
+        EXPECT_EQ(refused.kind, Refusal::Kind::invalid);
+        ASSERT_GE(refused.faults.size(), 1u);
+        EXPECT_EQ(refused.faults[0].file, "new.yaml");
+        EXPECT_GT(refused.faults[0].line, 0);
+    }
+    EXPECT_EQ(view()->desired_revision, 1u);
+    EXPECT_EQ(here_.kernel->writes, writes);
+}
+
+TEST_F(GatewayTest, PlanTellsAndChangesNothing) {
+    start();
+    const std::uint64_t writes = here_.kernel->writes;
+    const auto plan = here_.gateway->plan(configuration("eip-2"), "new.yaml");
+    ASSERT_TRUE(plan);
+    EXPECT_EQ(plan->changes.size(), 1u);
+    EXPECT_EQ(here_.kernel->writes, writes);
+    EXPECT_EQ(view()->desired_revision, 1u);
+}
+
+TEST_F(GatewayTest, ReloadReadsTheFileAgain) {
+    start();
+    here_.write_config(configuration("eip-2"));
+    const auto reloaded = here_.gateway->reload("test");
+    ASSERT_TRUE(reloaded);
+    EXPECT_EQ(reloaded->revision, 2u);
+    EXPECT_EQ((*here_.store->newest())->source, store::Source::reload);
+    here_.write_config("nonsense");
+    EXPECT_EQ(here_.gateway->reload("test").error().kind, Refusal::Kind::invalid);
+    std::filesystem::remove(here_.config_path);
+    EXPECT_EQ(here_.gateway->reload("test").error().kind, Refusal::Kind::failed);
+    EXPECT_EQ(view()->desired_revision, 2u);
+    EXPECT_TRUE(view()->ready());
+}
+
+TEST_F(GatewayTest, AnApplyOutlivesARestartUntilTheFileChanges) {
+    start();
+    ASSERT_TRUE(here_.gateway->apply(configuration("eip-1, eip-2"), "new.yaml", "test"));
+    start();
+    EXPECT_EQ(view()->desired_revision, 2u);
+    EXPECT_EQ(elastic_ips_in_use(), 2u);
+    here_.write_config(configuration("eip-2"));
+    start();
+    EXPECT_EQ(view()->desired_revision, 3u);
+    EXPECT_EQ(elastic_ips_in_use(), 1u);
+}
+
+TEST_F(GatewayTest, ANewCommentInTheFileDoesNotUndoALaterApply) {
+    start();
+    here_.write_config(configuration("eip-1", "# a comment\n"));
+    ASSERT_TRUE(here_.gateway->reload("test"));
+    ASSERT_TRUE(here_.gateway->apply(configuration("eip-1, eip-2"), "new.yaml", "test"));
+    start();
+    EXPECT_EQ(view()->desired_revision, 2u);
+    EXPECT_EQ(elastic_ips_in_use(), 2u);
+}
+
+TEST_F(GatewayTest, AWrongFileAtStartIsRefusedAndTheKernelLeftAlone) {
+    start();
+    const std::uint64_t writes = here_.kernel->writes;
+    here_.write_config(configuration("eip-9"));
+    const auto started = here_.start();
+    ASSERT_FALSE(started);
+    EXPECT_EQ(started.error().kind, Refusal::Kind::invalid);
+    EXPECT_EQ(here_.kernel->writes, writes);
+    EXPECT_EQ(here_.kernel->links.size(), 2u);
+    EXPECT_EQ(here_.store->history(10)->size(), 1u);
+}
+
+TEST_F(GatewayTest, AKernelThatRefusesIsShownAndTriedAgainUntilItWorks) {
+    start();
+    here_.kernel->writes_left = 0;
+    const auto applied = here_.gateway->apply(configuration("eip-1, eip-2"), "new.yaml", "test");
+    ASSERT_FALSE(applied);
+    EXPECT_EQ(applied.error().kind, Refusal::Kind::not_applied);
+    EXPECT_EQ(view()->desired_revision, 2u);
+    EXPECT_EQ(view()->applied_revision, 1u);
+    EXPECT_TRUE(view()->error);
+    EXPECT_FALSE(view()->ready());
+    EXPECT_EQ(*here_.store->applied_revision(), 1u);
+    EXPECT_TRUE(logged("is not in force"));
+
+    here_.kernel->writes_left.reset();
+    here_.gateway->tick();
+    EXPECT_TRUE(view()->error) << "not before its time";
+    here_.clock.advance(1s);
+    here_.gateway->tick();
+    EXPECT_FALSE(view()->error);
+    EXPECT_EQ(view()->applied_revision, 2u);
+    EXPECT_EQ(*here_.store->applied_revision(), 2u);
+    EXPECT_EQ(elastic_ips_in_use(), 2u);
+}
+
+TEST_F(GatewayTest, TriesAreMadeLessAndLessOften) {
+    start();
+    here_.kernel->writes_left = 0;
+    ASSERT_FALSE(here_.gateway->apply(configuration("eip-1, eip-2"), "new.yaml", "test"));
+    const std::size_t lines = here_.log.lines.size();
+    for (int i = 0; i < 600; ++i) {
+        here_.clock.advance(1s);
+        here_.gateway->tick();
+    }
+    EXPECT_LT(here_.log.lines.size(), lines + 3) << "the same failure is told once";
+    here_.kernel->writes_left.reset();
+    here_.clock.advance(30s);
+    here_.gateway->tick();
+    EXPECT_TRUE(view()->ready()) << view()->why_not_ready();
+}
+
+TEST_F(GatewayTest, DetachEndsForwardingUntilReload) {
+    start();
+    const auto detached = here_.gateway->detach("test");
+    ASSERT_TRUE(detached);
+    EXPECT_EQ(*detached, (std::vector<std::string>{"lan0", "wan0"}));
+    EXPECT_TRUE(here_.kernel->links.empty());
+    EXPECT_FALSE(view()->ready());
+    // Nothing of the upkeep may bring it back.
+    here_.netlink.put_neighbour({3, Ipv4Address(198, 51, 100, 254), MacAddress({2, 0, 0, 0, 0, 9}),
+                                 netlink::NeighbourState::reachable});
+    here_.gateway->on_network_events();
+    here_.gateway->sweep_slice();
+    here_.clock.advance(60s);
+    here_.gateway->tick();
+    EXPECT_TRUE(here_.kernel->links.empty());
+    EXPECT_FALSE(here_.kernel->prepared);
+    EXPECT_TRUE(here_.gateway->detach("test")->empty());
+
+    const auto reloaded = here_.gateway->reload("test");
+    ASSERT_TRUE(reloaded) << reloaded.error().message;
+    EXPECT_EQ(reloaded->revision, 1u);
+    EXPECT_EQ(here_.kernel->links.size(), 2u);
+    EXPECT_TRUE(view()->ready()) << view()->why_not_ready();
+}
+
+TEST_F(GatewayTest, ADeviceThatFailsIsNamedAndTheOthersWork) {
+    here_.kernel->broken_devices = {"wan0"};
+    start();
+    EXPECT_FALSE(view()->ready());
+    EXPECT_NE(view()->why_not_ready().find("wan0"), std::string::npos) << view()->why_not_ready();
+    EXPECT_EQ(here_.kernel->links.size(), 1u);
+}
+
+TEST_F(GatewayTest, GenericModeIsTold) {
+    here_.kernel->devices_without_native = {"lan0"};
+    start();
+    EXPECT_TRUE(view()->ready()) << view()->why_not_ready();
+    EXPECT_TRUE(logged("lan0 in generic mode"));
+    EXPECT_FALSE(view()->device("lan0")->fallback_reason.empty());
+}
+
+TEST_F(GatewayTest, NeighboursReachTheTables) {
+    start();
+    here_.netlink.put_neighbour({3, Ipv4Address(198, 51, 100, 254), MacAddress({2, 0, 0, 0, 0, 9}),
+                                 netlink::NeighbourState::reachable});
+    here_.gateway->on_network_events();
+    EXPECT_TRUE(here_.kernel->tables.next_hops.contains({3, Ipv4Address(198, 51, 100, 254)}));
+}
+
+}  // namespace
+}  // namespace sallyport::control
