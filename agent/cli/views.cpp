@@ -44,6 +44,21 @@ std::string inline_text(const Json& value) {
     }
 }
 
+// What one field of a resource says: a line for each route, rule or timer, else a single one.
+std::vector<std::string> resource_lines(const Json& value) {
+    std::vector<std::string> lines;
+    if (value.is_array() && !value.empty() && value.front().is_object()) {
+        for (const Json& one : value) lines.push_back(inline_text(one));
+    } else if (value.is_object()) {
+        for (const auto& [key, one] : value.items())
+            lines.push_back(fmt::format("{} {}", key, inline_text(one)));
+    } else {
+        lines.push_back(inline_text(value));
+    }
+    if (lines.empty() || lines.front().empty()) lines.assign(1, std::string(missing));
+    return lines;
+}
+
 Cell cell(const Json& object, std::string_view name, Tone tone = Tone::plain) {
     return {field(object, name, missing), tone};
 }
@@ -89,6 +104,13 @@ std::string title_of(std::string_view field_name) {
     std::transform(title.begin(), title.end(), title.begin(),
                    [](unsigned char c) { return c == '_' ? ' ' : static_cast<char>(std::toupper(c)); });
     return title;
+}
+
+// A time of RFC 3339 without the fraction of a second: nobody reads that far.
+std::string to_the_second(std::string time) {
+    const std::size_t fraction = time.find('.');
+    if (fraction == std::string::npos) return time;
+    return time.erase(fraction, time.find_first_not_of("0123456789", fraction + 1) - fraction);
 }
 
 void print_warnings(Text& text, const Json& value) {
@@ -386,10 +408,14 @@ void history_view(Text& text, const Json& value) {
         text.line("no revisions");
         return;
     }
-    Table table({{"REVISION", Align::right}, {"TIME"}, {"SOURCE"}, {"CHANGES", Align::right}});
-    for (const Json& revision : revisions)
-        table.row({cell(revision, "revision"), cell(revision, "time"), cell(revision, "source"),
-                   count_cell(revision, "changes")});
+    Table table({{"REVISION", Align::right}, {"TIME"}, {"SOURCE"}, {"CHANGES", Align::right}, {"BY"}});
+    for (const Json& revision : revisions) {
+        table.row({cell(revision, "revision"),
+                   {to_the_second(field(revision, "time", missing))},
+                   cell(revision, "source"),
+                   count_cell(revision, "changes"),
+                   cell(revision, "actor")});
+    }
     table.print(text);
 }
 
@@ -407,12 +433,9 @@ void version_view(Text& text, const Json& value) {
 void resource_view(Text& text, const Json& value) {
     Table table({{}, {}});
     auto add = [&table](const std::string& name, const Json& item) {
-        // A list of objects, such as routes, gets a line for each.
-        const bool objects = item.is_array() && !item.empty() && item.front().is_object();
         std::string key = name;
-        for (const Json& one : objects ? item : Json::array({item})) {
-            std::string shown = inline_text(one);
-            table.row({{key, Tone::title}, {shown.empty() ? std::string(missing) : shown}});
+        for (const std::string& line : resource_lines(item)) {
+            table.row({{key, Tone::title}, {line}});
             key.clear();
         }
     };
