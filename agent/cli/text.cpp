@@ -174,14 +174,13 @@ void Table::print(Text& text) const {
         return sum;
     };
     while (before_last() + widths[shown.back()].folded > text.screen().width) {
-        auto least = std::max_element(shown.begin(), shown.end(), [&](std::size_t a, std::size_t b) {
-            return columns_[a].spare < columns_[b].spare;
-        });
-        if (columns_[*least].spare == 0) {
+        unsigned most = 0;
+        for (std::size_t i : shown) most = std::max(most, columns_[i].spare);
+        if (most == 0) {
             gap = 1;
             break;
         }
-        shown.erase(least);
+        std::erase_if(shown, [&](std::size_t i) { return columns_[i].spare == most; });
     }
 
     const std::size_t last = shown.back();

@@ -29,8 +29,8 @@ enum class Align { left, right };
 struct Column {
     std::string title;
     Align align = Align::left;
-    // Where the lines would be longer than the screen, columns are left out, the highest of these first;
-    // those with 0 always stay.
+    // Where the lines would be longer than the screen, columns are left out: those with the highest of these
+    // numbers first, and all with the same number together. Those with 0 always stay.
     unsigned spare = 0;
 };
 

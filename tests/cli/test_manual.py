@@ -58,3 +58,10 @@ def test_help_fits_80_columns(run):
         done = run("sallyport", *command.split(), "--help")
         assert (done.returncode, done.stderr) == (0, "")
         assert max(len(line) for line in done.stdout.splitlines()) <= 80
+
+
+def test_every_option_of_the_agent_is_in_its_manual(run):
+    offered = set(re.findall(r"^ +(?:-\w,)?(--[a-z-]+)", run("sallyportd", "--help").stdout, re.M))
+    assert "--config" in offered
+    options = re.search(r"^OPTIONS$(.*?)^SIGNALS$", text_of("sallyportd.8"), re.S | re.M)[1]
+    assert set(re.findall(r"^ +(?:-\w, )?(--[a-z-]+)", options, re.M)) == offered
