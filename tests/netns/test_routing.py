@@ -167,7 +167,11 @@ def test_reply_from_another_remote_is_not_let_in(world: Routed, agent: Agent) ->
     assert agent.drops()["unsolicited"] == before + 3
 
 
-def test_kernel_routes_are_ours_by_number_and_equal_the_configuration(world: Routed) -> None:
-    """What the route tables say stands in the kernel too, under a protocol number of our own."""
-    routes = world.gateway.ip_json("route show proto 157")
-    assert any(route.get("type") == "blackhole" and route["dst"] == "203.0.113.128/25" for route in routes), routes
+def test_kernel_guards_the_private_prefix(world: Routed) -> None:
+    """Under a protocol number of our own: what is addressed to no subnet does not leave by the default route."""
+    route, = world.gateway.ip_json("route show proto 157")
+    assert (route["type"], route["dst"]) == ("blackhole", "10.0.0.0/16")
+    with Capture(world.isp, "gw0", keep=lambda p: p.destination == "10.0.77.1") as outside:
+        done = world.h1.run("ping", "-n", "-c", 2, "-i", 0.05, "-W", 0.3, "10.0.77.1", check=False)
+        assert "0 received" in done.stdout
+    assert not outside.packets
