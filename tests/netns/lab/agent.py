@@ -65,9 +65,10 @@ class Agent:
 
     metrics_port = 9710
 
-    def __init__(self, namespace: Namespace, configuration: dict[str, Any] | str, *, name: str = "sallyport"):
+    def __init__(self, namespace: Namespace, configuration: dict[str, Any] | str, *, name: str = ""):
         self.namespace = namespace
         self.lab = namespace.lab
+        name = name or self.lab.unused_name("sallyport")
         self.state_dir = self.lab.path(f"{name}/state")
         self.run_dir = self.lab.path(f"{name}/run")
         self.pin_dir = f"{self.lab.bpf}/{name}"
@@ -255,8 +256,15 @@ class Agent:
     # What must always be true
 
     def check_accounts(self) -> dict[str, Any]:
-        """Every packet that was received is accounted for once, and every drop has a reason."""
-        status = eventually(self._quiet_status, 10, what="counters come to rest")
+        """Every packet that was received is accounted for once, and every drop has a reason.
+
+        Counters are read one after the other, so while traffic flows they may be a packet apart: what is asked
+        for is a moment at which they agree.
+        """
+        return eventually(self._balanced_status, 10, 0.1, "the accounts balance")
+
+    def _balanced_status(self) -> dict[str, Any]:
+        status = self.status()
         dropped = 0
         for device in status["devices"]:
             received = device["received_packets"]
@@ -266,12 +274,6 @@ class Agent:
         reasons = sum(drop["count"] for drop in status["drops"])
         assert dropped == reasons, f"{dropped} dropped, {reasons} with a reason: {status['drops']}"
         return status
-
-    def _quiet_status(self) -> dict[str, Any] | None:
-        first = self.status()
-        time.sleep(0.1)
-        second = self.status()
-        return second if first["devices"] == second["devices"] else None
 
 
 def as_yaml(configuration: dict[str, Any]) -> str:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sees every frame of a device, and knows when it did not."""
 
+import errno
+import select
 import socket
 import struct
 import threading
@@ -37,7 +39,8 @@ class Capture:
         namespace.call(lambda: self._socket.bind((device, _ETH_P_ALL)))
         self._socket.settimeout(0.05)
         self._ending = threading.Event()
-        self._idle = threading.Event()
+        self._asked, self._asked_at = False, 0.0
+        self._caught_up = threading.Event()
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
 
@@ -49,14 +52,22 @@ class Capture:
 
     def _read(self) -> None:
         while True:
+            if (self._asked or self._ending.is_set()) and not select.select([self._socket], [], [], 0.05)[0]:
+                self._asked = False
+                self._caught_up.set()
+                if self._ending.is_set():
+                    return
             try:
                 frame, address = self._socket.recvfrom(65535)
             except TimeoutError:
-                self._idle.set()
-                if self._ending.is_set():
-                    return
                 continue
-            self._idle.clear()
+            except OSError as error:
+                if error.errno == errno.ENETDOWN:  # told once when the device goes down; it may come up again
+                    continue
+                return
+            if self._asked and time.monotonic() > self._asked_at + 0.1:  # on a wire that is never still
+                self._asked = False
+                self._caught_up.set()
             if self._raw:
                 self.frames.append(frame)
                 continue
@@ -66,8 +77,9 @@ class Capture:
 
     def settle(self) -> None:
         """Returns when all that has come so far is in `packets`."""
-        self._idle.clear()
-        self._idle.wait(10)
+        self._caught_up.clear()
+        self._asked_at, self._asked = time.monotonic(), True
+        self._caught_up.wait(10)
 
     def stop(self) -> list[Packet]:
         """Ends the recording, makes sure that nothing was missed, and gives what was seen."""

@@ -39,7 +39,8 @@ class Scan:
         self.world.isp.ip(f"addr del {self.source}/32 dev gw0")
 
     def _is_answer(self, packet: Packet) -> bool:
-        return packet.kind == 0x0800
+        """Whatever comes out but what the instances send to the web, which goes on meanwhile."""
+        return packet.kind == 0x0800 and not packet.destination.startswith("203.0.113.")
 
     def _is_ours(self, packet: Packet) -> bool:
         return packet.source == self.source or packet.destination == self.source
