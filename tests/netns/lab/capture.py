@@ -38,7 +38,7 @@ class Capture:
             self._socket.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
         namespace.call(lambda: self._socket.bind((device, _ETH_P_ALL)))
         self._socket.settimeout(0.05)
-        self._ending = threading.Event()
+        self._ending = False
         self._asked, self._asked_at = False, 0.0
         self._caught_up = threading.Event()
         self._thread = threading.Thread(target=self._read, daemon=True)
@@ -52,10 +52,10 @@ class Capture:
 
     def _read(self) -> None:
         while True:
-            if (self._asked or self._ending.is_set()) and not select.select([self._socket], [], [], 0.05)[0]:
+            if self._asked and not self._more_to_come():
                 self._asked = False
                 self._caught_up.set()
-                if self._ending.is_set():
+                if self._ending:
                     return
             try:
                 frame, address = self._socket.recvfrom(65535)
@@ -65,15 +65,17 @@ class Capture:
                 if error.errno == errno.ENETDOWN:  # told once when the device goes down; it may come up again
                     continue
                 return
-            if self._asked and time.monotonic() > self._asked_at + 0.1:  # on a wire that is never still
-                self._asked = False
-                self._caught_up.set()
             if self._raw:
                 self.frames.append(frame)
                 continue
             packet = parse(frame, time.monotonic(), address[2] == _PACKET_OUTGOING)
             if self._keep is None or self._keep(packet):
                 self.packets.append(packet)
+
+    def _more_to_come(self) -> bool:
+        """Whether frames wait that came before settle() was called, as far as one can tell on a busy wire."""
+        left = self._asked_at + 0.1 - time.monotonic()
+        return bool(select.select([self._socket], [], [], max(0.0, left))[0]) and left > -2.0
 
     def settle(self) -> None:
         """Returns when all that has come so far is in `packets`."""
@@ -83,8 +85,9 @@ class Capture:
 
     def stop(self) -> list[Packet]:
         """Ends the recording, makes sure that nothing was missed, and gives what was seen."""
-        if not self._ending.is_set():
-            self._ending.set()
+        if not self._ending:
+            self._ending = True
+            self.settle()
             self._thread.join()
             _, missed = struct.unpack("II", self._socket.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8))
             self._socket.close()

@@ -24,6 +24,7 @@ class Scan:
         self.world.isp.ip(f"addr add {self.source}/32 dev gw0")
         self.world.isp.silence(self.source)
         self.world.gateway.ip(f"neigh replace {self.source} lladdr {self.world.isp.mac('gw0')} dev wan0 nud permanent")
+        self._lost_before = self._lost()
         self._wire = Wire(self.world.isp, "gw0", self.world.wan_mac)
         self._outside = Capture(self.world.isp, "gw0", keep=self._is_answer)
         inside = (("uplink", self.world.switch), ("eth0", self.world.h3))
@@ -59,13 +60,15 @@ class Scan:
         self._send([ethernet(self._wire.mac, self._wire.gateway_mac, packet)])
 
     def _send(self, frames: Iterable[bytes]) -> None:
-        before = self.world.isp.statistics("gw0")["tx"]["dropped"]
         self.sent += self._wire.send_many(frames)
-        lost = self.world.isp.statistics("gw0")["tx"]["dropped"] - before
-        assert lost == 0, f"{lost} frames of the scan were lost before they reached the gateway"
 
     def settle(self) -> None:
+        lost = self._lost() - self._lost_before
+        assert lost == 0, f"{lost} frames of the scan were lost before they reached the gateway"
         eventually(self._still, 10, what="the wires are still")
+
+    def _lost(self) -> int:
+        return self.world.isp.statistics("gw0")["tx"]["dropped"]
 
     def _still(self) -> bool:
         counts = [len(capture.packets) for capture in (self._outside, *self._inside)]
