@@ -84,6 +84,7 @@ struct flow_home {
 	__u32 second;
 	__u32 region;
 	__u16 tag;
+	__u16 seat;   /* the entry number that the key takes if that is free */
 };
 
 /*
@@ -119,6 +120,9 @@ static __always_inline struct flow_home flow_home_of(const struct flow_key *key)
 	home.tag = low >> 16;
 	if (!home.tag)
 		home.tag = 1;
+	home.seat = (low >> 12) % (FLOW_BUCKET_ENTRIES + 1);
+	if (home.seat == FLOW_BUCKET_ENTRIES)
+		home.seat = 0;
 	return home;
 }
 
@@ -198,14 +202,17 @@ static __always_inline void flow_read_barrier(struct flow_bucket *bucket)
  * there. *torn is set when the bucket changed meanwhile and the view may be a mixture.
  */
 static __always_inline struct flow_entry *
-flow_bucket_read(struct flow_bucket *bucket, const struct flow_key *key, __u16 tag,
+flow_bucket_read(struct flow_bucket *bucket, const struct flow_key *key, const struct flow_home *home,
 		 struct flow_view *view, int *torn)
 {
 	__u32 sequence = READ_ONCE(bucket->tags.sequence), number;
 	struct flow_entry *entry;
 
 	flow_read_barrier(bucket);
-	entry = flow_bucket_find(bucket, key, tag, &number);
+	/* Most entries sit where their hash would have them: one comparison instead of a search. */
+	entry = flow_entry_at(bucket, home->seat);
+	if (READ_ONCE(bucket->tags.tag[home->seat & 15]) != home->tag || !flow_key_equal(&entry->key, key))
+		entry = flow_bucket_find(bucket, key, home->tag, &number);
 	/* An insert of another key does not hide this one: only a hit must be certain. */
 	if (!entry)
 		return NULL;
@@ -249,7 +256,7 @@ verified_alone __u32 flow_find_further(const struct flow_key *key, struct flow_v
 	second = flow_bucket_at(home.second);
 	if (!lock || !first || !second)
 		return FLOW_NO_SLOT;
-	entry = flow_bucket_read(second, key, home.tag, view, &torn);
+	entry = flow_bucket_read(second, key, &home, view, &torn);
 	if (entry && !torn)
 		return FLOW_SLOT(home.second, ((char *)entry - (char *)second) / sizeof(*entry));
 	/* In neither, which needs no lock to be sure of. */
@@ -292,7 +299,7 @@ static __always_inline struct flow_entry *flow_find(const struct flow_key *key, 
 
 	if (!bucket)
 		return NULL;
-	entry = flow_bucket_read(bucket, key, home.tag, view, &torn);
+	entry = flow_bucket_read(bucket, key, &home, view, &torn);
 	if (likely(entry && !torn))
 		return entry;
 	if (!torn && !READ_ONCE(bucket->tags.spilled))
@@ -319,8 +326,10 @@ static __always_inline __u32 flow_bucket_free(const struct flow_bucket *bucket)
 	return free - 1; /* the sixteenth tag is never set */
 }
 
-static __always_inline __u32 flow_bucket_free_number(const struct flow_bucket *bucket)
+static __always_inline __u32 flow_bucket_free_number(const struct flow_bucket *bucket, __u16 seat)
 {
+	if (!READ_ONCE(bucket->tags.tag[seat & 15]))
+		return seat;
 	for (__u32 word = 0; word < TAG_WORDS; word++) {
 		__u64 tops = tag_zero_lanes(tag_word(bucket, word));
 
@@ -377,7 +386,7 @@ verified_alone int flow_insert(const struct flow_entry *new, __u32 *slot)
 	result = FLOW_FULL;
 	if (!room)
 		goto unlock;
-	number = flow_bucket_free_number(bucket);
+	number = flow_bucket_free_number(bucket, home.seat);
 	entry = flow_entry_at(bucket, number);
 	flow_bucket_change_begins(bucket);
 	*entry = *new;
