@@ -127,6 +127,9 @@ Result<void> Reconciler::prepare() {
     if (prepared_) return {};
     auto tables = dataplane_.read_tables();
     if (!tables) return tl::make_unexpected(tables.error());
+    const auto flow_table = dataplane_.flow_table_status();
+    if (!flow_table) return tl::make_unexpected(flow_table.error());
+    made_capacity_ = flow_table->capacity;
     identifiers_ = Identifiers(tables->identifiers);
     tables_ = std::move(*tables);
     prepared_ = true;
@@ -189,13 +192,12 @@ Result<void> Reconciler::attach(const Plan& plan) {
         }
         devices_.push_back(std::move(status));
     }
-    const auto table = dataplane_.flow_table_status();
-    if (table && table->capacity != desired_->gateway.flow_capacity) {
+    if (made_capacity_ != desired_->gateway.flow_capacity) {
         warnings_.push_back(
             fmt::format("the flow table was made for {} flows and keeps this size; `sallyport detach`, which "
                         "ends all flows, "
-                        "and a restart make it anew for {}",
-                        table->capacity, desired_->gateway.flow_capacity));
+                        "and then `sallyport reload` make it anew for {}",
+                        made_capacity_, desired_->gateway.flow_capacity));
     }
     return {};
 }

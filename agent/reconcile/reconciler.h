@@ -127,7 +127,8 @@ class Reconciler {
 
     std::shared_ptr<const model::DesiredState> desired_;
     std::optional<NetworkView> view_;  // none: to be read
-    bool prepared_ = false;            // identifiers_ and tables_ were read
+    bool prepared_ = false;            // the three below were read
+    std::uint64_t made_capacity_ = 0;  // flows that the pinned table was made for
     Identifiers identifiers_;
     dataplane::ForwardingTables tables_;
     bool tables_written_ = false;  // all of tables_ is in the data plane
