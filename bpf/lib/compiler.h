@@ -18,6 +18,12 @@
  */
 #define verified_alone __attribute__((noinline))
 
+/*
+ * For functions with a loop that compilers would lay out with its last block in front of its first: the
+ * verifier of kernel 6.1 refuses a loop that is closed by falling through. When size counts it is not done.
+ */
+#define loop_head_first __attribute__((minsize))
+
 #define likely(condition) __builtin_expect(!!(condition), 1)
 #define unlikely(condition) __builtin_expect(!!(condition), 0)
 

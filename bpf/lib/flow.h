@@ -200,7 +200,7 @@ static __always_inline void mapping_put(struct workspace *work)
  * has no port left. What the loop carries along is in the workspace: a verifier does not track it there, and
  * so sees each round as the same.
  */
-verified_alone int pair_open(__u32 number, __u32 kind)
+verified_alone loop_head_first int pair_open(__u32 number, __u32 kind)
 {
 	struct nat_gateway *nat_gateway = bpf_map_lookup_elem(&nat_gateways, &number);
 	struct workspace *work = workspace_get();

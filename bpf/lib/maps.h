@@ -176,6 +176,7 @@ struct port_claim {
 	__u16 first;  /* the range, host order */
 	__u16 last;
 	__u32 result; /* enum port_result */
+	struct port_set_key key; /* of the set that is asked for */
 };
 
 /*

@@ -109,7 +109,7 @@ static __always_inline enum verdict parse_ipv4(struct packet *packet, void *data
 	header = ip->ihl * 4;
 	packet->length = bpf_ntohs(ip->tot_len);
 	if (ip->version != 4 || header < sizeof(*ip) || packet->length < header ||
-	    (void *)ip + packet->length > end || !ipv4_checksum_is_right(ip, end))
+	    packet->length > end - (void *)ip || !ipv4_checksum_is_right(ip, end))
 		return drop(packet, DROP_MALFORMED_IPV4);
 	packet->ip = ip;
 	packet->transport = (void *)ip + header;

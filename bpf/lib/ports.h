@@ -222,15 +222,18 @@ static __always_inline void port_set_take(struct port_set *set, __u32 number, co
 	bpf_loop(PORT_SET_WORDS, port_set_clear_step, &number, 0);
 }
 
-/* Number of the set of `key`, made of one that nobody has used for a minute if there is none. */
-verified_alone __u32 port_set_of(const struct port_set_key *key, __u32 first, __u32 last, __u32 now)
+/* Number of the set of work->claim.key, made of one that nobody has used for a minute if there is none. */
+verified_alone __u32 port_set_of(__u32 first, __u32 last, __u32 now)
 {
+	struct workspace *work = workspace_get();
+	const struct port_set_key *key;
 	__u32 zero = 0, candidate, *number;
 	struct port_set *set;
 	struct meta *known;
 
-	if (!key)
+	if (!work)
 		return PORT_SET_NONE;
+	key = &work->claim.key;
 	number = bpf_map_lookup_elem(&port_set_numbers, key);
 	if (number) {
 		candidate = *number;
@@ -278,7 +281,6 @@ verified_alone __u32 port_set_of(const struct port_set_key *key, __u32 first, __
 static __always_inline enum port_result port_claim(struct workspace *work, __u32 first, __u32 last, __u32 now)
 {
 	struct port_claim *claim = &work->claim;
-	struct port_set_key key = {};
 
 	claim->now = now;
 	claim->first = first;
@@ -289,11 +291,12 @@ static __always_inline enum port_result port_claim(struct workspace *work, __u32
 	bpf_loop(PORT_RANDOM_PROBES, port_random_step, NULL, 0);
 	if (claim->result != PORT_IN_USE)
 		return claim->result;
-	key.elastic_ip = work->reverse.key.destination;
-	key.remote = work->reverse.key.source;
-	key.remote_port = work->reverse.key.source_port;
-	key.protocol = work->reverse.key.protocol;
-	claim->set = port_set_of(&key, first, last, now);
+	__builtin_memset(&claim->key, 0, sizeof(claim->key));
+	claim->key.elastic_ip = work->reverse.key.destination;
+	claim->key.remote = work->reverse.key.source;
+	claim->key.remote_port = work->reverse.key.source_port;
+	claim->key.protocol = work->reverse.key.protocol;
+	claim->set = port_set_of(first, last, now);
 	if (claim->set == PORT_SET_NONE) {
 		bpf_loop(PORT_FALLBACK_STEPS, port_random_step, NULL, 0);
 	} else {

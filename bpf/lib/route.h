@@ -5,7 +5,11 @@
 
 #include "lib/packet.h"
 
-static __always_inline struct subnet *subnet_of(__u32 zone, __be32 address)
+/*
+ * Functions of their own, because their keys would be on the stack all the way down to the flow table: the
+ * verifier of kernel 6.1 counts it together, newer ones do not.
+ */
+static __noinline struct subnet *subnet_of(__u32 zone, __be32 address)
 {
 	struct subnet_key key = {
 		.prefix_length = 64,
@@ -16,7 +20,7 @@ static __always_inline struct subnet *subnet_of(__u32 zone, __be32 address)
 	return bpf_map_lookup_elem(&subnets, &key);
 }
 
-static __always_inline struct route *route_to(__u32 route_table, __be32 destination)
+static __noinline struct route *route_to(__u32 route_table, __be32 destination)
 {
 	struct route_key key = {
 		.prefix_length = 64,
