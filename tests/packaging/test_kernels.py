@@ -10,6 +10,8 @@ from lib.debian import Kernel, NotAvailable, kernel
 from lib.guest import run_in_guest
 from lib.tree import PROGRAMS, SOURCE
 
+IP = Path("/usr/sbin/ip")
+
 
 @pytest.fixture(scope="module", params=["bookworm", "bookworm-backports"])
 def stock_kernel(request: pytest.FixtureRequest) -> Kernel:
@@ -23,8 +25,8 @@ def stock_kernel(request: pytest.FixtureRequest) -> Kernel:
 
 
 def test_packets_through_the_programs(stock_kernel: Kernel, tmp_path: Path) -> None:
-    output = run_in_guest(stock_kernel, tmp_path, programs=[PROGRAMS / "packet_tests"], timeout=300,
-                          script="exec packet_tests --gtest_brief=1\n")
+    output = run_in_guest(stock_kernel, tmp_path, modules=["veth"], timeout=300,
+                          programs=[PROGRAMS / "packet_tests", IP, Path("/usr/sbin/sysctl")], script="exec packet_tests --gtest_brief=1\n")
     passed = re.search(r"\[  PASSED  \] (\d+) tests", output)
     assert passed and int(passed[1]) > 10, output
     assert "SKIPPED" not in output
@@ -33,7 +35,7 @@ def test_packets_through_the_programs(stock_kernel: Kernel, tmp_path: Path) -> N
 def test_a_gateway_for_real_clients(stock_kernel: Kernel, tmp_path: Path) -> None:
     output = run_in_guest(
         stock_kernel, tmp_path, modules=["veth"], timeout=300,
-        programs=[PROGRAMS / "sallyportd", PROGRAMS / "sallyport", Path("/usr/sbin/ip"), Path("/usr/sbin/ethtool")],
+        programs=[PROGRAMS / "sallyportd", PROGRAMS / "sallyport", IP, Path("/usr/sbin/ethtool")],
         files={"sallyport.yaml": (SOURCE / "tests/packaging/guest/sallyport.yaml").read_bytes()},
         script=(SOURCE / "tests/packaging/guest/gateway.sh").read_text(encoding="utf-8"))
     assert f"kernel {stock_kernel.version}" in output

@@ -4,6 +4,8 @@
 # and a server outside. The server knows no way to the inside, so an answer shows that packets are translated.
 # shellcheck shell=sh
 set -e
+trap 'result=$?; [ $result -eq 0 ] || cat /agent.log; exit $result' EXIT
+export NO_COLOR=1
 
 said() { echo "== $*"; }
 
@@ -11,7 +13,7 @@ await() {
     tries=100
     until "$@" >/dev/null 2>&1; do
         tries=$((tries - 1))
-        [ $tries -gt 0 ] || { echo "in vain: $*"; cat /agent.log; exit 1; }
+        [ $tries -gt 0 ] || { echo "in vain: $*"; exit 1; }
         sleep 0.2
     done
 }
@@ -19,18 +21,20 @@ await() {
 # A veth takes redirected frames only if its peer polls, which generic receive offload makes it do.
 wire() {
     ip link add "$1" type veth peer name eth0 netns "$2"
-    ethtool -K "$1" tx off
-    ip netns exec "$2" ethtool -K eth0 tx off gro on
+    ethtool -K "$1" tx off >/dev/null
+    ip netns exec "$2" ethtool -K eth0 tx off gro on >/dev/null
     ip addr add "$3" dev "$1"
     ip -n "$2" addr add "$4" dev eth0
     ip link set "$1" up
     ip -n "$2" link set eth0 up
 }
 
+ready() { sallyport -o json status | grep -q '"ready": *true'; }
+
 start_agent() {
     sallyportd --config /sallyport.yaml >>/agent.log 2>&1 &
     agent=$!
-    await sallyport status
+    await ready
 }
 
 fetch() { ip netns exec inside wget -T 10 -q -O - http://203.0.113.10/hello; }

@@ -110,7 +110,8 @@ def run_in_guest(kernel: Kernel, work: Path, *, script: str, modules: Sequence[s
     """
     image = work / "initramfs"
     image.write_bytes(_initramfs(kernel, modules, programs, files or {}, script))
-    arguments = ["qemu-system-x86_64", "-accel", "tcg", "-cpu", "max", "-smp", "2", "-m", str(memory), "-nodefaults",
+    # Without cmpxchg16b, which this emulator gets wrong: it leaves garbage in the flags.
+    arguments = ["qemu-system-x86_64", "-accel", "tcg", "-cpu", "max,cx16=off", "-smp", "2", "-m", str(memory), "-nodefaults",
                  "-no-user-config", "-display", "none", "-serial", "stdio", "-no-reboot",
                  "-kernel", str(kernel.image), "-initrd", str(image),
                  "-append", "console=ttyS0 quiet panic=-1 mitigations=off random.trust_cpu=on"]
