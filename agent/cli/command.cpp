@@ -13,6 +13,7 @@ std::span<const std::string_view> words(Value value) {
     static constexpr std::array<std::string_view, 3> protocols{"tcp", "udp", "icmp"};
     static const std::vector<std::string_view> kind_names = [] {
         std::vector<std::string_view> names;
+        names.reserve(model::all_kinds.size());
         for (const model::Kind kind : model::all_kinds) names.push_back(to_string(kind));
         return names;
     }();

@@ -132,6 +132,7 @@ std::string bash_completion() {
     line("    else");
     line("        case \"$command ${#arguments[@]}\" in");
     std::vector<std::string_view> all;
+    all.reserve(commands().size());
     for (const Command& command : commands()) all.push_back(command.name);
     choice("' 0'", fmt::format("_sallyport_words '{}'", fmt::join(all, " ")));
     for (const Command& command : commands()) {

@@ -42,6 +42,7 @@ void print_options(std::string& out, std::span<const Option> options) {
 
 void print_exits(std::string& out, std::span<const ExitMeaning> exits) {
     Entries entries;
+    entries.reserve(exits.size());
     for (const ExitMeaning& exit : exits) entries.emplace_back(std::to_string(exit.code), exit.text);
     print_entries(out, entries);
 }

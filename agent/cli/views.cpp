@@ -456,10 +456,12 @@ void resources_view(Text& text, const Json& value) {
         }
         const std::vector<std::string_view> names = list_columns(kind);
         std::vector<Column> columns;
+        columns.reserve(names.size());
         for (std::string_view name : names) columns.push_back({title_of(name)});
         Table table(std::move(columns));
         for (const Json& object : objects) {
             std::vector<Cell> cells;
+            cells.reserve(names.size());
             for (std::string_view name : names) cells.push_back(cell(object, name));
             table.row(std::move(cells));
         }
