@@ -18,7 +18,7 @@ from lab.agent import programs
 from lab.world import EIP1, EIP2, WEB
 
 CONTENT = services.random_file(40_000_000)
-RATE = "80M"  # paced, so that a segment that is sent again is the gateway's fault and not a full queue's
+PACE = ("-b", "80M", "-l", "16K")  # so that what is sent again is the gateway's fault and not a full queue's
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -43,8 +43,8 @@ def _two_addresses(world: Routed) -> dict:
 @contextmanager
 def _transfers(world: Routed, agent: Agent, seconds: int) -> Iterator[list[services.Chatter]]:
     """iperf3 up and down, a download and conversations; afterwards none of them may have noticed a thing."""
-    up = services.start_iperf3(world.h1, WEB, seconds, "--fq-rate", RATE)
-    down = services.start_iperf3(world.h2, WEB, seconds, "-R", "--fq-rate", RATE, port=5202)
+    up = services.start_iperf3(world.h1, WEB, seconds, *PACE)
+    down = services.start_iperf3(world.h2, WEB, seconds, "-R", *PACE, port=5202)
     target = world.lab.path("got")
     download = world.h3.start("curl", "-sS", "--max-time", seconds + 20, "-o", target, f"http://{WEB}/file")
     with services.echo_server(world.web, WEB, 7), services.Chatter(world.h1, WEB, 7) as one, \

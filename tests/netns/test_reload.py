@@ -200,18 +200,20 @@ def test_many_reloads_under_traffic(world: Routed, agent: Agent) -> None:
 
 def test_reset_of_a_cut_flow_fits_the_connection(world: Routed, agent: Agent) -> None:
     """The reset carries the sequence number that the instance expects, and goes to it alone."""
+    remote = "203.0.113.60"  # nobody, so that no kernel answers
+    world.isp.ip(f"route replace blackhole {remote}/32")
     configuration = copy.deepcopy(_configuration(world, ["eip-1", "eip-2"]))
     with Wire(world.h3, "eth0", world.gateway.mac("lan1")) as wire, \
             Capture(world.h3, "eth0", keep=lambda p: p.protocol == TCP) as inside:
-        wire.send_ip(ipv4("10.0.2.50", WEBS[1], TCP, tcp("10.0.2.50", WEBS[1], 5000, 80, SYN, sequence=100)))
+        wire.send_ip(ipv4("10.0.2.50", remote, TCP, tcp("10.0.2.50", remote, 5000, 80, SYN, sequence=100)))
         eventually(lambda: agent.flow_count("--inside", "10.0.2.50") == 1)
-        configuration["route_tables"][0]["routes"].append({"destination": f"{WEBS[1]}/32", "blackhole": True})
+        configuration["route_tables"][0]["routes"].append({"destination": f"{remote}/32", "blackhole": True})
         world.gateway.ip(f"neigh replace 10.0.2.50 lladdr {world.h3.mac('eth0')} dev lan1 nud permanent")
         agent.reload(configuration)
-        with Capture(world.isp, "gw0", keep=lambda p: p.destination == WEBS[1]) as outside:
-            wire.send_ip(ipv4("10.0.2.50", WEBS[1], TCP,
-                              tcp("10.0.2.50", WEBS[1], 5000, 80, 0x10, sequence=101, acknowledgement=900)))
+        with Capture(world.isp, "gw0", keep=lambda p: p.destination == remote) as outside:
+            wire.send_ip(ipv4("10.0.2.50", remote, TCP,
+                              tcp("10.0.2.50", remote, 5000, 80, 0x10, sequence=101, acknowledgement=900)))
             reset = inside.wait_for(lambda p: bool(p.flags & RST))[0]
-        assert (reset.source, reset.source_port, reset.destination_port) == (WEBS[1], 80, 5000)
+        assert (reset.source, reset.source_port, reset.destination_port) == (remote, 80, 5000)
         assert reset.sequence == 900 and reset.checksums_right()
         assert not outside.packets

@@ -184,7 +184,7 @@ def test_check_of_a_right_file(world: Routed, agent: Agent) -> None:
 
 def test_check_of_a_file_that_is_not_there(world: Routed, agent: Agent) -> None:
     done = agent.run("check", "/nowhere/sallyport.yaml")
-    assert done.returncode == 1 and "/nowhere/sallyport.yaml" in done.stderr
+    assert done.returncode == 1 and "/nowhere/sallyport.yaml" in done.stdout + done.stderr
 
 
 def test_api_gives_a_pointer_for_each_fault(agent: Agent) -> None:

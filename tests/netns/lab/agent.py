@@ -69,6 +69,7 @@ class Agent:
         self.namespace = namespace
         self.lab = namespace.lab
         name = name or self.lab.unused_name("sallyport")
+        self.name = name
         self.state_dir = self.lab.path(f"{name}/state")
         self.run_dir = self.lab.path(f"{name}/run")
         self.pin_dir = f"{self.lab.bpf}/{name}"
@@ -125,7 +126,7 @@ class Agent:
     def launch(self, *extra: str, environment: dict[str, str] | None = None) -> Process:
         """Starts the agent and does not wait."""
         if self._notifications is None:
-            path = self.lab.path(f"notify-{os.path.basename(self.pin_dir)}")
+            path = self.lab.path(f"notify-{self.name}")
             self._notifications = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
             self._notifications.bind(path)
             self._notifications.settimeout(0.05)

@@ -31,7 +31,7 @@ def eventually(condition: Callable[[], T], timeout: float = 5.0, interval: float
             last = condition()
             if last:
                 return last  # type: ignore[return-value]
-        except (AssertionError, OSError, KeyError, ValueError) as error:
+        except (AssertionError, OSError, LookupError, ValueError) as error:
             last = error
         if time.monotonic() > end:
             raise LabError(f"not within {timeout:g} s: {what or condition}; at the end: {last!r}")
