@@ -130,14 +130,12 @@ def test_generic_mode(world: Routed) -> None:
 
 
 def test_change_of_mode(world: Routed, agent: Agent) -> None:
-    """Only a clear wish changes the mode: `auto` leaves what works, and says why it is not native."""
+    """Only a clear wish changes the mode: `auto` leaves what works."""
     configuration = world.configuration()
     for wish, mode in (("generic", "generic"), ("auto", "generic"), ("native", "native"), ("auto", "native")):
         configuration["gateway"]["xdp"] = wish
         agent.reload(configuration)
-        devices = agent.devices().values()
-        assert {device["mode"] for device in devices} == {mode}, wish
-        assert all(bool(device["fallback_reason"]) == (wish == "auto" and mode == "generic") for device in devices)
+        assert {device["mode"] for device in agent.devices().values()} == {mode}, wish
         assert "3 received" in world.h1.run("ping", "-n", "-c", 3, "-i", 0.05, "-W", 2, WEB).stdout
 
 
