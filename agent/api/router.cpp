@@ -51,18 +51,29 @@ std::string_view effective_method(const Request& request) {
 Router::Router(std::vector<Route> routes, Admission admit, std::function<std::string()> revision)
     : routes_(std::move(routes)), admit_(std::move(admit)), revision_(std::move(revision)) {}
 
-std::optional<Router::Match> Router::find(const Request& request) const {
+// The first pattern that fits decides: "/v1/apply" is never taken for an object's kind, whatever the method.
+std::optional<std::string_view> Router::pattern_for(const std::string& path) const {
     for (const Route& route : routes_) {
-        if (route.method != effective_method(request)) continue;
-        if (auto parts = fit(route.pattern, request.path)) return Match{&route, std::move(*parts)};
+        if (fit(route.pattern, path)) return route.pattern;
+    }
+    return std::nullopt;
+}
+
+std::optional<Router::Match> Router::find(const Request& request) const {
+    const std::optional<std::string_view> pattern = pattern_for(request.path);
+    for (const Route& route : routes_) {
+        if (route.pattern == pattern && route.method == effective_method(request)) {
+            return Match{&route, *fit(route.pattern, request.path)};
+        }
     }
     return std::nullopt;
 }
 
 std::string Router::methods_for(const std::string& path) const {
+    const std::optional<std::string_view> pattern = pattern_for(path);
     std::string methods;
     for (const Route& route : routes_) {
-        if (!fit(route.pattern, path) || methods.find(route.method) != std::string::npos) continue;
+        if (route.pattern != pattern) continue;
         if (!methods.empty()) methods += ", ";
         methods += route.method == "GET" ? "GET, HEAD" : route.method;
     }

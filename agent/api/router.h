@@ -49,6 +49,7 @@ class Router final : public RequestHandler {
         const Route* route = nullptr;
         std::vector<std::string> parts;
     };
+    [[nodiscard]] std::optional<std::string_view> pattern_for(const std::string& path) const;
     [[nodiscard]] std::optional<Match> find(const Request& request) const;
     [[nodiscard]] std::string methods_for(const std::string& path) const;
     [[nodiscard]] Response stamped(Response response) const;

@@ -52,8 +52,9 @@ struct MetricDefinition {
       "remotes: 1 does not mean that none can be had.",                                                      \
       "elastic_ip", "protocol")                                                                              \
     X(table_entries, "sallyport_flow_table_entries", gauge,                                                  \
-      "Room in use in the flow table, counted in flows; a mapping takes as much as a flow.")                 \
-    X(table_capacity, "sallyport_flow_table_capacity", gauge, "Flows that the flow table was made for.")     \
+      "Entries in use in the flow table: two for each flow and two for each mapping.")                       \
+    X(table_capacity, "sallyport_flow_table_capacity", gauge,                                                \
+      "Flows that the flow table was made for, at two entries each.")                                        \
     X(desired_revision, "sallyport_desired_revision", gauge,                                                 \
       "The newest revision of the configuration.")                                                           \
     X(applied_revision, "sallyport_applied_revision", gauge,                                                 \

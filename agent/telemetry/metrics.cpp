@@ -136,7 +136,7 @@ void add_flows(Families& families, const Subject& subject, const FlowCensus& cen
 
 void add_table(Families& families, const dataplane::FlowTableStatus& table) {
     FamilyBuilder entries(metrics::table_entries);
-    entries.add((table.entries + 1) / 2);  // a flow has one entry for each direction
+    entries.add(table.entries);
     append(families, entries);
     FamilyBuilder capacity(metrics::table_capacity);
     capacity.add(table.capacity);

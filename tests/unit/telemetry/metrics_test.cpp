@@ -4,8 +4,10 @@
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <memory>
+#include <regex>
 #include <set>
 #include <string>
 
@@ -147,11 +149,27 @@ TEST(MetricDefinitions, HaveUniqueNamesAndATableInTheDocuments) {
         EXPECT_TRUE(names.insert(metric.name).second) << metric.name;
         EXPECT_EQ(metric.kind == MetricKind::counter, metric.name.ends_with("_total")) << metric.name;
     }
-    const Result<std::string> document = read_file(SALLYPORT_METRICS_DOCUMENT);
+    const Result<std::string> document = read_file(SALLYPORT_SOURCE "/docs/metrics.md");
     ASSERT_TRUE(document) << document.error().message;
     EXPECT_NE(document->find(metrics_table()), std::string::npos)
         << "docs/metrics.md must hold what build/bin/sallyport_metrics_table prints:\n"
         << metrics_table();
+}
+
+TEST(MetricDefinitions, HoldWhatAlertsAndDashboardAskFor) {
+    for (const char* path : {"/packaging/prometheus/sallyport.rules.yml", "/packaging/grafana/sallyport.json"}) {
+        const Result<std::string> text = read_file(std::string(SALLYPORT_SOURCE) + path);
+        ASSERT_TRUE(text) << text.error().message;
+        const std::regex name("sallyport_[a-z_]+");
+        std::size_t found = 0;
+        for (std::sregex_iterator match(text->begin(), text->end(), name), end; match != end; ++match, ++found) {
+            const bool known = std::any_of(all_metrics.begin(), all_metrics.end(), [&](const auto& metric) {
+                return metric.name == match->str();
+            });
+            EXPECT_TRUE(known) << path << ": " << match->str();
+        }
+        EXPECT_GT(found, 5u) << path;
+    }
 }
 
 }  // namespace

@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The whole API over a real Unix socket, in front of a gateway in memory.
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "api/http_server.h"
+#include "api/listener.h"
+#include "api/router.h"
+#include "api/routes.h"
+#include "doctor/memory_host.h"
+#include "unit/api/http_client.h"
+#include "unit/gateway_in_memory.h"
+
+namespace sallyport::api {
+namespace {
+
+using nlohmann::json;
+
+class ApiTest : public testing::Test {
+  protected:
+    void SetUp() override {
+        here_.write_config(configuration());
+        ASSERT_TRUE(here_.start());
+        loop_ = std::move(*EventLoop::make());
+        router_ = std::make_unique<Router>(
+            api_routes({*here_.gateway, *here_.drops, host_, *loop_, "/sys/fs/bpf/sallyport"}),
+            admit_peers(std::nullopt), [this] { return std::to_string(here_.gateway->view()->desired_revision); });
+        const std::string path = here_.folder / "api.sock";
+        auto server = HttpServer::start(*loop_, std::move(*listen_unix(path, std::nullopt)), *router_);
+        ASSERT_TRUE(server);
+        server_ = std::move(*server);
+        client_ = std::make_unique<HttpClient>(*loop_, path);
+    }
+
+    json get(const std::string& target, long status = 200) {
+        const Answer answer = client_->get(target);
+        EXPECT_EQ(answer.status, status) << answer.body;
+        return json::parse(answer.body, nullptr, false);
+    }
+    json post(const std::string& target, const json& body, long status = 200) {
+        const Answer answer = client_->post(target, body.dump());
+        EXPECT_EQ(answer.status, status) << answer.body;
+        return json::parse(answer.body, nullptr, false);
+    }
+    void add_flow(Protocol protocol, std::uint8_t host, std::uint16_t port, std::uint64_t bytes) {
+        dataplane::FlowRecord flow;
+        flow.protocol = protocol;
+        flow.zone = here_.kernel->tables.subnets.begin()->first.zone == 0
+                        ? std::uint16_t{0}
+                        : static_cast<std::uint16_t>(here_.kernel->tables.subnets.begin()->first.zone);
+        flow.nat_gateway = here_.kernel->tables.nat_gateways.begin()->first;
+        flow.inside = {Ipv4Address(10, 0, 1, host), port};
+        flow.external = {Ipv4Address(198, 51, 100, 10), static_cast<std::uint16_t>(port + 1)};
+        flow.remote = {Ipv4Address(203, 0, 113, 10), 443};
+        flow.state = "established";
+        flow.timeout_seconds = 7440;
+        flow.packets_out = 3;
+        flow.bytes_out = bytes;
+        here_.kernel->flows.push_back(flow);
+    }
+
+    GatewayInMemory here_;
+    doctor::MemoryHost host_;
+    std::unique_ptr<EventLoop> loop_;
+    std::unique_ptr<Router> router_;
+    std::unique_ptr<HttpServer> server_;
+    std::unique_ptr<HttpClient> client_;
+};
+
+TEST_F(ApiTest, HealthReadinessAndVersion) {
+    EXPECT_EQ(client_->get("/healthz").status, 200);
+    EXPECT_EQ(client_->get("/readyz").status, 200);
+    EXPECT_TRUE(get("/v1/version")["version"].is_string());
+}
+
+TEST_F(ApiTest, StatusTellsEverything) {
+    add_flow(Protocol::tcp, 5, 40000, 100);
+    here_.kernel->counters.drops.assign(64, 0);
+    here_.kernel->counters.drops[15] = 5;
+    const json status = get("/v1/status");
+    EXPECT_EQ(status["gateway"], "gw1");
+    EXPECT_EQ(status["ready"], true) << status;
+    EXPECT_EQ(status["desired_revision"], 1);
+    EXPECT_EQ(status["error"], nullptr);
+    EXPECT_EQ(status["devices"].size(), 2u);
+    EXPECT_EQ(status["devices"][0]["attached"], true);
+    EXPECT_EQ(status["devices"][0]["mode"], "native");
+    EXPECT_EQ(status["nat_gateways"][0]["active_flows"]["tcp"], 1);
+    EXPECT_EQ(status["elastic_ips"][0]["ports_in_use"]["tcp"], 1);
+    EXPECT_EQ(status["elastic_ips"][0]["nat_gateway"], "egress");
+    EXPECT_EQ(status["elastic_ips"][1]["nat_gateway"], "");
+    EXPECT_EQ(status["drops"], json::parse(R"([{"reason":"unsolicited","count":5,
+        "text":"a packet from outside to an Elastic IP belongs to no flow"}])"));
+    EXPECT_EQ(status["flows"]["capacity"], 65536);
+}
+
+TEST_F(ApiTest, FlowsAreFilteredCountedAndRanked) {
+    add_flow(Protocol::tcp, 5, 40000, 100);
+    add_flow(Protocol::tcp, 5, 40001, 100);
+    add_flow(Protocol::udp, 6, 40000, 900);
+    const json all = get("/v1/flows");
+    EXPECT_EQ(all["total"], 3);
+    const json& flow = all["flows"][0];
+    EXPECT_EQ(flow["vpc"], "main");
+    EXPECT_EQ(flow["nat_gateway"], "egress");
+    EXPECT_EQ(flow["elastic_ip"], "eip-1");
+    EXPECT_EQ(flow["inside"], "10.0.1.5:40000");
+    EXPECT_EQ(flow["remote"], "203.0.113.10:443");
+    EXPECT_EQ(get("/v1/flows?protocol=udp")["total"], 1);
+    EXPECT_EQ(get("/v1/flows?inside=10.0.1.5:40001")["total"], 1);
+    EXPECT_EQ(get("/v1/flows?inside=10.0.1.4/31")["total"], 2);
+    EXPECT_EQ(get("/v1/flows?external=198.51.100.11")["total"], 0);
+    EXPECT_EQ(get("/v1/flows?count=true&remote=203.0.113.0/24")["count"], 3);
+    EXPECT_EQ(get("/v1/flows?limit=2")["flows"].size(), 2u);
+    EXPECT_EQ(get("/v1/flows?limit=2")["total"], 3);
+    const json top = get("/v1/flows?top=true");
+    EXPECT_EQ(top["top"][0]["inside"], "10.0.1.5");
+    EXPECT_EQ(top["top"][0]["flows"], 2);
+    EXPECT_EQ(top["top"][1]["bytes"], 900);
+    for (const char* wrong : {"protocol=sctp", "inside=10.0.1.256", "inside=10.0.1.1/24", "limit=-1", "limit=x",
+                              "count=1", "remote=1.2.3.4:70000", "count=true&top=true", "colour=red"}) {
+        EXPECT_EQ(get(std::string("/v1/flows?") + wrong, 400)["status"], 400) << wrong;
+    }
+}
+
+TEST_F(ApiTest, PlanApplyAndHistory) {
+    const json body{{"document", configuration("eip-1, eip-2")}, {"name", "new.yaml"}};
+    const json plan = post("/v1/plan", body);
+    EXPECT_EQ(plan["changes"], json::parse(R"([{"kind":"nat_gateways","name":"egress","change":"update",
+        "fields":["elastic_ips"]}])"));
+    EXPECT_EQ(get("/v1/status")["desired_revision"], 1);
+    const json applied = post("/v1/apply", body);
+    EXPECT_EQ(applied["revision"], 2);
+    EXPECT_EQ(applied["changes"], plan["changes"]);
+    EXPECT_EQ(post("/v1/apply", body)["changes"], json::array());
+    const json history = get("/v1/history");
+    EXPECT_EQ(history["revisions"].size(), 2u);
+    EXPECT_EQ(history["revisions"][0]["source"], "apply");
+    EXPECT_EQ(client_->get("/v1/status").headers.at("sallyport-revision"), "2");
+}
+
+TEST_F(ApiTest, FaultsOfADocumentHaveTheirPlaces) {
+    const json problem = post("/v1/apply", {{"document", configuration("eip-9")}, {"name", "new.yaml"}}, 400);
+    ASSERT_EQ(problem["faults"].size(), 1u) << problem;
+    EXPECT_EQ(problem["faults"][0]["file"], "new.yaml");
+    EXPECT_EQ(problem["faults"][0]["line"], 11);
+    EXPECT_EQ(problem["faults"][0]["path"], "nat_gateways[0].elastic_ips[0]");
+    EXPECT_EQ(get("/v1/status")["desired_revision"], 1);
+}
+
+TEST_F(ApiTest, WrongBodiesAreRefused) {
+    for (const char* body : {"", "nonsense", "[]", "{}", R"({"document":1})", R"({"document":"x","extra":1})",
+                             "{\"document\":\"\xff\"}", "[[[[[[[[[["}) {
+        EXPECT_EQ(client_->post("/v1/apply", body).status, 400) << body;
+    }
+    EXPECT_EQ(client_->post("/v1/reload", R"({"force":true})").status, 400);
+    EXPECT_EQ(client_->request({"/v1/apply", "", "document: x", true, {"Content-Type: application/yaml"}}).status, 415);
+    EXPECT_EQ(client_->get("/v1/apply").status, 405);
+    EXPECT_EQ(client_->get("/v1/nothing").status, 404);
+    EXPECT_EQ(client_->get("/v1/vpcs/nothing").status, 404);
+    EXPECT_EQ(get("/v1/status")["desired_revision"], 1);
+}
+
+TEST_F(ApiTest, DetachAndReload) {
+    EXPECT_EQ(post("/v1/detach", json::object())["detached"], json({"lan0", "wan0"}));
+    EXPECT_EQ(client_->get("/readyz").status, 503);
+    EXPECT_EQ(get("/v1/status")["ready"], false);
+    EXPECT_EQ(get("/v1/flows")["total"], 0);
+    EXPECT_EQ(post("/v1/reload", json::object())["revision"], 1);
+    EXPECT_EQ(client_->get("/readyz").status, 200);
+}
+
+TEST_F(ApiTest, AKernelThatRefusesIsAServerError) {
+    here_.kernel->writes_left = 0;
+    const json problem = post("/v1/apply", {{"document", configuration("eip-1, eip-2")}}, 500);
+    EXPECT_NE(problem["detail"].get<std::string>().find("revision 2"), std::string::npos) << problem;
+    const json status = get("/v1/status");
+    EXPECT_EQ(status["desired_revision"], 2);
+    EXPECT_EQ(status["applied_revision"], 1);
+    EXPECT_TRUE(status["error"].is_string());
+}
+
+TEST_F(ApiTest, ObjectsByKindAndName) {
+    EXPECT_EQ(get("/v1/vpcs")["vpcs"][0]["name"], "main");
+    EXPECT_EQ(get("/v1/elastic_ips/eip-2")["address"], "198.51.100.11");
+    EXPECT_EQ(get("/v1/elastic_ips/eip-2")["origin"], "file");
+}
+
+TEST_F(ApiTest, DropsAreWaitedFor) {
+    EXPECT_EQ(get("/v1/drops?after=0")["events"], json::array());
+    CURL* waiting = client_->begin({"/v1/drops?after=0&wait=20", "", "", false, {}});
+    for (int i = 0; i < 20; ++i) client_->turn();
+    EXPECT_FALSE(client_->done(waiting));
+    dataplane::DropEvent event;
+    event.reason = "unsolicited";
+    event.protocol = 6;
+    event.source = {Ipv4Address(203, 0, 113, 9), 1234};
+    event.destination = {Ipv4Address(198, 51, 100, 10), 22};
+    event.length = 60;
+    here_.kernel->drop_events.push_back(event);
+    here_.drops->poll();
+    client_->finish(waiting);
+    const json batch = json::parse(client_->end(waiting).body);
+    EXPECT_EQ(batch["next"], 1);
+    EXPECT_EQ(batch["events"][0]["source"], "203.0.113.9:1234");
+    EXPECT_EQ(batch["events"][0]["protocol"], "tcp");
+    EXPECT_EQ(batch["events"][0]["text"], "a packet from outside to an Elastic IP belongs to no flow");
+    // The end of the wait is an answer too.
+    EXPECT_EQ(get("/v1/drops?after=1&wait=1")["events"], json::array());
+    for (const char* wrong : {"after=x", "wait=31", "wait=-1"}) get(std::string("/v1/drops?") + wrong, 400);
+}
+
+TEST_F(ApiTest, DoctorExaminesTheHost) {
+    const json checks = get("/v1/doctor")["checks"];
+    ASSERT_FALSE(checks.empty());
+    for (const char* key : {"check", "subject", "severity", "found", "text", "mend"}) {
+        EXPECT_TRUE(checks[0].contains(key)) << key;
+    }
+}
+
+}  // namespace
+}  // namespace sallyport::api
