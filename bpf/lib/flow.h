@@ -92,6 +92,24 @@ static __always_inline void pair_undo(struct workspace *work)
 }
 
 /*
+ * The mapping's port is in use towards this remote. If it is by the very flow that was to be made, another
+ * processor was first, or is at work between the reverse entry and the forward one: then it is worth
+ * another try.
+ */
+static __always_inline int pair_standing(struct workspace *work)
+{
+	const struct flow_entry *reverse = &work->reverse;
+	struct flow_entry *found = flow_standing(&reverse->key, work->claim.slot);
+
+	if (found)
+		work->standing = *found;
+	if (!found || work->standing.new_address != reverse->new_address ||
+	    work->standing.new_port != reverse->new_port)
+		return DROP_PORT_EXHAUSTED;
+	return flow_peer(&work->standing) ? PAIR_EXISTS : PAIR_BEHIND_EXPIRED;
+}
+
+/*
  * Makes the two entries of the flow that work->wish describes, or of its mapping, on the Elastic IP at
  * `place` in the NAT gateway's list: port and reverse entry first, then the forward one; undone in the
  * opposite order. Returns enum pair_result, or the reason for a drop.
@@ -143,6 +161,8 @@ verified_alone int pair_create(__u32 number, __u32 place, __u32 kind)
 		return PAIR_BEHIND_EXPIRED;
 	if (claimed == PORT_TABLE_FULL)
 		return DROP_FLOW_TABLE_FULL;
+	if (claimed == PORT_IN_USE)
+		return pair_standing(work);
 	if (claimed != PORT_CLAIMED)
 		return DROP_PORT_EXHAUSTED;
 
@@ -208,6 +228,7 @@ verified_alone loop_head_first int pair_open(__u32 number, __u32 kind)
 	if (!nat_gateway || !work)
 		return DROP_INTERNAL_ERROR;
 	work->tried = 0;
+	work->claim.again = 0;
 	work->place = elastic_ip_home(number, work->wish.key.source, work->wish.key.zone);
 	for (int i = 0; i < PAIR_TRIES; i++) {
 		int result = pair_create(number, work->place, kind);

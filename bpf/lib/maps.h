@@ -176,6 +176,7 @@ struct port_claim {
 	__u16 first;  /* the range, host order */
 	__u16 last;
 	__u32 result; /* enum port_result */
+	__u32 again;  /* the port behind work->standing, to be tried first the next time; 0: none */
 	struct port_set_key key; /* of the set that is asked for */
 };
 

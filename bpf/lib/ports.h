@@ -43,6 +43,7 @@ static __always_inline enum port_result port_try(struct workspace *work, __u32 p
 	inserted = flow_insert(reverse, &claim->slot);
 	if (inserted == FLOW_INSERTED)
 		return PORT_CLAIMED;
+	claim->again = port;
 	if (inserted == FLOW_FULL)
 		return flow_make_room(&reverse->key, claim->now, &work->standing) ? PORT_BEHIND_EXPIRED
 										   : PORT_TABLE_FULL;
@@ -57,11 +58,19 @@ static long port_random_step(__u32 i, void *context)
 {
 	struct workspace *work = workspace_get();
 	struct port_claim *claim;
+	__u32 port;
 
 	if (!work)
 		return 1;
 	claim = &work->claim;
-	claim->result = port_try(work, claim->first + random_below(claim->last - claim->first + 1u));
+	/* What stood before this port has just been ended: where all have timed out, the next would be no better. */
+	port = claim->again;
+	if (!port)
+		port = claim->first + random_below(claim->last - claim->first + 1u);
+	claim->again = 0;
+	claim->result = port_try(work, port);
+	if (claim->result == PORT_IN_USE)
+		claim->again = 0;
 	return claim->result != PORT_IN_USE;
 }
 
@@ -257,7 +266,8 @@ verified_alone __u32 port_set_of(__u32 first, __u32 last, __u32 now)
 		if (!set)
 			return PORT_SET_NONE;
 		used = READ_ONCE(set->last_used);
-		if (set->key.protocol && clock_age(now, used) < PORT_SET_IDLE_TICKS)
+		/* A set without a key may be in the hands of a processor that is about to write the key. */
+		if (clock_age(now, used) < (set->key.protocol ? PORT_SET_IDLE_TICKS : FLOW_TOUCH_TICKS))
 			continue;
 		if (__sync_val_compare_and_swap(&set->last_used, used, now) != used)
 			continue;
