@@ -302,14 +302,24 @@ __u32 table_tag_lane_count(__u64 tops)
 	return tag_lane_count(tops);
 }
 
-int table_find_locked(const struct flow_key *key, struct table_view *view, __u32 *slot)
+__u32 table_find_further(const struct flow_key *key, struct table_view *view)
 {
-	return flow_find_locked(key, (struct flow_view *)view, slot);
+	return flow_find_further(key, (struct flow_view *)view);
 }
 
 struct flow_entry *table_at(__u32 slot)
 {
 	return flow_at_slot(slot);
+}
+#else /* no buckets and no slots: nobody may ask for them */
+struct table_home table_home_of(const struct flow_key *key)
+{
+	abort();
+}
+
+struct flow_entry *table_at(__u32 slot)
+{
+	abort();
 }
 #endif
 

@@ -114,7 +114,8 @@ int table_insert(const struct flow_entry *entry, __u32 *slot);
 int table_remove(const struct flow_entry *known, int removal, __u32 now,
 		 struct flow_entry *removed);
 struct flow_entry *table_find(const struct flow_key *key, struct table_view *view);
-int table_find_locked(const struct flow_key *key, struct table_view *view, __u32 *slot);
+/* The search under the lock, or in the second bucket; ~0: not there. */
+__u32 table_find_further(const struct flow_key *key, struct table_view *view);
 struct flow_entry *table_at(__u32 slot);
 struct flow_entry *table_peer(const struct flow_entry *entry);
 int table_expired(const struct flow_entry *entry, __u32 now);

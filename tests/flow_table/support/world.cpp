@@ -109,72 +109,72 @@ class Audit {
     std::vector<std::string> run(Pairs pairs) {
         for (std::uint32_t index = 0; index < buckets_; ++index) look_at(index);
         for (std::uint32_t index = 0; index < buckets_; ++index)
-            expect(table_buckets()[index].tags.spilled == spilled_[index],
-                   "bucket " + std::to_string(index) + " counts " +
-                       std::to_string(table_buckets()[index].tags.spilled) + " spilled entries and has " +
-                       std::to_string(spilled_[index]));
+            if (!(table_buckets()[index].tags.spilled == spilled_[index]))
+                fault("bucket " + std::to_string(index) + " counts " +
+                      std::to_string(table_buckets()[index].tags.spilled) + " spilled entries and has " +
+                      std::to_string(spilled_[index]));
         if (pairs == Pairs::no) return faults_;
         for (const auto& [key, standing] : entries_) look_at_pair(key, standing);
         for (const auto& [key, standing] : entries_)
             if (key.kind == FLOW_KIND_MAPPING && standing.entry->flags & FLOW_FORWARD)
-                expect(standing.entry->references == references_[key],
-                       text(key) + " has " + std::to_string(standing.entry->references) + " references of " +
-                           std::to_string(references_[key]) + " flows");
+                if (!(standing.entry->references == references_[key]))
+                    fault(text(key) + " has " + std::to_string(standing.entry->references) +
+                          " references of " + std::to_string(references_[key]) + " flows");
         return faults_;
     }
 
   private:
-    void expect(bool holds, const std::string& fault) {
-        if (!holds && faults_.size() < 20) faults_.push_back(fault);
+    void fault(const std::string& what) {
+        if (faults_.size() < 20) faults_.push_back(what);
     }
 
     void look_at(std::uint32_t index) {
         const flow_bucket& bucket = table_buckets()[index];
-        const std::string name = "bucket " + std::to_string(index);
-        expect(bucket.tags.sequence % 2 == 0, name + " is left in the middle of a change");
-        expect(bucket.tags.tag[FLOW_BUCKET_ENTRIES] == 0,
-               name + " has a tag for an entry that does not exist");
+        const auto name = [index] { return "bucket " + std::to_string(index); };
+        if (!(bucket.tags.sequence % 2 == 0)) fault(name() + " is left in the middle of a change");
+        if (!(bucket.tags.tag[FLOW_BUCKET_ENTRIES] == 0))
+            fault(name() + " has a tag for an entry that does not exist");
         for (std::uint32_t number = 0; number < FLOW_BUCKET_ENTRIES; ++number) {
             const flow_entry& entry = bucket.entry[number];
             if (bucket.tags.tag[number] == 0) {
-                expect(entry.flow_id == 0, name + ": an unused entry has a flow_id");
+                if (!(entry.flow_id == 0)) fault(name() + ": an unused entry has a flow_id");
                 continue;
             }
             const table_home home = table_home_of(&entry.key);
-            expect(entry.flow_id != 0, text(entry.key) + ": no flow_id");
-            expect(bucket.tags.tag[number] == home.tag, text(entry.key) + ": the tag is not its own");
-            expect(index == home.first || index == home.second,
-                   text(entry.key) + ": stands in a strange bucket");
+            if (!(entry.flow_id != 0)) fault(text(entry.key) + ": no flow_id");
+            if (!(bucket.tags.tag[number] == home.tag)) fault(text(entry.key) + ": the tag is not its own");
+            if (!(index == home.first || index == home.second))
+                fault(text(entry.key) + ": stands in a strange bucket");
             if (index == home.second) ++spilled_[home.first];
-            expect(entries_.emplace(entry.key, Standing{FLOW_SLOT(index, number), &entry}).second,
-                   text(entry.key) + ": is there twice");
+            if (!(entries_.emplace(entry.key, Standing{FLOW_SLOT(index, number), &entry}).second))
+                fault(text(entry.key) + ": is there twice");
         }
     }
 
     void look_at_pair(const flow_key& key, const Standing& standing) {
         const flow_entry& entry = *standing.entry;
         const bool forward = entry.flags & FLOW_FORWARD;
-        expect(deltas_fit(key, forward, entry.new_address, entry.new_port, entry.ip_delta,
-                          entry.transport_delta),
-               text(key) + ": the checksum differences do not fit");
+        if (!(deltas_fit(key, forward, entry.new_address, entry.new_port, entry.ip_delta,
+                         entry.transport_delta)))
+            fault(text(key) + ": the checksum differences do not fit");
         const flow_entry* peer = table_at(entry.peer_slot);
         if (peer == nullptr || peer->flow_id != entry.flow_id) {
-            expect(false, text(key) + ": has no peer");
+            fault(text(key) + ": has no peer");
             return;
         }
         const auto found = entries_.find(peer->key);
-        expect(found != entries_.end() && found->second.entry == peer,
-               text(key) + ": its peer is not in the table");
-        expect(peer->peer_slot == standing.slot, text(key) + ": is not its peer's peer");
-        expect(((peer->flags ^ entry.flags) & FLOW_FORWARD) != 0, text(key) + ": both go the same way");
-        expect(peer->state == entry.state, text(key) + ": its peer is in another state");
+        if (!(found != entries_.end() && found->second.entry == peer))
+            fault(text(key) + ": its peer is not in the table");
+        if (!(peer->peer_slot == standing.slot)) fault(text(key) + ": is not its peer's peer");
+        if (!(((peer->flags ^ entry.flags) & FLOW_FORWARD) != 0)) fault(text(key) + ": both go the same way");
+        if (!(peer->state == entry.state)) fault(text(key) + ": its peer is in another state");
         if (!forward) return;
         flow_key reverse{};
         table_reverse_key(&entry, &reverse);
-        expect(equal(reverse, peer->key),
-               text(key) + ": the reverse key does not follow from the forward entry");
-        expect(peer->new_address == key.source && peer->new_port == key.source_port,
-               text(key) + ": the reverse entry leads to another instance");
+        if (!(equal(reverse, peer->key)))
+            fault(text(key) + ": the reverse key does not follow from the forward entry");
+        if (!(peer->new_address == key.source && peer->new_port == key.source_port))
+            fault(text(key) + ": the reverse entry leads to another instance");
         if (entry.flags & FLOW_MAPPED) look_at_mapping(key, entry, *peer);
     }
 
@@ -185,9 +185,9 @@ class Audit {
         // A mapping may be cut, or time out, while flows stay on the port that they have.
         if (found == entries_.end() || found->second.entry->flow_id != reverse.references) return;
         ++references_[mapping];
-        expect(found->second.entry->new_address == entry.new_address &&
-                   found->second.entry->new_port == entry.new_port,
-               text(key) + ": is not on its mapping's port");
+        if (!(found->second.entry->new_address == entry.new_address &&
+              found->second.entry->new_port == entry.new_port))
+            fault(text(key) + ": is not on its mapping's port");
     }
 
     std::uint32_t buckets_;
