@@ -31,9 +31,11 @@ tl::expected<Document, Response> read_document(const Request& request) {
     bool found = false;
     for (const auto& [key, value] : body->items()) {
         if (key != "document" && key != "name") {
-            return tl::unexpected(problem(400, fmt::format("unknown key \"{}\"; expected: document, name", key)));
+            return tl::unexpected(
+                problem(400, fmt::format("unknown key \"{}\"; expected: document, name", key)));
         }
-        if (!value.is_string()) return tl::unexpected(problem(400, fmt::format("\"{}\" must be a string", key)));
+        if (!value.is_string())
+            return tl::unexpected(problem(400, fmt::format("\"{}\" must be a string", key)));
         if (key == "name") {
             document.name = value.get<std::string>();
         } else {
@@ -41,7 +43,8 @@ tl::expected<Document, Response> read_document(const Request& request) {
             found = true;
         }
     }
-    if (!found) return tl::unexpected(problem(400, "the key \"document\" is missing: the text of a configuration"));
+    if (!found)
+        return tl::unexpected(problem(400, "the key \"document\" is missing: the text of a configuration"));
     return document;
 }
 
@@ -50,7 +53,8 @@ tl::expected<void, Response> expect_no_arguments(const Request& request) {
     const auto body = read_object(request);
     if (!body) return tl::unexpected(body.error());
     if (!body->empty()) {
-        return tl::unexpected(problem(400, fmt::format("unknown key \"{}\"; expected: {{}}", body->begin().key())));
+        return tl::unexpected(
+            problem(400, fmt::format("unknown key \"{}\"; expected: {{}}", body->begin().key())));
     }
     return {};
 }

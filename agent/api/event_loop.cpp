@@ -65,7 +65,9 @@ Result<std::unique_ptr<EventLoop>> EventLoop::make() {
     return std::unique_ptr<EventLoop>(new EventLoop(event));
 }
 
-EventLoop::~EventLoop() { sd_event_unref(event_); }
+EventLoop::~EventLoop() {
+    sd_event_unref(event_);
+}
 
 Result<EventLoop::Watch> EventLoop::on_readable(int fd, Handler handler) {
     Watch watch(new Watch::State{std::move(handler)});
@@ -81,8 +83,8 @@ Result<EventLoop::Watch> EventLoop::on_signal(int signal, Handler handler) {
     sigaddset(&set, signal);
     if (sigprocmask(SIG_BLOCK, &set, nullptr) != 0) return system_failure("block a signal");
     Watch watch(new Watch::State{std::move(handler)});
-    const int status = sd_event_add_signal(event_, &watch.state_->source, signal,
-                                           handle_signal<Watch::State>, watch.state_.get());
+    const int status = sd_event_add_signal(event_, &watch.state_->source, signal, handle_signal<Watch::State>,
+                                           watch.state_.get());
     if (status < 0) return system_failure("watch a signal", -status);
     return watch;
 }
@@ -105,14 +107,19 @@ EventLoop::Watch EventLoop::add_timer(std::chrono::microseconds delay, std::chro
     return watch;
 }
 
-void EventLoop::serve_watchdog() { sd_event_set_watchdog(event_, 1); }
+void EventLoop::serve_watchdog() {
+    sd_event_set_watchdog(event_, 1);
+}
 
 Result<void> EventLoop::run() {
-    if (const int status = sd_event_loop(event_); status < 0) return system_failure("run the event loop", -status);
+    if (const int status = sd_event_loop(event_); status < 0)
+        return system_failure("run the event loop", -status);
     return {};
 }
 
-void EventLoop::stop() { sd_event_exit(event_, 0); }
+void EventLoop::stop() {
+    sd_event_exit(event_, 0);
+}
 
 Result<void> EventLoop::run_once(std::chrono::microseconds wait) {
     const int status = sd_event_run(event_, static_cast<std::uint64_t>(wait.count()));

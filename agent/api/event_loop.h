@@ -39,7 +39,7 @@ class EventLoop {
     EventLoop(const EventLoop&) = delete;
     EventLoop& operator=(const EventLoop&) = delete;
 
-    [[nodiscard]] Result<Watch> on_readable(int fd, Handler handler);  // the descriptor stays the caller's
+    [[nodiscard]] Result<Watch> on_readable(int fd, Handler handler);    // the descriptor stays the caller's
     [[nodiscard]] Result<Watch> on_signal(int signal, Handler handler);  // blocks the signal's usual effect
     [[nodiscard]] Watch after(std::chrono::microseconds delay, Handler handler);  // once
     [[nodiscard]] Watch every(std::chrono::microseconds interval, Handler handler);

@@ -58,8 +58,9 @@ tl::expected<FlowFilter, std::string> FlowFilter::parse(const Request& request) 
     read("external", filter.external, parse_endpoint_filter, endpoint);
     read("remote", filter.remote, parse_endpoint_filter, endpoint);
     read("protocol", filter.protocol, parse_protocol, "tcp, udp or icmp");
-    read("limit", filter.limit, [](const std::string& text) { return parse_number(text, largest_limit); },
-         fmt::format("a number of at most {}", largest_limit));
+    read(
+        "limit", filter.limit, [](const std::string& text) { return parse_number(text, largest_limit); },
+        fmt::format("a number of at most {}", largest_limit));
     read("count", filter.count, parse_flag, "true or false");
     read("top", filter.top, parse_flag, "true or false");
     if (!fault.empty()) return tl::unexpected(fault);

@@ -24,9 +24,9 @@ struct Peer {
 
 struct Request {
     std::string method;
-    std::string path;  // decoded, without the query
+    std::string path;                                        // decoded, without the query
     std::vector<std::pair<std::string, std::string>> query;  // decoded, in the order of the request
-    std::string content_type;  // lower case, without parameters
+    std::string content_type;                                // lower case, without parameters
     std::string body;
     std::optional<Peer> peer;  // of a Unix socket
 

@@ -99,25 +99,26 @@ class HttpServer::Implementation {
     Result<void> start(UniqueFd listener) {
         const int fd = listener.get();
         const int flags = fcntl(fd, F_GETFL);
-        if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0) return system_failure("set up a listener");
-        daemon_ = MHD_start_daemon(
-            MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, nullptr, nullptr, &on_request, this,
-            MHD_OPTION_LISTEN_SOCKET, fd,                                               //
-            MHD_OPTION_CONNECTION_LIMIT, limits_.connections,                           //
-            MHD_OPTION_CONNECTION_MEMORY_LIMIT, std::size_t{32} << 10,                  //
-            MHD_OPTION_NOTIFY_COMPLETED, &on_completed, this,                           //
-            MHD_OPTION_NOTIFY_CONNECTION, &on_connection, this,                         //
-            MHD_OPTION_URI_LOG_CALLBACK, &on_request_line, this,                        //
-            MHD_OPTION_END);
+        if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+            return system_failure("set up a listener");
+        daemon_ = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, nullptr, nullptr, &on_request,
+                                   this, MHD_OPTION_LISTEN_SOCKET, fd,                         //
+                                   MHD_OPTION_CONNECTION_LIMIT, limits_.connections,           //
+                                   MHD_OPTION_CONNECTION_MEMORY_LIMIT, std::size_t{32} << 10,  //
+                                   MHD_OPTION_NOTIFY_COMPLETED, &on_completed, this,           //
+                                   MHD_OPTION_NOTIFY_CONNECTION, &on_connection, this,         //
+                                   MHD_OPTION_URI_LOG_CALLBACK, &on_request_line, this,        //
+                                   MHD_OPTION_END);
         if (daemon_ == nullptr) return failure("start the HTTP server");
         (void)listener.release();  // the daemon closes it
         const MHD_DaemonInfo* info = MHD_get_daemon_info(daemon_, MHD_DAEMON_INFO_EPOLL_FD);
-        if (info == nullptr || info->epoll_fd < 0) return failure("start the HTTP server: no epoll descriptor");
+        if (info == nullptr || info->epoll_fd < 0)
+            return failure("start the HTTP server: no epoll descriptor");
         Result<EventLoop::Watch> watch = loop_.on_readable(info->epoll_fd, [this] { run(); });
         if (!watch) return tl::unexpected(watch.error());
         readable_ = std::move(*watch);
-        const auto pace = std::clamp(limits_.patience / 10, std::chrono::milliseconds{10},
-                                     std::chrono::milliseconds{1000});
+        const auto pace =
+            std::clamp(limits_.patience / 10, std::chrono::milliseconds{10}, std::chrono::milliseconds{1000});
         patience_check_ = loop_.every(pace, [this] { close_the_slow(); });
         run();
         return {};
@@ -177,7 +178,8 @@ class HttpServer::Implementation {
                 return MHD_YES;
             },
             &request);
-        const MHD_ConnectionInfo* info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+        const MHD_ConnectionInfo* info =
+            MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
         if (info != nullptr) request.peer = peer_of(info->connect_fd);
 
         exchange.response = handler_.refuse(request);
@@ -211,9 +213,10 @@ class HttpServer::Implementation {
         if (exchange->too_large) exchange->response = handler_.body_too_large();
         if (!exchange->response && !exchange->handled) {
             exchange->handled = true;
-            handler_.handle(exchange->request, [this, weak = std::weak_ptr<Exchange>(exchange)](Response response) {
-                respond(weak, std::move(response));
-            });
+            handler_.handle(exchange->request,
+                            [this, weak = std::weak_ptr<Exchange>(exchange)](Response response) {
+                                respond(weak, std::move(response));
+                            });
             exchange->request.body.clear();
         }
         if (Connection* state = state_of(connection)) {
@@ -241,7 +244,8 @@ class HttpServer::Implementation {
     }
 
     Connection* state_of(MHD_Connection* connection) {
-        const MHD_ConnectionInfo* info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+        const MHD_ConnectionInfo* info =
+            MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
         return info == nullptr ? nullptr : static_cast<Connection*>(info->socket_context);
     }
 
@@ -311,7 +315,8 @@ class HttpServer::Implementation {
 };
 
 HttpServer::HttpServer(std::unique_ptr<Implementation> implementation)
-    : implementation_(std::move(implementation)) {}
+    : implementation_(std::move(implementation)) {
+}
 HttpServer::~HttpServer() = default;
 
 Result<std::unique_ptr<HttpServer>> HttpServer::start(EventLoop& loop, UniqueFd listener,

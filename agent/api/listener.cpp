@@ -41,7 +41,8 @@ Result<UniqueFd> listen_unix(const std::string& path, std::optional<gid_t> group
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
     if (path.size() >= sizeof(address.sun_path)) {
-        return failure(fmt::format("{}: the path is longer than {} bytes", doing, sizeof(address.sun_path) - 1));
+        return failure(
+            fmt::format("{}: the path is longer than {} bytes", doing, sizeof(address.sun_path) - 1));
     }
     std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
     if (Result<void> removed = remove_stale(path, address); !removed) {
@@ -71,7 +72,8 @@ Result<UniqueFd> listen_tcp(const Endpoint& endpoint) {
     UniqueFd listener(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (!listener) return system_failure(doing);
     const int on = 1;
-    if (setsockopt(listener.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0) return system_failure(doing);
+    if (setsockopt(listener.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0)
+        return system_failure(doing);
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_port = htons(endpoint.port);

@@ -9,11 +9,8 @@ namespace sallyport::api {
 
 Response problem(unsigned status, const std::string& detail, const std::vector<config::Fault>& faults) {
     nlohmann::json body{
-        {"type", "about:blank"},
-        {"title", MHD_get_reason_phrase_for(status)},
-        {"status", status},
-        {"detail", detail},
-        {"faults", nlohmann::json::array()},
+        {"type", "about:blank"}, {"title", MHD_get_reason_phrase_for(status)}, {"status", status},
+        {"detail", detail},      {"faults", nlohmann::json::array()},
     };
     for (const config::Fault& fault : faults) {
         body["faults"].push_back({{"file", fault.file},

@@ -33,7 +33,8 @@ std::string time_text(std::chrono::system_clock::time_point time) {
     using namespace std::chrono;
     const auto seconds_part = floor<seconds>(time);
     const auto micros = duration_cast<microseconds>(time - seconds_part).count();
-    return fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:06}Z", fmt::gmtime(system_clock::to_time_t(seconds_part)), micros);
+    return fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:06}Z", fmt::gmtime(system_clock::to_time_t(seconds_part)),
+                       micros);
 }
 
 std::string_view protocol_name(std::uint8_t number) {
@@ -54,7 +55,8 @@ json devices_json(const control::View& view, const dataplane::Counters& counters
     for (const model::Device& device : view.state->gateway.devices) {
         const reconcile::DeviceStatus* status = view.device(device.device);
         dataplane::DeviceCounters counter;
-        if (const auto slot = view.names.device_slots.find(device.device); slot != view.names.device_slots.end()) {
+        if (const auto slot = view.names.device_slots.find(device.device);
+            slot != view.names.device_slots.end()) {
             if (const auto found = counters.devices.find(slot->second); found != counters.devices.end()) {
                 counter = found->second;
             }
@@ -65,7 +67,9 @@ json devices_json(const control::View& view, const dataplane::Counters& counters
                         {"role", model::to_string(device.role)},
                         {"vpc", device.vpc},
                         {"attached", attached},
-                        {"mode", !attached ? "" : native ? "native" : "generic"},
+                        {"mode", !attached ? ""
+                                 : native  ? "native"
+                                           : "generic"},
                         {"fallback_reason", status == nullptr ? "" : status->fallback_reason},
                         {"error", status == nullptr ? "" : status->error},
                         {"received_packets", counter.received_packets},
@@ -161,7 +165,8 @@ json top_json(const control::View& view, const std::map<std::pair<std::uint16_t,
               std::size_t limit) {
     std::vector<std::pair<std::pair<std::uint16_t, Ipv4Address>, Usage>> ranked(usage.begin(), usage.end());
     std::stable_sort(ranked.begin(), ranked.end(), [](const auto& left, const auto& right) {
-        return std::tie(left.second.flows, left.second.bytes) > std::tie(right.second.flows, right.second.bytes);
+        return std::tie(left.second.flows, left.second.bytes) >
+               std::tie(right.second.flows, right.second.bytes);
     });
     if (ranked.size() > limit) ranked.resize(limit);
     json list = json::array();
@@ -179,32 +184,38 @@ Response drop_batch_json(const control::View& view, const control::DropBatch& ba
     for (const control::NumberedDrop& drop : batch.events) {
         std::string_view text;
         for (std::uint32_t reason = 0; reason < DROP_REASONS_MAX; ++reason) {
-            if (dataplane::drop_reason_label(reason) == drop.event.reason) text = dataplane::drop_reason_text(reason);
+            if (dataplane::drop_reason_label(reason) == drop.event.reason)
+                text = dataplane::drop_reason_text(reason);
         }
         const std::string_view name = protocol_name(drop.event.protocol);
-        events.push_back({{"sequence", drop.sequence},
-                          {"time", time_text(drop.time)},
-                          {"reason", drop.event.reason},
-                          {"text", text},
-                          {"device", view.names.device(drop.event.device)},
-                          {"protocol", name.empty() ? std::to_string(drop.event.protocol) : std::string(name)},
-                          {"source", drop.event.source.to_string()},
-                          {"destination", drop.event.destination.to_string()},
-                          {"length", drop.event.length}});
+        events.push_back(
+            {{"sequence", drop.sequence},
+             {"time", time_text(drop.time)},
+             {"reason", drop.event.reason},
+             {"text", text},
+             {"device", view.names.device(drop.event.device)},
+             {"protocol", name.empty() ? std::to_string(drop.event.protocol) : std::string(name)},
+             {"source", drop.event.source.to_string()},
+             {"destination", drop.event.destination.to_string()},
+             {"length", drop.event.length}});
     }
     return json_response({{"events", std::move(events)}, {"next", batch.next}, {"missed", batch.missed}});
 }
 
 }  // namespace
 
-Response healthz(const control::Gateway&, const Call&) { return {200, "text/plain", "ok\n", {}}; }
+Response healthz(const control::Gateway&, const Call&) {
+    return {200, "text/plain", "ok\n", {}};
+}
 
 Response readyz(const control::Gateway& gateway, const Call&) {
     if (gateway.view()->ready()) return {200, "text/plain", "ready\n", {}};
     return problem(503, gateway.view()->why_not_ready());
 }
 
-Response version(const control::Gateway&, const Call&) { return json_response({{"version", SALLYPORT_VERSION}}); }
+Response version(const control::Gateway&, const Call&) {
+    return json_response({{"version", SALLYPORT_VERSION}});
+}
 
 Response status(const control::Gateway& gateway, const Call&) {
     const std::shared_ptr<const control::View> view = gateway.view();
@@ -308,12 +319,13 @@ void drops(const control::Gateway& gateway, control::DropFeed& feed, EventLoop& 
     if (const std::string* text = call.request.parameter("wait")) {
         const auto number = parse_number(*text, longest_wait_seconds);
         if (!number) {
-            return respond(problem(400, fmt::format("wait=\"{}\" is no number of seconds of at most {}", *text,
-                                                    longest_wait_seconds)));
+            return respond(problem(400, fmt::format("wait=\"{}\" is no number of seconds of at most {}",
+                                                    *text, longest_wait_seconds)));
         }
         wait = *number;
     }
-    if (const Result<void> watched = feed.watch(); !watched) return respond(problem(500, watched.error().message));
+    if (const Result<void> watched = feed.watch(); !watched)
+        return respond(problem(500, watched.error().message));
     const control::DropBatch batch = feed.after(after);
     if (!batch.events.empty() || wait == 0) return respond(drop_batch_json(*gateway.view(), batch));
 

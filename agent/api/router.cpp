@@ -49,7 +49,8 @@ std::string_view effective_method(const Request& request) {
 }  // namespace
 
 Router::Router(std::vector<Route> routes, Admission admit, std::function<std::string()> revision)
-    : routes_(std::move(routes)), admit_(std::move(admit)), revision_(std::move(revision)) {}
+    : routes_(std::move(routes)), admit_(std::move(admit)), revision_(std::move(revision)) {
+}
 
 // The first pattern that fits decides: "/v1/apply" is never taken for an object's kind, whatever the method.
 std::optional<std::string_view> Router::pattern_for(const std::string& path) const {
@@ -96,16 +97,18 @@ std::optional<Response> Router::refuse(const Request& head) {
     if (!match) {
         const std::string methods = methods_for(head.path);
         if (methods.empty()) return no(404, fmt::format("there is nothing at {}", head.path));
-        Response response = no(405, fmt::format("{} cannot be done to {}; allowed: {}", head.method, head.path, methods));
+        Response response =
+            no(405, fmt::format("{} cannot be done to {}; allowed: {}", head.method, head.path, methods));
         response.headers.emplace_back("Allow", methods);
         return response;
     }
     for (const auto& [name, value] : head.query) {
         const auto& known = match->route->parameters;
         if (std::find(known.begin(), known.end(), name) == known.end()) {
-            return no(400, known.empty() ? fmt::format("unknown parameter \"{}\": {} takes none", name, head.path)
-                                         : fmt::format("unknown parameter \"{}\"; known: {}", name,
-                                                       fmt::join(known, ", ")));
+            return no(400,
+                      known.empty()
+                          ? fmt::format("unknown parameter \"{}\": {} takes none", name, head.path)
+                          : fmt::format("unknown parameter \"{}\"; known: {}", name, fmt::join(known, ", ")));
         }
         if (std::count_if(head.query.begin(), head.query.end(),
                           [&name = name](const auto& other) { return other.first == name; }) > 1) {
@@ -133,7 +136,9 @@ void Router::handle(const Request& request, Respond respond) {
     match->route->handle(Call{request, match->parts}, stamping);
 }
 
-Response Router::body_too_large() { return stamped(problem(413, "the body is larger than 16 MiB")); }
+Response Router::body_too_large() {
+    return stamped(problem(413, "the body is larger than 16 MiB"));
+}
 
 Admission admit_peers(std::optional<gid_t> group) {
     return [group](const std::optional<Peer>& peer) {

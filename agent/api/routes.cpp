@@ -10,7 +10,9 @@ namespace sallyport::api {
 std::vector<Route> api_routes(const Services& services) {
     // Handlers that answer at once.
     const auto at_once = [&gateway = services.gateway](auto handler) {
-        return [&gateway, handler](const Call& call, const Respond& respond) { respond(handler(gateway, call)); };
+        return [&gateway, handler](const Call& call, const Respond& respond) {
+            respond(handler(gateway, call));
+        };
     };
     const auto watch_drops = [services](const Call& call, const Respond& respond) {
         queries::drops(services.gateway, services.drops, services.loop, call, respond);
@@ -25,8 +27,11 @@ std::vector<Route> api_routes(const Services& services) {
         {"GET", "/readyz", query, {}, at_once(queries::readyz)},
         {"GET", "/v1/version", query, {}, at_once(queries::version)},
         {"GET", "/v1/status", query, {}, at_once(queries::status)},
-        {"GET", "/v1/flows", query,
-         {"inside", "external", "remote", "protocol", "limit", "count", "top"}, at_once(queries::flows)},
+        {"GET",
+         "/v1/flows",
+         query,
+         {"inside", "external", "remote", "protocol", "limit", "count", "top"},
+         at_once(queries::flows)},
         {"GET", "/v1/drops", query, {"after", "wait"}, watch_drops},
         {"GET", "/v1/history", query, {}, at_once(queries::history)},
         {"GET", "/v1/doctor", query, {}, examine},

@@ -11,7 +11,9 @@ namespace {
 constexpr std::chrono::seconds watch_duration{45};
 }  // namespace
 
-Result<void> DropFeed::watch() { return dataplane_.watch_drops(watch_duration); }
+Result<void> DropFeed::watch() {
+    return dataplane_.watch_drops(watch_duration);
+}
 
 DropBatch DropFeed::after(std::uint64_t after) const {
     DropBatch batch;
@@ -21,7 +23,8 @@ DropBatch DropFeed::after(std::uint64_t after) const {
     const std::uint64_t oldest = events_.front().sequence;
     if (after + 1 < oldest) batch.missed = oldest - after - 1;
     const std::uint64_t first = std::max(after + 1, oldest);
-    for (std::uint64_t sequence = first; sequence <= newest_ && batch.events.size() < batch_events; ++sequence) {
+    for (std::uint64_t sequence = first; sequence <= newest_ && batch.events.size() < batch_events;
+         ++sequence) {
         batch.events.push_back(events_[sequence - oldest]);
         batch.next = sequence;
     }

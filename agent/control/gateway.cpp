@@ -99,9 +99,10 @@ Gateway::Gateway(Parts parts, std::string config_path, Opening opening)
 Result<void> Gateway::start() {
     Opening opening = *std::exchange(opening_, std::nullopt);
     if (opening.from_file) {
-        const Outcome<Applied> applied =
-            commit(std::move(opening.loaded), opening.document, opening.document_name, store::Source::file, "start");
-        if (!applied && applied.error().kind == Refusal::Kind::failed) return failure(applied.error().message);
+        const Outcome<Applied> applied = commit(std::move(opening.loaded), opening.document,
+                                                opening.document_name, store::Source::file, "start");
+        if (!applied && applied.error().kind == Refusal::Kind::failed)
+            return failure(applied.error().message);
     } else {
         document_warnings_ = texts_of(opening.loaded.warnings);
         reconcile();
@@ -115,7 +116,8 @@ Outcome<Plan> Gateway::plan(std::string_view document, const std::string& name) 
     return Plan{model::delta(*view_->state, loaded->state), texts_of(loaded->warnings)};
 }
 
-Outcome<Applied> Gateway::apply(std::string_view document, const std::string& name, const std::string& actor) {
+Outcome<Applied> Gateway::apply(std::string_view document, const std::string& name,
+                                const std::string& actor) {
     return command(document, name, store::Source::apply, actor);
 }
 
@@ -240,12 +242,13 @@ void Gateway::publish_progress() {
         retry_delay_ = retry_delay_ == 0s ? first_retry : std::min(2 * retry_delay_, slowest_retry);
         retry_at_ = parts_.clock.monotonic() + retry_delay_;
         if (next->error != before.error) {
-            parts_.log.error(fmt::format("revision {} is not in force: {}; trying again", next->desired_revision,
-                                         *next->error));
+            parts_.log.error(fmt::format("revision {} is not in force: {}; trying again",
+                                         next->desired_revision, *next->error));
         }
     } else {
         retry_delay_ = 0s;
-        if (before.error) parts_.log.notice(fmt::format("revision {} is in force again", next->desired_revision));
+        if (before.error)
+            parts_.log.notice(fmt::format("revision {} is in force again", next->desired_revision));
         if (!before.detached && next->applied_revision != next->desired_revision) {
             next->applied_revision = next->desired_revision;
             const Result<void> noted = parts_.store.set_applied_revision(next->applied_revision);
@@ -277,12 +280,14 @@ void Gateway::publish_progress() {
 // their numbers, and the table its size, then.
 void Gateway::note_tables(View& view) {
     const Result<dataplane::FlowTableStatus> table = parts_.dataplane.flow_table_status();
-    slice_buckets_ = table ? static_cast<std::size_t>(table->bytes / FLOW_BUCKET_BYTES / sweep_slices) + 1 : 0;
+    slice_buckets_ =
+        table ? static_cast<std::size_t>(table->bytes / FLOW_BUCKET_BYTES / sweep_slices) + 1 : 0;
     view.names = Names::of(view.state, parts_.reconciler.tables());
 }
 
 void Gateway::tell_upkeep(const char* doing, const Error* error) {
-    const std::string message = error == nullptr ? std::string{} : fmt::format("{}: {}", doing, error->message);
+    const std::string message =
+        error == nullptr ? std::string{} : fmt::format("{}: {}", doing, error->message);
     if (error != nullptr && message != upkeep_error_) parts_.log.error(message);
     if (error != nullptr) upkeep_error_ = message;
 }

@@ -62,7 +62,7 @@ struct Opening {
     config::Loaded loaded;
     std::string document_name;
     std::string document;
-    bool from_file = false;          // else it is the store's newest revision, unchanged
+    bool from_file = false;            // else it is the store's newest revision, unchanged
     std::uint64_t store_revision = 0;  // the newest; 0: none
     std::shared_ptr<const model::DesiredState> store_state;  // what it holds; null: none
 };
@@ -103,7 +103,7 @@ class Gateway {
     // Upkeep, called by the event loop.
     void on_network_events();  // Netlink::events_fd() is readable
     void sweep_slice();        // four times a second: a whole pass in about a second
-    void tick();               // once a second: what the reconciler does by time, and what is to be tried again
+    void tick();  // once a second: what the reconciler does by time, and what is to be tried again
 
   private:
     Outcome<Applied> command(std::string_view document, const std::string& name, store::Source source,

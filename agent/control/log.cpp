@@ -37,7 +37,8 @@ int priority_of(LogLevel level) {
 
 }  // namespace
 
-StderrLog::StderrLog() : with_priority_(journal_reads_stderr()) {}
+StderrLog::StderrLog() : with_priority_(journal_reads_stderr()) {
+}
 
 void StderrLog::write(LogLevel level, std::string_view line) {
     const std::string text =

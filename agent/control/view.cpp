@@ -41,15 +41,23 @@ Names Names::of(std::shared_ptr<const model::DesiredState> state, const dataplan
     return names;
 }
 
-std::string_view Names::nat_gateway(std::uint16_t number) const { return name_in(nat_gateways, number); }
-std::string_view Names::vpc(std::uint16_t zone) const { return name_in(vpcs, zone); }
-std::string_view Names::device(std::uint8_t slot) const { return name_in(devices, slot); }
-std::string_view Names::elastic_ip(Ipv4Address address) const { return name_in(elastic_ips, address); }
+std::string_view Names::nat_gateway(std::uint16_t number) const {
+    return name_in(nat_gateways, number);
+}
+std::string_view Names::vpc(std::uint16_t zone) const {
+    return name_in(vpcs, zone);
+}
+std::string_view Names::device(std::uint8_t slot) const {
+    return name_in(devices, slot);
+}
+std::string_view Names::elastic_ip(Ipv4Address address) const {
+    return name_in(elastic_ips, address);
+}
 
 const reconcile::DeviceStatus* View::device(std::string_view name) const {
-    const auto found = std::find_if(devices.begin(), devices.end(), [name](const reconcile::DeviceStatus& device) {
-        return device.device == name;
-    });
+    const auto found =
+        std::find_if(devices.begin(), devices.end(),
+                     [name](const reconcile::DeviceStatus& device) { return device.device == name; });
     return found == devices.end() ? nullptr : &*found;
 }
 

@@ -26,12 +26,13 @@ struct Names {
 
     std::map<std::uint16_t, std::string> nat_gateways;
     std::map<std::string, std::uint16_t, std::less<>> nat_gateway_numbers;
-    std::map<std::uint16_t, std::string> vpcs;  // by zone
+    std::map<std::uint16_t, std::string> vpcs;    // by zone
     std::map<std::uint8_t, std::string> devices;  // by slot
     std::map<std::string, std::uint8_t, std::less<>> device_slots;
     std::map<Ipv4Address, std::string> elastic_ips;
 
-    static Names of(std::shared_ptr<const model::DesiredState> state, const dataplane::ForwardingTables& tables);
+    static Names of(std::shared_ptr<const model::DesiredState> state,
+                    const dataplane::ForwardingTables& tables);
     // Whether of() would give the same again.
     [[nodiscard]] bool hold_for(const std::shared_ptr<const model::DesiredState>& wanted,
                                 const dataplane::ForwardingTables& tables) const {
@@ -49,8 +50,8 @@ struct View {
     std::shared_ptr<const model::DesiredState> state;
     std::uint64_t desired_revision = 0;
     std::uint64_t applied_revision = 0;
-    std::optional<std::string> error;  // why the desired revision is not in force
-    bool detached = false;             // by command, until the next apply or reload
+    std::optional<std::string> error;              // why the desired revision is not in force
+    bool detached = false;                         // by command, until the next apply or reload
     std::vector<reconcile::DeviceStatus> devices;  // as of the last reconciliation
     std::vector<std::string> warnings;
     Names names;

@@ -21,10 +21,10 @@
 #include "control/log.h"
 #include "core/clock.h"
 #include "dataplane/bpf_dataplane.h"
+#include "directory_lock.h"
 #include "doctor/linux_host.h"
 #include "netlink/mnl_netlink.h"
 #include "reconcile/reconciler.h"
-#include "directory_lock.h"
 #include "store/sqlite_store.h"
 #include "telemetry/metrics.h"
 
@@ -49,7 +49,8 @@ telemetry::Subject subject_of(const control::View& view) {
     for (const model::ElasticIp& elastic_ip : view.state->elastic_ips) {
         subject.elastic_ips.push_back({elastic_ip.name, elastic_ip.address, ports[elastic_ip.name]});
     }
-    for (const reconcile::DeviceStatus& device : view.devices) subject.devices.push_back({device.device, device.slot});
+    for (const reconcile::DeviceStatus& device : view.devices)
+        subject.devices.push_back({device.device, device.slot});
     subject.desired_revision = view.desired_revision;
     subject.applied_revision = view.applied_revision;
     return subject;
@@ -163,8 +164,9 @@ bool Agent::start() {
     // half started. Requests are answered once the loop runs.
     const std::optional<gid_t> group = api::group_named("sallyport");
     const auto revision = [this] { return std::to_string(gateway_->view()->desired_revision); };
-    api_router_ = std::make_unique<api::Router>(
-        api::api_routes({*gateway_, *drops_, *host_, *loop_, options_.pin_dir}), api::admit_peers(group), revision);
+    api_router_ =
+        std::make_unique<api::Router>(api::api_routes({*gateway_, *drops_, *host_, *loop_, options_.pin_dir}),
+                                      api::admit_peers(group), revision);
     metrics_router_ = std::make_unique<api::Router>(
         api::metrics_routes(*metrics_), [](const std::optional<api::Peer>&) { return true; }, revision);
 

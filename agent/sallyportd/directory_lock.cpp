@@ -17,7 +17,8 @@ Result<DirectoryLock> DirectoryLock::take(const std::string& directory) {
     UniqueFd file(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
     if (!file) return system_failure("open " + path);
     if (flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
-        if (errno == EWOULDBLOCK) return failure(fmt::format("another agent runs on {}", directory), EWOULDBLOCK);
+        if (errno == EWOULDBLOCK)
+            return failure(fmt::format("another agent runs on {}", directory), EWOULDBLOCK);
         return system_failure("lock " + path);
     }
     return DirectoryLock(std::move(file));

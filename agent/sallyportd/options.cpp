@@ -11,7 +11,9 @@ namespace {
 constexpr int usage_error = 2;
 
 // Pins and sockets are named by path for others; the working directory of the agent means nothing to them.
-void make_absolute(std::string& path) { path = std::filesystem::absolute(path).lexically_normal().string(); }
+void make_absolute(std::string& path) {
+    path = std::filesystem::absolute(path).lexically_normal().string();
+}
 
 }  // namespace
 
@@ -19,12 +21,14 @@ std::variant<Options, int> parse_options(int argc, char** argv) {
     Options options;
     std::string metrics_listen = options.metrics_listen.to_string();
     std::string api_listen;
-    CLI::App app{"The agent of a Sallyport gateway: programs the data plane as the configuration says, and keeps "
-                 "it current. Forwarding goes on when the agent stops; `sallyport detach` ends it."};
+    CLI::App app{
+        "The agent of a Sallyport gateway: programs the data plane as the configuration says, and keeps "
+        "it current. Forwarding goes on when the agent stops; `sallyport detach` ends it."};
     app.name("sallyportd");
     app.set_version_flag("--version", std::string("sallyportd ") + SALLYPORT_VERSION);
     app.add_option("--config", options.config, "Configuration file")->capture_default_str();
-    app.add_option("--state-dir", options.state_dir, "Where the history of revisions is kept")->capture_default_str();
+    app.add_option("--state-dir", options.state_dir, "Where the history of revisions is kept")
+        ->capture_default_str();
     app.add_option("--run-dir", options.run_dir, "Where the socket api.sock is made")->capture_default_str();
     app.add_option("--pin-dir", options.pin_dir,
                    "Where programs and maps are pinned; a BPF file system is mounted where there is none")

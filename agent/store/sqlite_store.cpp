@@ -125,18 +125,18 @@ class SqliteStore::Transaction {
 
 Result<std::unique_ptr<SqliteStore>> SqliteStore::open(const std::string& path) {
     const auto refuse = [&path](const std::string& why) {
-        return failure(fmt::format("open the revision history {}: {}. Nothing was changed and forwarding "
-                                   "goes on. Restore the file from a backup, or move it away to start with an "
-                                   "empty history",
-                                   path, why));
+        return failure(
+            fmt::format("open the revision history {}: {}. Nothing was changed and forwarding "
+                        "goes on. Restore the file from a backup, or move it away to start with an "
+                        "empty history",
+                        path, why));
     };
     sqlite3* opened = nullptr;
     // The history holds documents of the operator: nobody else needs to read them.
     const mode_t previous_mask = umask(0077);
-    const int status = sqlite3_open_v2(path.c_str(), &opened,
-                                       SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOFOLLOW |
-                                           SQLITE_OPEN_EXRESCODE,
-                                       nullptr);
+    const int status = sqlite3_open_v2(
+        path.c_str(), &opened,
+        SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_EXRESCODE, nullptr);
     umask(previous_mask);
     std::unique_ptr<sqlite3, Close> database(opened);
     if (status != SQLITE_OK) {
@@ -184,9 +184,10 @@ Result<void> SqliteStore::migrate() {
     const bool empty = *version == 0 && *owner == 0 && *tables == 0;
     if (!empty && *owner != application_id) return failure("it is the database of another program");
     if (*version < 0 || static_cast<std::size_t>(*version) > migrations.size()) {
-        return failure(fmt::format("its layout has version {}, and this agent knows up to {}: it was written by "
-                                   "a newer version of Sallyport",
-                                   *version, migrations.size()));
+        return failure(
+            fmt::format("its layout has version {}, and this agent knows up to {}: it was written by "
+                        "a newer version of Sallyport",
+                        *version, migrations.size()));
     }
     for (auto step = static_cast<std::size_t>(*version); step < migrations.size(); ++step) {
         if (Result<void> done = execute(migrations[step]); !done) {
@@ -208,9 +209,10 @@ Result<std::uint64_t> SqliteStore::commit(const NewRevision& revision) {
 
     const std::string hash = digest(revision.document);
     const std::string_view source = to_string(revision.source);
-    Statement insert(database_.get(),
-                     "INSERT INTO revisions (number, time_us, source, document_name, document, document_hash, "
-                     "audit) VALUES ((SELECT coalesce(max(number), 0) + 1 FROM revisions), ?, ?, ?, ?, ?, ?)");
+    Statement insert(
+        database_.get(),
+        "INSERT INTO revisions (number, time_us, source, document_name, document, document_hash, "
+        "audit) VALUES ((SELECT coalesce(max(number), 0) + 1 FROM revisions), ?, ?, ?, ?, ?, ?)");
     insert.bind(1, to_microseconds(revision.time));
     insert.bind(2, source);
     insert.bind(3, revision.document_name);

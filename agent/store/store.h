@@ -26,14 +26,14 @@ std::optional<Source> parse_source(std::string_view text);
 struct NewRevision {
     std::chrono::system_clock::time_point time;
     Source source = Source::file;
-    std::string document_name;          // what messages about it call it: usually a file name
-    std::string document;               // the text, byte for byte
-    std::vector<std::string> changes;   // one JSON object each
-    std::string audit;                  // who asked, in words
+    std::string document_name;         // what messages about it call it: usually a file name
+    std::string document;              // the text, byte for byte
+    std::vector<std::string> changes;  // one JSON object each
+    std::string audit;                 // who asked, in words
 };
 
 struct RevisionSummary {
-    std::uint64_t number = 0;  // the first is 1
+    std::uint64_t number = 0;                    // the first is 1
     std::chrono::system_clock::time_point time;  // to the microsecond
     Source source = Source::file;
     std::size_t changes = 0;

@@ -28,7 +28,8 @@ Result<FlowCensus> take_census(dataplane::Dataplane& dataplane) {
         return true;
     });
     if (!visited) return failure_within("count the flows", visited.error());
-    for (const auto& [key, ports] : seen) census.ports_in_use[key] = static_cast<std::uint32_t>(ports->count());
+    for (const auto& [key, ports] : seen)
+        census.ports_in_use[key] = static_cast<std::uint32_t>(ports->count());
     return census;
 }
 

@@ -18,8 +18,8 @@ namespace sallyport::telemetry {
 inline constexpr std::array all_protocols{Protocol::tcp, Protocol::udp, Protocol::icmp};
 
 struct FlowCensus {
-    std::map<std::pair<std::uint16_t, Protocol>, std::uint64_t> flows;        // by number of the NAT gateway
-    std::map<std::pair<Ipv4Address, Protocol>, std::uint32_t> ports_in_use;   // by Elastic IP
+    std::map<std::pair<std::uint16_t, Protocol>, std::uint64_t> flows;       // by number of the NAT gateway
+    std::map<std::pair<Ipv4Address, Protocol>, std::uint32_t> ports_in_use;  // by Elastic IP
 
     [[nodiscard]] std::uint64_t flows_of(std::uint16_t nat_gateway, Protocol protocol) const;
     [[nodiscard]] std::uint32_t ports_of(Ipv4Address elastic_ip, Protocol protocol) const;

@@ -55,8 +55,7 @@ struct MetricDefinition {
       "Entries in use in the flow table: two for each flow and two for each mapping.")                       \
     X(table_capacity, "sallyport_flow_table_capacity", gauge,                                                \
       "Flows that the flow table was made for, at two entries each.")                                        \
-    X(desired_revision, "sallyport_desired_revision", gauge,                                                 \
-      "The newest revision of the configuration.")                                                           \
+    X(desired_revision, "sallyport_desired_revision", gauge, "The newest revision of the configuration.")    \
     X(applied_revision, "sallyport_applied_revision", gauge,                                                 \
       "The revision that forwarding follows. Lower than the desired one: applying it failed and is being "   \
       "tried again.")                                                                                        \

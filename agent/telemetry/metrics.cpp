@@ -128,7 +128,8 @@ void add_flows(Families& families, const Subject& subject, const FlowCensus& cen
             const std::uint32_t used = census.ports_of(elastic_ip.address, protocol);
             ports.add(std::uint64_t{used}, {elastic_ip.name, to_string(protocol)});
             if (elastic_ip.ports == 0) continue;
-            utilization.add(static_cast<double>(used) / elastic_ip.ports, {elastic_ip.name, to_string(protocol)});
+            utilization.add(static_cast<double>(used) / elastic_ip.ports,
+                            {elastic_ip.name, to_string(protocol)});
         }
     }
     for (FamilyBuilder* builder : {&active, &ports, &utilization}) append(families, *builder);
@@ -212,7 +213,8 @@ Metrics::~Metrics() = default;
 std::string Metrics::scrape() const {
     Families families = registry_->registry.Collect();
     Families live = collector_->Collect();
-    families.insert(families.end(), std::make_move_iterator(live.begin()), std::make_move_iterator(live.end()));
+    families.insert(families.end(), std::make_move_iterator(live.begin()),
+                    std::make_move_iterator(live.end()));
     return prometheus::TextSerializer().Serialize(families);
 }
 

@@ -5,4 +5,6 @@
 
 #include "telemetry/metric_definitions.h"
 
-int main() { std::fputs(sallyport::telemetry::metrics_table().c_str(), stdout); }
+int main() {
+    std::fputs(sallyport::telemetry::metrics_table().c_str(), stdout);
+}

@@ -33,7 +33,8 @@ inline std::string configuration(const std::string& in_use = "eip-1", const std:
            "  flow_capacity: 65536\n"
            "vpcs:         [ { name: main, cidrs: [10.0.0.0/16] } ]\n"
            "subnets:      [ { name: app, vpc: main, cidr: 10.0.1.0/24, route_table: private } ]\n"
-           "elastic_ips:  [ { name: eip-1, address: 198.51.100.10 }, { name: eip-2, address: 198.51.100.11 } ]\n"
+           "elastic_ips:  [ { name: eip-1, address: 198.51.100.10 }, { name: eip-2, address: 198.51.100.11 } "
+           "]\n"
            "nat_gateways: [ { name: egress, vpc: main, elastic_ips: [" +
            in_use +
            "] } ]\n"
@@ -74,7 +75,8 @@ class GatewayInMemory {
             *std::move(opening));
         drops = std::make_unique<control::DropFeed>(*dataplane, clock);
         if (auto started = gateway->start(); !started) {
-            return tl::unexpected(control::Refusal{control::Refusal::Kind::failed, started.error().message, {}});
+            return tl::unexpected(
+                control::Refusal{control::Refusal::Kind::failed, started.error().message, {}});
         }
         return {};
     }

@@ -26,7 +26,8 @@ class ApiTest : public testing::Test {
         loop_ = std::move(*EventLoop::make());
         router_ = std::make_unique<Router>(
             api_routes({*here_.gateway, *here_.drops, host_, *loop_, "/sys/fs/bpf/sallyport"}),
-            admit_peers(std::nullopt), [this] { return std::to_string(here_.gateway->view()->desired_revision); });
+            admit_peers(std::nullopt),
+            [this] { return std::to_string(here_.gateway->view()->desired_revision); });
         const std::string path = here_.folder / "api.sock";
         auto server = HttpServer::start(*loop_, std::move(*listen_unix(path, std::nullopt)), *router_);
         ASSERT_TRUE(server);
@@ -119,8 +120,9 @@ TEST_F(ApiTest, FlowsAreFilteredCountedAndRanked) {
     EXPECT_EQ(top["top"][0]["inside"], "10.0.1.5");
     EXPECT_EQ(top["top"][0]["flows"], 2);
     EXPECT_EQ(top["top"][1]["bytes"], 900);
-    for (const char* wrong : {"protocol=sctp", "inside=10.0.1.256", "inside=10.0.1.1/24", "limit=-1", "limit=x",
-                              "count=1", "remote=1.2.3.4:70000", "count=true&top=true", "colour=red"}) {
+    for (const char* wrong :
+         {"protocol=sctp", "inside=10.0.1.256", "inside=10.0.1.1/24", "limit=-1", "limit=x", "count=1",
+          "remote=1.2.3.4:70000", "count=true&top=true", "colour=red"}) {
         EXPECT_EQ(get(std::string("/v1/flows?") + wrong, 400)["status"], 400) << wrong;
     }
 }
@@ -156,7 +158,9 @@ TEST_F(ApiTest, WrongBodiesAreRefused) {
         EXPECT_EQ(client_->post("/v1/apply", body).status, 400) << body;
     }
     EXPECT_EQ(client_->post("/v1/reload", R"({"force":true})").status, 400);
-    EXPECT_EQ(client_->request({"/v1/apply", "", "document: x", true, {"Content-Type: application/yaml"}}).status, 415);
+    EXPECT_EQ(
+        client_->request({"/v1/apply", "", "document: x", true, {"Content-Type: application/yaml"}}).status,
+        415);
     EXPECT_EQ(client_->get("/v1/apply").status, 405);
     EXPECT_EQ(client_->get("/v1/nothing").status, 404);
     EXPECT_EQ(client_->get("/v1/vpcs/nothing").status, 404);

@@ -41,7 +41,8 @@ struct ClientRequest {
 class HttpClient {
   public:
     // An empty path: targets are whole URLs.
-    HttpClient(EventLoop& loop, std::string socket_path) : loop_(loop), socket_path_(std::move(socket_path)) {}
+    HttpClient(EventLoop& loop, std::string socket_path)
+        : loop_(loop), socket_path_(std::move(socket_path)) {}
     HttpClient(const HttpClient&) = delete;
     HttpClient& operator=(const HttpClient&) = delete;
     ~HttpClient() { curl_multi_cleanup(multi_); }
@@ -73,7 +74,8 @@ class HttpClient {
         curl_easy_setopt(handle, CURLOPT_TIMEOUT_MS, 20000L);
         curl_easy_setopt(handle, CURLOPT_NOSIGNAL, 1L);
         if (request.has_body) {
-            curl_easy_setopt(handle, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(pending->body.size()));
+            curl_easy_setopt(handle, CURLOPT_POSTFIELDSIZE_LARGE,
+                             static_cast<curl_off_t>(pending->body.size()));
             curl_easy_setopt(handle, CURLOPT_POSTFIELDS, pending->body.c_str());
         }
         for (const std::string& line : request.headers) {

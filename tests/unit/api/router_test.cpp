@@ -11,8 +11,12 @@
 namespace sallyport::api {
 namespace {
 
-bool admit_all(const std::optional<Peer>&) { return true; }
-bool admit_none(const std::optional<Peer>&) { return false; }
+bool admit_all(const std::optional<Peer>&) {
+    return true;
+}
+bool admit_none(const std::optional<Peer>&) {
+    return false;
+}
 
 Router router_for_test(Admission admit = admit_all) {
     const auto say = [](const std::string& text) {

@@ -72,7 +72,8 @@ TEST_F(GatewayTest, ApplyIsValidatedCommittedAndInForce) {
 TEST_F(GatewayTest, ApplyingTheSameAgainMakesNoRevision) {
     start();
     const std::uint64_t writes = here_.kernel->writes;
-    const auto applied = here_.gateway->apply(configuration("eip-1", "# only a comment\n"), "new.yaml", "test");
+    const auto applied =
+        here_.gateway->apply(configuration("eip-1", "# only a comment\n"), "new.yaml", "test");
     ASSERT_TRUE(applied);
     EXPECT_EQ(applied->revision, 1u);
     EXPECT_TRUE(applied->changes.empty());

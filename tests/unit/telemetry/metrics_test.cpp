@@ -37,7 +37,8 @@ class MetricsTest : public testing::Test {
     MetricsTest()
         : kernel_(std::make_shared<dataplane::MemoryKernel>()),
           dataplane_(kernel_),
-          metrics_(dataplane_, [this] { return subject_; }, "1.2.3") {
+          metrics_(
+              dataplane_, [this] { return subject_; }, "1.2.3") {
         EXPECT_TRUE(dataplane_.prepare(65536));
         kernel_->tables.nat_gateways[3] = {};
         kernel_->tables.devices[0].name = "lan0";
@@ -83,7 +84,8 @@ TEST_F(MetricsTest, EveryReasonIsThereFromTheBeginning) {
         const std::string label(dataplane::drop_reason_label(reason));
         if (label.empty()) continue;
         ++reasons;
-        EXPECT_NE(text.find("sallyport_drops_total{reason=\"" + label + "\"} 0\n"), std::string::npos) << label;
+        EXPECT_NE(text.find("sallyport_drops_total{reason=\"" + label + "\"} 0\n"), std::string::npos)
+            << label;
     }
     EXPECT_GT(reasons, 20u);
 }
@@ -157,15 +159,16 @@ TEST(MetricDefinitions, HaveUniqueNamesAndATableInTheDocuments) {
 }
 
 TEST(MetricDefinitions, HoldWhatAlertsAndDashboardAskFor) {
-    for (const char* path : {"/packaging/prometheus/sallyport.rules.yml", "/packaging/grafana/sallyport.json"}) {
+    for (const char* path :
+         {"/packaging/prometheus/sallyport.rules.yml", "/packaging/grafana/sallyport.json"}) {
         const Result<std::string> text = read_file(std::string(SALLYPORT_SOURCE) + path);
         ASSERT_TRUE(text) << text.error().message;
         const std::regex name("sallyport_[a-z_]+");
         std::size_t found = 0;
-        for (std::sregex_iterator match(text->begin(), text->end(), name), end; match != end; ++match, ++found) {
-            const bool known = std::any_of(all_metrics.begin(), all_metrics.end(), [&](const auto& metric) {
-                return metric.name == match->str();
-            });
+        for (std::sregex_iterator match(text->begin(), text->end(), name), end; match != end;
+             ++match, ++found) {
+            const bool known = std::any_of(all_metrics.begin(), all_metrics.end(),
+                                           [&](const auto& metric) { return metric.name == match->str(); });
             EXPECT_TRUE(known) << path << ": " << match->str();
         }
         EXPECT_GT(found, 5u) << path;
