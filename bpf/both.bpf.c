@@ -5,6 +5,8 @@
  */
 #include "lib/stages.h"
 
+const __u32 workspace_owner = WORKSPACE_OF_PACKETS;
+
 SEC("xdp")
 int sallyport_both(struct xdp_md *context)
 {

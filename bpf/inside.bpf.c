@@ -2,6 +2,8 @@
 /* Attached to devices of role inside: everything that the instances of one VPC send. */
 #include "lib/stages.h"
 
+const __u32 workspace_owner = WORKSPACE_OF_PACKETS;
+
 SEC("xdp")
 int sallyport_inside(struct xdp_md *context)
 {

@@ -2,6 +2,8 @@
 /* Attached to devices of role outside: replies go in, the host keeps its own, the rest ends here. */
 #include "lib/stages.h"
 
+const __u32 workspace_owner = WORKSPACE_OF_PACKETS;
+
 SEC("xdp")
 int sallyport_outside(struct xdp_md *context)
 {

@@ -32,6 +32,8 @@ static long reap_step(__u32 i, void *context)
 	return 0;
 }
 
+const __u32 workspace_owner = WORKSPACE_OF_REAPER;
+
 SEC("xdp")
 int sallyport_reaper(struct xdp_md *context)
 {

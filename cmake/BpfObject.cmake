@@ -15,7 +15,7 @@ function(bpf_object name source)
   list(TRANSFORM ARG_DEFINES PREPEND -D)
   add_custom_command(
     OUTPUT ${object}
-    COMMAND ${BPF_CLANG} -target bpf -mcpu=v3 -O2 -g -std=gnu11
+    COMMAND ${BPF_CLANG} -target bpf -mcpu=v3 -O2 -g -std=gnu11 -fno-strict-aliasing
             -Wall -Wextra -Wshadow -Wno-unused-parameter -Wno-unused-function
             -Wno-address-of-packed-member -Werror -ffile-prefix-map=${PROJECT_SOURCE_DIR}=.
             ${ARG_DEFINES} -I${PROJECT_SOURCE_DIR}/include -I${PROJECT_SOURCE_DIR}/bpf

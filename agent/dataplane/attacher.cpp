@@ -40,6 +40,17 @@ Result<Mode> mode_of(std::uint32_t ifindex) {
     return query.attach_mode == XDP_ATTACHED_SKB ? Mode::generic : Mode::native;
 }
 
+// Why a device that was attached already is in generic mode, where nobody asked for that.
+void explain_mode(Attachment& attachment, ModeWish wish) {
+    if (wish != ModeWish::automatic || attachment.mode == Mode::native) {
+        attachment.fallback_reason.clear();
+    } else if (attachment.fallback_reason.empty()) {
+        attachment.fallback_reason =
+            "it was in generic mode before, and changing that would "
+            "interrupt traffic; `sallyport detach` makes room for a new try";
+    }
+}
+
 Result<UniqueFd> create_link(int program, std::uint32_t ifindex, Mode mode) {
     LIBBPF_OPTS(bpf_link_create_opts, options);
     options.flags = attach_flags(mode);
@@ -111,6 +122,7 @@ Result<Attacher::Attached> Attacher::attach_one(const AttachRequest& request, Mo
         if (*ifindex == request.ifindex && agrees(mode, present)) {
             if (known != attached_.end() && known->second.request == request) {
                 Attached same{request, known->second.attachment, std::move(link)};
+                explain_mode(same.attachment, mode);
                 return same;
             }
             auto program = load_and_pin(request);
@@ -123,11 +135,8 @@ Result<Attacher::Attached> Attacher::attach_one(const AttachRequest& request, Mo
             adopted.attachment.adopted = true;
             if (known != attached_.end()) {
                 adopted.attachment.fallback_reason = known->second.attachment.fallback_reason;
-            } else if (present == Mode::generic && mode == ModeWish::automatic) {
-                adopted.attachment.fallback_reason =
-                    "it was in generic mode before, and changing that would "
-                    "interrupt traffic; `sallyport detach` makes room for a new try";
             }
+            explain_mode(adopted.attachment, mode);
             return adopted;
         }
         // The interface is gone, another has its name now, or the mode must change, which cannot be done

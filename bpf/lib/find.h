@@ -59,7 +59,8 @@ verified_alone int flow_recheck(const struct flow_key *key, __u32 generation)
 						  key->destination, number);
 	if (!allowed || !(nat_gateway->flags & NAT_GATEWAY_IN_USE)) {
 		work->standing = *entry;
-		flow_end(&work->standing, FLOW_REMOVE_ANY, 0);
+		if (flow_key_equal(&work->standing.key, key)) /* the slot may have been given to another */
+			flow_end(&work->standing, FLOW_REMOVE_ANY, 0);
 		return DROP_FLOW_CUT;
 	}
 	WRITE_ONCE(entry->timeout, nat_gateway->timeouts[flow_timeout_class(key->protocol, view.state)]);

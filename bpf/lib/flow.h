@@ -67,6 +67,10 @@ verified_alone int elastic_ip_home(__u32 number, __be32 instance, __u32 zone)
 	return best;
 }
 
+/* A mapping lives as long as its flows: they touch it when this many ticks (34 s) turn over. */
+#define MAPPING_TOUCH_SHIFT 9
+#define MAPPING_TOUCH_UNITS ((1 << (MAPPING_TOUCH_SHIFT - FLOW_TICKS_PER_TIMEOUT_SHIFT)) + 1)
+
 /* What pair_create() may say beside a reason for a drop. */
 enum pair_result {
 	PAIR_MADE = 0,
@@ -139,6 +143,11 @@ verified_alone int pair_create(__u32 number, __u32 place, __u32 kind)
 	reverse->new_port = wish->key.source_port;
 	reverse->peer_slot = flow_peer_reference(~0U, wish->key.zone);
 	if (kind == FLOW_KIND_MAPPING) {
+		/* As long as any flow on it may live, and the time by which their touch may lag behind. */
+		forward->timeout = nat_gateway->timeouts[flow_timeout_class(wish->key.protocol,
+									     FLOW_STATE_ESTABLISHED)] +
+				   MAPPING_TOUCH_UNITS;
+		reverse->timeout = forward->timeout;
 		flow_mapping_key(&wish->key, &forward->key);
 		forward->references = 1;
 	} else {

@@ -7,9 +7,6 @@
 #include "lib/fragment.h"
 #include "lib/icmp_error.h"
 
-/* A mapping lives as long as its flows: they touch it when this many ticks (34 s) turn over. */
-#define MAPPING_TOUCH_SHIFT 9
-
 verified_alone int touch_mapping(const struct flow_key *key, __u32 now)
 {
 	struct flow_entry *entry, *mapping;

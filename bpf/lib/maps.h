@@ -181,8 +181,9 @@ struct port_claim {
 };
 
 /*
- * Room for what is being made or ended: the stack has 512 bytes for all functions together. One packet at a
- * time is worked on by a processor, so there is one for each.
+ * Room for what is being made or ended: the stack has 512 bytes for all functions together. A processor works
+ * on one packet at a time, so there is one for each; and one for the reaper, which a packet may interrupt
+ * (BPF_PROG_RUN leaves soft interrupts on before kernel 6.11).
  */
 struct workspace {
 	struct flow_entry forward;
@@ -199,9 +200,15 @@ struct workspace {
 	__u32 tried; /* Elastic IPs that have no free port */
 };
 
+enum workspace_owner {
+	WORKSPACE_OF_PACKETS,
+	WORKSPACE_OF_REAPER,
+	WORKSPACES
+};
+
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
+	__uint(max_entries, WORKSPACES);
 	__type(key, __u32);
 	__type(value, struct workspace);
 } workspaces SEC(".maps");

@@ -43,9 +43,9 @@ verified_alone int port_release(const struct flow_key *reverse)
 
 static __always_inline struct workspace *workspace_get(void)
 {
-	__u32 zero = 0;
+	__u32 owner = workspace_owner;
 
-	return bpf_map_lookup_elem(&workspaces, &zero);
+	return bpf_map_lookup_elem(&workspaces, &owner);
 }
 
 /* Ends the pair whose forward entry is a copy at `forward`; leaves the reverse entry in work->removed. */
