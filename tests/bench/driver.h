@@ -7,6 +7,7 @@
 
 #define DRIVER_HEADER_BYTES 54 /* Ethernet, IPv4 and TCP of a frame without tags and options */
 #define DRIVER_IP_AT 14
+#define DRIVER_ADDRESSES_AT 26
 #define DRIVER_PORTS_AT 34
 
 struct tuple {

@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
 #include <linux/bpf.h>
+#include <sched.h>
 #include <time.h>
 
 #include <algorithm>
@@ -26,7 +27,13 @@ using support::Table;
 constexpr const char* instance = "10.0.0.11";
 constexpr const char* remote = "203.0.113.10";
 constexpr const char* eip = "198.51.100.10";
-constexpr std::uint32_t packets_per_round = 2'000'000;
+
+struct Options {
+    int rounds = 5;
+    std::uint32_t packets = 2'000'000;  // a round; at least one of each flow
+    bool array_only = false;            // without the hash map, to count instructions
+    std::vector<std::uint32_t> flows;
+};
 
 double cpu_milliseconds() {
     timespec now{};
@@ -44,7 +51,8 @@ std::vector<tuple> reverse_tuples(ProgramLab& lab, Table table, std::uint32_t fl
     std::vector<tuple> tuples;
     tuples.reserve(flows);
     auto add = [&tuples](const flow_entry& entry) {
-        if (!(entry.flags & FLOW_FORWARD)) tuples.push_back({entry.key.source_port, entry.key.destination_port});
+        if (!(entry.flags & FLOW_FORWARD))
+            tuples.push_back({entry.key.source_port, entry.key.destination_port});
     };
     if (table == Table::array) {
         lab.for_each_entry(add);
@@ -69,7 +77,7 @@ struct Subject {
     double new_flow = 0, bytes_per_flow = 0;
 };
 
-nlohmann::json measure(std::uint32_t flows, int rounds) {
+nlohmann::json measure(std::uint32_t flows, const Options& options) {
     std::vector<tuple> forward = scattered_tuples(flows);
     FlowDriver driver(flows);
     support::Packet opening = support::tcp().from(instance, 1).to(remote, 1);
@@ -77,14 +85,13 @@ nlohmann::json measure(std::uint32_t flows, int rounds) {
     support::Packet reply = support::tcp().from(remote, 1).to(eip, 1).flags(support::ack);
     support::Packet syn_ack = support::tcp().from(remote, 1).to(eip, 1).flags(support::syn | support::ack);
 
-    std::vector<Subject> subjects(2);
+    std::vector<Subject> subjects(options.array_only ? 1 : 2);
     bool network = true;
-    for (std::size_t i = 0; i < 2; i++) {
+    for (std::size_t i = 0; i < subjects.size(); i++) {
         Subject& subject = subjects[i];
         subject.table = i == 0 ? Table::array : Table::hash;
-        subject.lab = std::make_unique<ProgramLab>(
-            support::LabOptions{.table = subject.table, .flow_capacity = flows + flows / 4 + 1000,
-                                .make_network = network});
+        subject.lab = std::make_unique<ProgramLab>(support::LabOptions{
+            .table = subject.table, .flow_capacity = flows + flows / 4 + 1000, .make_network = network});
         network = false;
         driver.aim(opening, forward);
         subject.new_flow = driver.call(subject.lab->program_fd(Role::inside), flows);
@@ -96,14 +103,14 @@ nlohmann::json measure(std::uint32_t flows, int rounds) {
         // Each direction once more: the next hop is found at the first packet after the handshake.
         driver.aim(data, forward);
         driver.call(subject.lab->program_fd(Role::inside), flows);
-        std::uint64_t bytes = subject.table == Table::array
-                                  ? subject.lab->map_bytes("flow_buckets") + subject.lab->map_bytes("flow_locks")
-                                  : subject.lab->map_bytes("flow_hash");
+        std::uint64_t bytes = subject.table == Table::array ? subject.lab->map_bytes("flow_buckets") +
+                                                                  subject.lab->map_bytes("flow_locks")
+                                                            : subject.lab->map_bytes("flow_hash");
         subject.bytes_per_flow = static_cast<double>(bytes) / (flows + flows / 4 + 1000);
     }
 
-    std::uint32_t count = std::max(packets_per_round, flows);
-    for (int round = 0; round < rounds; round++)
+    const std::uint32_t count = std::max(options.packets, flows);
+    for (int round = 0; round < options.rounds; round++)
         for (Subject& subject : subjects) {
             driver.aim(data, forward);
             double empty = driver.call_empty(count);
@@ -116,14 +123,19 @@ nlohmann::json measure(std::uint32_t flows, int rounds) {
     nlohmann::json result;
     result["flows"] = flows;
     const char* names[] = {"array", "hash"};
-    for (std::size_t i = 0; i < 2; i++)
-        result[names[i]] = {{"out_ns", median(subjects[i].out)}, {"in_ns", median(subjects[i].in)},
-                            {"new_flow_ns", subjects[i].new_flow}, {"driver_ns", subjects[i].empty},
+    for (std::size_t i = 0; i < subjects.size(); i++)
+        result[names[i]] = {{"out_ns", median(subjects[i].out)},
+                            {"in_ns", median(subjects[i].in)},
+                            {"both_ns", (median(subjects[i].out) + median(subjects[i].in)) / 2},
+                            {"new_flow_ns", subjects[i].new_flow},
+                            {"driver_ns", subjects[i].empty},
                             {"bytes_per_flow_of_capacity", subjects[i].bytes_per_flow}};
-    result["ratio_out"] = median(subjects[0].out) / median(subjects[1].out);
-    result["ratio_in"] = median(subjects[0].in) / median(subjects[1].in);
-    result["ratio"] = (median(subjects[0].out) + median(subjects[0].in)) /
-                      (median(subjects[1].out) + median(subjects[1].in));
+    if (subjects.size() == 2) {
+        result["ratio_out"] = median(subjects[0].out) / median(subjects[1].out);
+        result["ratio_in"] = median(subjects[0].in) / median(subjects[1].in);
+        result["ratio"] = (median(subjects[0].out) + median(subjects[0].in)) /
+                          (median(subjects[1].out) + median(subjects[1].in));
+    }
 
     // Ageing: the reaper over flows that have all timed out.
     ProgramLab& lab = *subjects[0].lab;
@@ -135,20 +147,46 @@ nlohmann::json measure(std::uint32_t flows, int rounds) {
     return result;
 }
 
+void bind_to_processor(int processor) {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET(static_cast<unsigned>(processor), &set);
+    if (sched_setaffinity(0, sizeof set, &set) != 0) throw std::runtime_error("no such processor");
+}
+
+Options parse(int argc, char** argv) {
+    Options options;
+    for (int i = 1; i < argc; i++) {
+        const std::string argument = argv[i];
+        const auto value = [&](const std::string& name) -> const char* {
+            return argument.rfind(name, 0) == 0 ? argv[i] + name.size() : nullptr;
+        };
+        if (const char* rounds = value("--rounds=")) {
+            options.rounds = std::stoi(rounds);
+        } else if (const char* packets = value("--packets=")) {
+            options.packets = static_cast<std::uint32_t>(std::stoul(packets));
+        } else if (const char* processor = value("--processor=")) {
+            bind_to_processor(std::stoi(processor));
+        } else if (argument == "--array-only") {
+            options.array_only = true;
+        } else {
+            options.flows.push_back(static_cast<std::uint32_t>(std::stoul(argument)));
+        }
+    }
+    return options;
+}
+
 }  // namespace
 }  // namespace sallyport::bench
 
+// program_cost [--rounds=N] [--packets=N] [--processor=N] [--array-only] FLOWS...
 int main(int argc, char** argv) {
+    using namespace sallyport::bench;
     try {
+        const Options options = parse(argc, argv);
         nlohmann::json results = nlohmann::json::array();
-        int rounds = 5;
-        for (int i = 1; i < argc; i++) {
-            std::string argument = argv[i];
-            if (argument.rfind("--rounds=", 0) == 0) {
-                rounds = std::stoi(argument.substr(9));
-                continue;
-            }
-            results.push_back(sallyport::bench::measure(static_cast<std::uint32_t>(std::stoul(argument)), rounds));
+        for (std::uint32_t flows : options.flows) {
+            results.push_back(measure(flows, options));
             std::fprintf(stderr, "%s\n", results.back().dump().c_str());
         }
         std::printf("%s\n", results.dump(2).c_str());

@@ -103,18 +103,19 @@ def _initramfs(kernel: Kernel, modules: Sequence[str], programs: Sequence[Path],
 
 def run_in_guest(kernel: Kernel, work: Path, *, script: str, modules: Sequence[str] = (),
                  programs: Sequence[Path] = (), files: dict[str, bytes] | None = None, memory: int = 1024,
-                 timeout: float = 180.0) -> str:
+                 processors: int = 2, emulator: Sequence[str] = (), timeout: float = 180.0) -> str:
     """Boots `kernel`, runs `script` with `programs` in its path, and gives what was written to the console.
 
-    The script must end with success. `work` is a folder for the file system's image.
+    The script must end with success. `work` is a folder for the file system's image. `emulator`:
+    more arguments of the emulator.
     """
     image = work / "initramfs"
     image.write_bytes(_initramfs(kernel, modules, programs, files or {}, script))
     # Without cmpxchg16b, which this emulator gets wrong: it leaves garbage in the flags.
-    arguments = ["qemu-system-x86_64", "-accel", "tcg", "-cpu", "max,cx16=off", "-smp", "2", "-m", str(memory), "-nodefaults",
-                 "-no-user-config", "-display", "none", "-serial", "stdio", "-no-reboot",
+    arguments = ["qemu-system-x86_64", "-accel", "tcg", "-cpu", "max,cx16=off", "-smp", str(processors),
+                 "-m", str(memory), "-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio", "-no-reboot",
                  "-kernel", str(kernel.image), "-initrd", str(image),
-                 "-append", "console=ttyS0 quiet panic=-1 mitigations=off random.trust_cpu=on"]
+                 "-append", "console=ttyS0 quiet panic=-1 mitigations=off random.trust_cpu=on", *emulator]
     try:
         done = subprocess.run(arguments, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout, check=False)
         output, status = done.stdout + done.stderr, f"the emulator ended with {done.returncode}"
