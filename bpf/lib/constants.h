@@ -18,7 +18,4 @@ const volatile __u32 device_slot = 0;
  */
 const volatile __u8 weakly_ordered_memory = 0;
 
-/* Which of the processor's workspaces (enum workspace_owner in maps.h) this program uses: each says it. */
-extern const __u32 workspace_owner;
-
 #endif

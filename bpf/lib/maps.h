@@ -205,6 +205,7 @@ enum workspace_owner {
 	WORKSPACE_OF_REAPER,
 	WORKSPACES
 };
+extern const __u32 workspace_owner; /* which one a program uses: each says it */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
