@@ -93,8 +93,12 @@ class Run {
   private:
     // Makes all flows, by a whole handshake each. Gives the cost of the first packet.
     double open() {
-        const double cost =
-            send(Direction::out, connection_.out(support::syn, 1000, 0, small_frame), forward_, flows_);
+        // The first tenth does not count: it pays for memory that is touched for the first time.
+        const auto counted = forward_.begin() + flows_ / 10;
+        const std::vector<tuple> first(forward_.begin(), counted), rest(counted, forward_.end());
+        const support::Packet opening = connection_.out(support::syn, 1000, 0, small_frame);
+        (void)send(Direction::out, opening, first, static_cast<std::uint32_t>(first.size()));
+        const double cost = send(Direction::out, opening, rest, static_cast<std::uint32_t>(rest.size()));
         if (gateway_.flows() != flows_)
             throw std::runtime_error(
                 fmt::format("{} flows were opened and {} are tracked", flows_, gateway_.flows()));
