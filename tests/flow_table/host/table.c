@@ -57,6 +57,8 @@ static int observed_remove(const struct flow_entry *known, int removal, __u32 no
 #include "lib/stages.h"
 #ifndef FLOW_TABLE_HASH /* the reaper is told of slots */
 #include "reaper.bpf.c"
+#else
+const __u32 workspace_owner = WORKSPACE_OF_PACKETS;
 #endif
 
 _Static_assert((int)TABLE_INSERTED == FLOW_INSERTED && (int)TABLE_EXISTS == FLOW_EXISTS &&
