@@ -109,6 +109,9 @@ nlohmann::json measure(std::uint32_t flows, const Options& options) {
         subject.bytes_per_flow = static_cast<double>(bytes) / (flows + flows / 4 + 1000);
     }
 
+    // Not in the order in which they were made, which is that of the hash map's elements in memory: the
+    // processor would fetch them ahead.
+    std::shuffle(forward.begin(), forward.end(), std::mt19937(11));
     const std::uint32_t count = std::max(options.packets, flows);
     for (int round = 0; round < options.rounds; round++)
         for (Subject& subject : subjects) {

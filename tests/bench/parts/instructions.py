@@ -14,8 +14,6 @@ from typing import Any
 
 from .tree import PROGRAMS, SOURCE
 
-sys.path.append(str(SOURCE / "tests" / "packaging"))
-
 
 class Failed(Exception):
     """The guest did not do its work."""
@@ -30,16 +28,11 @@ echo END RESULT
 
 
 def count() -> dict[str, Any]:
-    # The harness of tests/packaging boots kernels; its modules are named as ours are.
-    ours = {name: sys.modules.pop(name) for name in list(sys.modules) if name == "lib" or name.startswith("lib.")}
-    position = sys.path.index(str(SOURCE / "tests" / "bench"))
-    removed = sys.path.pop(position)
-    try:
-        from lib.debian import kernel
-        from lib.guest import run_in_guest
-    finally:
-        sys.path.insert(position, removed)
-        sys.modules.update(ours)
+    # The harness that boots kernels is that of tests/packaging.
+    sys.path.append(str(SOURCE / "tests" / "packaging"))
+    from lib.debian import kernel
+    from lib.guest import run_in_guest
+
     try:
         stock = kernel("bookworm")
         with tempfile.TemporaryDirectory() as work:
