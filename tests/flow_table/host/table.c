@@ -139,7 +139,7 @@ void table_reset(const struct table_shape *shape)
 	ARRAY_NEW(port_sets, shape->port_sets, 1);
 	ARRAY_NEW(nat_gateways, NAT_GATEWAYS_MAX, 1);
 	ARRAY_NEW(counters, 1, HOST_THREADS_MAX);
-	ARRAY_NEW(workspaces, 1, HOST_THREADS_MAX);
+	ARRAY_NEW(workspaces, WORKSPACES, HOST_THREADS_MAX);
 	ARRAY_NEW(reap_batch, REAP_BATCH_MAX, 1);
 	MAP_NEW(port_set_numbers, HOST_HASH, PORT_SETS_MAX);
 	MAP_NEW(elastic_ips, HOST_HASH, ELASTIC_IPS_MAX);
