@@ -11,17 +11,17 @@
 #define DRIVER_PORTS_AT 34
 
 struct tuple {
-	__be16 source_port;
-	__be16 destination_port;
+    __be16 source_port;
+    __be16 destination_port;
 } __attribute__((aligned(4)));
 
 struct driver_state {
-	__u8 header[DRIVER_HEADER_BYTES];
-	__u16 zero1;
-	__u32 next;
-	__u32 count;
-	__u32 ifindex; /* where driver_send sends to */
-	__u32 zero0;
+    __u8 header[DRIVER_HEADER_BYTES];
+    __u16 zero1;
+    __u32 next;
+    __u32 count;
+    __u32 ifindex; /* where driver_send sends to */
+    __u32 zero0;
 };
 
 #endif

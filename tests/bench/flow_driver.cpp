@@ -43,7 +43,9 @@ struct FlowDriver::Impl {
         if (tuples) munmap(tuples, bytes());
         driver_bpf__destroy(skeleton);
     }
-    [[nodiscard]] std::size_t bytes() const { return (std::size_t{most} * stride + 4095) & ~std::size_t{4095}; }
+    [[nodiscard]] std::size_t bytes() const {
+        return (std::size_t{most} * stride + 4095) & ~std::size_t{4095};
+    }
 
     double run(std::uint32_t count) {
         support::Bytes frame(64);
@@ -53,7 +55,8 @@ struct FlowDriver::Impl {
         run.repeat = static_cast<int>(count);
         // Processor time of this thread, not the kernel's duration, which counts what others ran meanwhile.
         double before = thread_nanoseconds();
-        check(bpf_prog_test_run_opts(bpf_program__fd(skeleton->progs.driver_call), &run) == 0, "run the driver");
+        check(bpf_prog_test_run_opts(bpf_program__fd(skeleton->progs.driver_call), &run) == 0,
+              "run the driver");
         double spent = thread_nanoseconds() - before;
         if (run.retval == XDP_ABORTED) throw std::runtime_error("the driver was not followed by a program");
         return spent / count;
@@ -88,7 +91,8 @@ void FlowDriver::aim(const support::Packet& like, const std::vector<tuple>& tupl
     impl_->state.count = static_cast<std::uint32_t>(tuples.size());
     impl_->state.ifindex = ifindex;
     char* to = reinterpret_cast<char*>(impl_->tuples);
-    for (std::size_t i = 0; i < tuples.size(); i++) std::memcpy(to + i * impl_->stride, &tuples[i], sizeof(tuple));
+    for (std::size_t i = 0; i < tuples.size(); i++)
+        std::memcpy(to + i * impl_->stride, &tuples[i], sizeof(tuple));
     check(bpf_map_update_elem(bpf_map__fd(impl_->skeleton->maps.state), &first, &impl_->state, BPF_ANY) == 0,
           "aim the driver");
 }
@@ -112,7 +116,8 @@ void FlowDriver::send(std::uint32_t count, std::size_t bytes, std::uint32_t batc
     run.repeat = static_cast<int>(count);
     run.flags = BPF_F_TEST_XDP_LIVE_FRAMES;
     run.batch_size = batch;
-    check(bpf_prog_test_run_opts(bpf_program__fd(impl_->skeleton->progs.driver_send), &run) == 0, "send frames");
+    check(bpf_prog_test_run_opts(bpf_program__fd(impl_->skeleton->progs.driver_send), &run) == 0,
+          "send frames");
 }
 
 std::vector<tuple> scattered_tuples(std::uint32_t flows, std::uint32_t per_remote_port) {

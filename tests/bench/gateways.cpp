@@ -199,4 +199,8 @@ std::uint64_t SallyportGateway::all_memory() const {
     return bytes;
 }
 
+std::uint64_t SallyportGateway::places() const {
+    return must(impl_->dataplane->flow_table_status()).bytes / FLOW_BUCKET_BYTES * FLOW_BUCKET_ENTRIES / 2;
+}
+
 }  // namespace sallyport::bench

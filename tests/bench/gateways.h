@@ -70,6 +70,8 @@ class SallyportGateway final : public Gateway {
     // Kernel memory in bytes of the maps that grow with the number of flows, and of all maps.
     [[nodiscard]] std::uint64_t flow_memory() const;
     [[nodiscard]] std::uint64_t all_memory() const;
+    // Flows that would fill the last place of the table, which is sized so that none has to.
+    [[nodiscard]] std::uint64_t places() const;
 
   private:
     struct Impl;

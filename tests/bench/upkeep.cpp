@@ -52,8 +52,9 @@ nlohmann::json measure_sallyport(std::uint32_t flows) {
     result["memory"] = {{"flow_capacity", flows},
                         {"flow_maps_bytes", gateway.flow_memory()},
                         {"all_maps_bytes", gateway.all_memory()},
-                        {"bytes_per_flow_full", memory / flows},
-                        {"bytes_per_flow_half_full", memory / (flows / 2.0)}};
+                        {"bytes_per_flow_at_capacity", memory / flows},
+                        {"bytes_per_flow_at_half_capacity", memory / (flows / 2.0)},
+                        {"bytes_per_flow_half_full", memory / (static_cast<double>(gateway.places()) / 2)}};
     open_flows(gateway, flows);
     (void)gateway.sweep();  // the first pass maps the table's pages
     const auto nothing = gateway.sweep();

@@ -63,7 +63,7 @@ def rows(results: dict[str, Any]) -> Iterator[Row]:
     for direction in ("out", "in"):
         yield Row(f"instructions per established packet, {direction}", counted.get(direction), "<=", 250, "")
     ours = upkeep.get("sallyport") or {}
-    yield Row("kernel memory per tracked flow, table half full",
+    yield Row("kernel memory per tracked flow, half of the table's places taken",
               (ours.get("memory") or {}).get("bytes_per_flow_half_full"), "<=", 256, "bytes")
     sweep = ours.get("sweep") or {}
     swept = sweep.get("flows") == 1_000_000
@@ -150,8 +150,10 @@ def _text(results: dict[str, Any]) -> str:
         ours, theirs = results["upkeep"]["sallyport"], results["upkeep"]["nftables"]
         memory, sweep = ours["memory"], ours["sweep"]
         parts += ["## Memory and sweeps", _table(["what", "figure"], [
-            ["bytes per flow, Sallyport, table full", _number(memory["bytes_per_flow_full"], 0)],
-            ["bytes per flow, Sallyport, table half full", _number(memory["bytes_per_flow_half_full"], 0)],
+            ["bytes per flow, Sallyport, at capacity", _number(memory["bytes_per_flow_at_capacity"], 0)],
+            ["bytes per flow, Sallyport, at half the capacity", _number(memory["bytes_per_flow_at_half_capacity"], 0)],
+            ["bytes per flow, Sallyport, half of the table's places taken",
+             _number(memory["bytes_per_flow_half_full"], 0)],
             ["all maps of Sallyport, MiB", _number(memory["all_maps_bytes"] / 2 ** 20, 0)],
             ["bytes per flow, nftables, without the hash table", _number(theirs["bytes_per_flow"], 0)],
             ["bytes per flow, nftables, with it", _number(theirs["bytes_per_flow_with_buckets"], 0)],
