@@ -9,8 +9,8 @@ from pathlib import Path
 from .debian import Kernel
 from .tree import libraries_of
 
-_APPLETS = ["cat", "echo", "grep", "httpd", "insmod", "kill", "ls", "mkdir", "mount", "ping", "poweroff", "rm", "sleep",
-            "wget"]
+_APPLETS = ["cat", "echo", "grep", "httpd", "insmod", "kill", "ls", "mkdir", "mount", "nc", "ping", "poweroff", "rm",
+            "sleep", "tail"]
 _SHELL = Path("/bin/dash")  # busybox's own shell would put its applets in front of real programs
 
 # Its output is what the guest says; the line END tells the exit status of the script.
