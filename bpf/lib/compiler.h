@@ -45,11 +45,11 @@
  * drop it, and the verifier, which does not know, learns the bound. `mask` is a constant.
  */
 #ifdef __bpf__
-#define mask_for_verifier(value, mask)                                                             \
-	({                                                                                         \
-		__u64 masked_ = (value);                                                           \
-		__asm__ volatile("%0 &= %1" : "+r"(masked_) : "i"(mask));                          \
-		masked_;                                                                           \
+#define mask_for_verifier(value, mask)                                                                       \
+	({                                                                                                   \
+		__u64 masked_ = (value);                                                                     \
+		__asm__ volatile("%0 &= %1" : "+r"(masked_) : "i"(mask));                                    \
+		masked_;                                                                                     \
 	})
 #else
 #define mask_for_verifier(value, mask) ((value) & (mask))

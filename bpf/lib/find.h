@@ -117,7 +117,7 @@ static __always_inline enum verdict find(struct packet *packet, const struct flo
 	if (!found->entry)
 		return VERDICT_NEXT;
 	if (unlikely(clock_age(packet->now, view->last_seen) >
-		     (__u32)view->timeout << FLOW_TICKS_PER_TIMEOUT_SHIFT) &&
+		     ((__u32)view->timeout << FLOW_TICKS_PER_TIMEOUT_SHIFT)) &&
 	    !flow_lives(key, packet->now)) {
 		found->entry = NULL;
 		return VERDICT_NEXT;

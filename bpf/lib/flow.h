@@ -124,6 +124,7 @@ verified_alone int pair_create(__u32 number, __u32 place, __u32 kind)
 	struct workspace *work = workspace_get();
 	struct flow_entry *forward, *reverse;
 	enum port_result claimed;
+	enum timeout_class established;
 	const struct flow_wish *wish;
 	__u32 forward_slot = 0;
 	int inserted;
@@ -144,9 +145,8 @@ verified_alone int pair_create(__u32 number, __u32 place, __u32 kind)
 	reverse->peer_slot = flow_peer_reference(~0U, wish->key.zone);
 	if (kind == FLOW_KIND_MAPPING) {
 		/* As long as any flow on it may live, and the time by which their touch may lag behind. */
-		forward->timeout = nat_gateway->timeouts[flow_timeout_class(wish->key.protocol,
-									     FLOW_STATE_ESTABLISHED)] +
-				   MAPPING_TOUCH_UNITS;
+		established = flow_timeout_class(wish->key.protocol, FLOW_STATE_ESTABLISHED);
+		forward->timeout = nat_gateway->timeouts[established] + MAPPING_TOUCH_UNITS;
 		reverse->timeout = forward->timeout;
 		flow_mapping_key(&wish->key, &forward->key);
 		forward->references = 1;

@@ -44,7 +44,7 @@ enum flow_insert_result {
 /* What must hold, under the lock, for an entry to be removed. */
 enum flow_removal {
 	FLOW_REMOVE_ANY,
-	FLOW_REMOVE_EXPIRED,	/* this entry and its peer are past their timeout */
+	FLOW_REMOVE_EXPIRED,	  /* this entry and its peer are past their timeout */
 	FLOW_REMOVE_UNREFERENCED, /* a mapping that no flow uses */
 };
 
@@ -58,7 +58,7 @@ static __always_inline int flow_key_equal(const struct flow_key *a, const struct
 static __always_inline int flow_past(const struct flow_entry *entry, __u32 now)
 {
 	return clock_age(now, READ_ONCE(entry->last_seen)) >
-	       (__u32)entry->timeout << FLOW_TICKS_PER_TIMEOUT_SHIFT;
+	       ((__u32)entry->timeout << FLOW_TICKS_PER_TIMEOUT_SHIFT);
 }
 
 static __always_inline void flow_view_copy(struct flow_view *view, const struct flow_entry *entry)
@@ -80,11 +80,11 @@ ABI_ASSERT_OFFSET(struct flow_view, generation, 16);
 #else
 
 struct flow_home {
-	__u32 first;  /* bucket */
+	__u32 first; /* bucket */
 	__u32 second;
 	__u32 region;
 	__u16 tag;
-	__u16 seat;   /* the entry number that the key takes if that is free */
+	__u16 seat; /* the entry number that the key takes if that is free */
 };
 
 /*
@@ -201,9 +201,10 @@ static __always_inline void flow_read_barrier(struct flow_bucket *bucket)
  * Looks for `key` in one bucket without a lock, once. Returns the entry and its view; NULL if it is not
  * there. *torn is set when the bucket changed meanwhile and the view may be a mixture.
  */
-static __always_inline struct flow_entry *
-flow_bucket_read(struct flow_bucket *bucket, const struct flow_key *key, const struct flow_home *home,
-		 struct flow_view *view, int *torn)
+static __always_inline struct flow_entry *flow_bucket_read(struct flow_bucket *bucket,
+							   const struct flow_key *key,
+							   const struct flow_home *home,
+							   struct flow_view *view, int *torn)
 {
 	__u32 sequence = READ_ONCE(bucket->tags.sequence), number;
 	struct flow_entry *entry;

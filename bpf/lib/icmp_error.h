@@ -65,7 +65,8 @@ static __always_inline void icmp_error_parse(struct packet *packet)
 	} else {
 		return;
 	}
-	packet_key(packet, packet_address_pair(quoted.ip->daddr, quoted.ip->saddr), ports, quoted.ip->protocol);
+	packet_key(packet, packet_address_pair(quoted.ip->daddr, quoted.ip->saddr), ports,
+		   quoted.ip->protocol);
 	packet->kind = PACKET_ICMP_ERROR;
 }
 

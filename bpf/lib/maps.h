@@ -160,20 +160,20 @@ struct {
 
 /* What a new flow is made from. */
 struct flow_wish {
-	struct flow_key key;	/* of the packet that opens it */
-	__u32 nat_gateway;	/* number */
+	struct flow_key key; /* of the packet that opens it */
+	__u32 nat_gateway;   /* number */
 	__u32 now;
 	__u32 generation;
-	__u32 acknowledged;	/* TCP: what a RST that answers the SYN has to acknowledge */
-	__u32 mapping_id;	/* of the mapping that it shall use; 0: none */
+	__u32 acknowledged; /* TCP: what a RST that answers the SYN has to acknowledge */
+	__u32 mapping_id;   /* of the mapping that it shall use; 0: none */
 };
 
 /* A search for a free port in progress. */
 struct port_claim {
 	__u32 now;
-	__u32 slot;   /* where the reverse entry stands */
-	__u32 set;    /* number of the port set */
-	__u16 first;  /* the range, host order */
+	__u32 slot;  /* where the reverse entry stands */
+	__u32 set;   /* number of the port set */
+	__u16 first; /* the range, host order */
 	__u16 last;
 	__u32 result; /* enum port_result */
 	__u32 again;  /* the port behind work->standing, to be tried first the next time; 0: none */
@@ -203,7 +203,7 @@ struct workspace {
 enum workspace_owner {
 	WORKSPACE_OF_PACKETS,
 	WORKSPACE_OF_REAPER,
-	WORKSPACES
+	WORKSPACES,
 };
 extern const __u32 workspace_owner; /* which one a program uses: each says it */
 

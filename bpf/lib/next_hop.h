@@ -24,9 +24,9 @@ static __always_inline void macs_copy(void *to, const void *from)
 struct hop {
 	__u8 macs[2 * ETH_ALEN] __attribute__((aligned(4))); /* as in a frame */
 	__u16 mtu;
-	__u16 number;		 /* to remember, if the kernel was asked */
-	__u8 device;		 /* slot */
-	__u8 up_the_stack;	 /* no neighbour yet: the host is to resolve it and to send the packet */
+	__u16 number;	   /* to remember, if the kernel was asked */
+	__u8 device;	   /* slot */
+	__u8 up_the_stack; /* no neighbour yet: the host is to resolve it and to send the packet */
 	__u8 zero0[2];
 };
 

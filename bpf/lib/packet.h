@@ -31,7 +31,8 @@ enum packet_kind {
 #define LINK_BYTES_MAX (sizeof(struct ethhdr) + VLAN_TAGS_MAX * 4)
 #define LINK_BYTES_MASK 31
 
-enum tcp_flag { /* byte 13 of the TCP header */
+/* Byte 13 of the TCP header. */
+enum tcp_flag {
 	TCP_FIN = 0x01,
 	TCP_SYN = 0x02,
 	TCP_RST = 0x04,
@@ -45,20 +46,20 @@ struct packet {
 	struct device *device;
 	struct counters *counters;
 	struct iphdr *ip;
-	void *transport;	/* the first 8 bytes are there; for TCP all 20 */
-	struct flow_key key;	/* the tuple as it came, in the zone it came from; see packet_key() */
-	__u32 now;		/* ticks */
-	__u32 action;		/* XDP action for VERDICT_FORWARD and VERDICT_ANSWER */
-	__u16 length;		/* of the IPv4 packet */
-	__u16 payload;		/* bytes after the transport header */
-	__u16 zone;		/* that it came from */
-	__u16 nat_gateway;	/* whose packet it is, or NO_NAT_GATEWAY */
-	__u8 link_bytes;	/* of Ethernet and VLAN headers */
-	__u8 kind;		/* enum packet_kind */
+	void *transport;     /* the first 8 bytes are there; for TCP all 20 */
+	struct flow_key key; /* the tuple as it came, in the zone it came from; see packet_key() */
+	__u32 now;	     /* ticks */
+	__u32 action;	     /* XDP action for VERDICT_FORWARD and VERDICT_ANSWER */
+	__u16 length;	     /* of the IPv4 packet */
+	__u16 payload;	     /* bytes after the transport header */
+	__u16 zone;	     /* that it came from */
+	__u16 nat_gateway;   /* whose packet it is, or NO_NAT_GATEWAY */
+	__u8 link_bytes;     /* of Ethernet and VLAN headers */
+	__u8 kind;	     /* enum packet_kind */
 	__u8 tcp_flags;
-	__u8 first_fragment;	/* it has the ports, and others follow */
-	__u8 reason;		/* enum drop_reason */
-	__u8 forward;		/* it goes from an instance to the outside */
+	__u8 first_fragment; /* it has the ports, and others follow */
+	__u8 reason;	     /* enum drop_reason */
+	__u8 forward;	     /* it goes from an instance to the outside */
 };
 
 static __always_inline void *packet_data(const struct packet *packet)

@@ -49,7 +49,8 @@ static __always_inline void flow_complete_reverse(struct flow_entry *reverse, __
 }
 
 /* Completes the forward entry that belongs to a reverse one. */
-static __always_inline void flow_complete_forward(struct flow_entry *forward, const struct flow_entry *reverse)
+static __always_inline void flow_complete_forward(struct flow_entry *forward,
+						  const struct flow_entry *reverse)
 {
 	forward->flags |= FLOW_FORWARD;
 	forward->new_address = reverse->key.destination;

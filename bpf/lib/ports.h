@@ -46,7 +46,7 @@ static __always_inline enum port_result port_try(struct workspace *work, __u32 p
 	claim->again = port;
 	if (inserted == FLOW_FULL)
 		return flow_make_room(&reverse->key, claim->now, &work->standing) ? PORT_BEHIND_EXPIRED
-										   : PORT_TABLE_FULL;
+										  : PORT_TABLE_FULL;
 	found = flow_standing(&reverse->key, claim->slot);
 	if (!found || !flow_expired(found, claim->now))
 		return PORT_IN_USE;
@@ -215,9 +215,9 @@ static long port_set_clear_step(__u32 i, void *context)
 	return 0;
 }
 
-#define PORT_SET_STEPS_MAX 70000   /* each port once, and each word once to find it full */
-#define PORT_CHECK_STEPS_MAX 512   /* ports looked at again per refused flow */
-#define PORT_FALLBACK_STEPS 128	   /* random tries when every port set is in use by a busy remote */
+#define PORT_SET_STEPS_MAX 70000 /* each port once, and each word once to find it full */
+#define PORT_CHECK_STEPS_MAX 512 /* ports looked at again per refused flow */
+#define PORT_FALLBACK_STEPS 128	 /* random tries when every port set is in use by a busy remote */
 #define PORT_SET_CANDIDATES 32
 #define PORT_SET_IDLE_TICKS (60 * FLOW_TOUCH_TICKS)
 #define PORT_SET_NONE (~0U)

@@ -50,7 +50,7 @@ static __always_inline struct workspace *workspace_get(void)
 
 /* Ends the pair whose forward entry is a copy at `forward`; leaves the reverse entry in work->removed. */
 static __always_inline int flow_end_pair(struct workspace *work, const struct flow_entry *forward,
-				    enum flow_removal removal, __u32 now)
+					 enum flow_removal removal, __u32 now)
 {
 	if (!flow_remove(forward, removal, now, &work->removed))
 		return 0;

@@ -108,8 +108,9 @@ static long quote_sum_step(__u32 i, void *argument)
 
 static __always_inline int may_be_answered(const struct packet *packet)
 {
-	return packet->kind != PACKET_ICMP_ERROR && packet->kind != PACKET_OTHER_ERROR && packet->kind != PACKET_LATER_FRAGMENT &&
-	       packet->key.source && !address_is_multicast_or_broadcast(packet->key.source) &&
+	return packet->kind != PACKET_ICMP_ERROR && packet->kind != PACKET_OTHER_ERROR &&
+	       packet->kind != PACKET_LATER_FRAGMENT && packet->key.source &&
+	       !address_is_multicast_or_broadcast(packet->key.source) &&
 	       !address_is_multicast_or_broadcast(packet->key.destination) &&
 	       (bpf_ntohl(packet->key.source) >> 24) != 127;
 }

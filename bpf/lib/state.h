@@ -11,13 +11,13 @@
 
 enum flow_event {
 	EVENT_NONE,
-	EVENT_REPLY,	    /* UDP, ICMP: the first packet from the remote */
-	EVENT_SYN_INSIDE,   /* a SYN without ACK from the instance */
-	EVENT_SYN_OUTSIDE,  /* any SYN from the remote: SYN-ACK, or simultaneous open (RFC 5382 REQ-2) */
+	EVENT_REPLY,	   /* UDP, ICMP: the first packet from the remote */
+	EVENT_SYN_INSIDE,  /* a SYN without ACK from the instance */
+	EVENT_SYN_OUTSIDE, /* any SYN from the remote: SYN-ACK, or simultaneous open (RFC 5382 REQ-2) */
 	EVENT_FIN_INSIDE,
-	EVENT_FIN_OUTSIDE,  /* within the window */
-	EVENT_RESET,	    /* from the instance, or within the window */
-	EVENT_DATA,	    /* a segment with payload and no SYN, FIN or RST */
+	EVENT_FIN_OUTSIDE, /* within the window */
+	EVENT_RESET,	   /* from the instance, or within the window */
+	EVENT_DATA,	   /* a segment with payload and no SYN, FIN or RST */
 };
 
 static __always_inline enum flow_state flow_state_after(enum flow_state state, enum flow_event event)
@@ -81,10 +81,10 @@ static __always_inline __u8 flow_watch(__u8 protocol, enum flow_state state, int
 
 /* What the step needs of a segment. */
 struct segment {
-	__u32 sequence;	    /* host order, as all here */
+	__u32 sequence; /* host order, as all here */
 	__u32 acknowledges;
 	__u16 payload;
-	__u8 flags;	    /* enum tcp_flag */
+	__u8 flags; /* enum tcp_flag */
 	__u8 zero0;
 };
 

@@ -35,8 +35,8 @@ TEST_F(Flow, TcpGoesOutWithTheElasticIpAndComesBack) {
 
 TEST_F(Flow, UdpKeepsItsPortForEveryRemote) {  // RFC 4787 REQ-1
     Packet first = out(udp().from(instance, 5000).to(remote, 7000));
-    for (const Packet& packet : {udp().from(instance, 5000).to(remote, 7001),
-                                 udp().from(instance, 5000).to(other_remote, 7000)}) {
+    for (const Packet& packet :
+         {udp().from(instance, 5000).to(remote, 7001), udp().from(instance, 5000).to(other_remote, 7000)}) {
         Packet seen = out(packet);
         EXPECT_EQ(seen.source_port, first.source_port);
         EXPECT_EQ(seen.source, first.source);

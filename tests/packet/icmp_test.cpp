@@ -74,8 +74,8 @@ TEST_F(IcmpError, AboutNoFlowIsDroppedInSilence) {
     EXPECT_EQ(outcome.action, XDP_DROP);
     EXPECT_EQ(outcome.drop_reason, "icmp_error_without_flow");
 
-    outcome = lab().run(Role::inside,
-                        icmp_error(3, 3, udp().from(remote, 9).to(instance, 9).ip()).from(instance).to(remote));
+    outcome = lab().run(
+        Role::inside, icmp_error(3, 3, udp().from(remote, 9).to(instance, 9).ip()).from(instance).to(remote));
     EXPECT_EQ(outcome.action, XDP_DROP);
     EXPECT_EQ(outcome.drop_reason, "icmp_error_without_flow");
 }

@@ -8,8 +8,8 @@ namespace {
 class Local : public PacketTest {};
 
 Bytes arp_request(const char* target) {
-    Bytes frame{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 1, 0xfe, 8, 6,
-                0, 1, 8, 0, 6, 4, 0, 1, 2, 0, 0, 0, 1, 0xfe, 198, 51, 100, 254, 0, 0, 0, 0, 0, 0};
+    Bytes frame{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0,    0,   1,  0xfe, 8,   6, 0, 1, 8, 0, 6,
+                4,    0,    1,    2,    0,    0,    0, 1, 0xfe, 198, 51, 100,  254, 0, 0, 0, 0, 0, 0};
     std::uint32_t address = Ipv4Address::parse(target).value().value();
     for (int shift : {24, 16, 8, 0}) frame.push_back(static_cast<std::uint8_t>(address >> shift));
     frame.resize(60);
@@ -51,7 +51,9 @@ TEST_F(Local, TheHostsOwnTrafficIsUntouched) {
         tcp().from(remote, 50000).to("198.51.100.1", 22),
         tcp().from(remote, 50000).to("198.51.100.1", 22).flags(ack),
         udp().from(remote, 53).to("198.51.100.1", 4000),
-        icmp_error(3, 3, udp().from("198.51.100.1", 4000).to(remote, 53).ip()).from(remote).to("198.51.100.1"),
+        icmp_error(3, 3, udp().from("198.51.100.1", 4000).to(remote, 53).ip())
+            .from(remote)
+            .to("198.51.100.1"),
         icmp_error(3, 3, Bytes(20, 0x45)).from(remote).to("198.51.100.1"),
         ping().from(remote, 9).to("198.51.100.1"),
         udp().from("198.51.100.254", 520).to("224.0.0.9", 520),

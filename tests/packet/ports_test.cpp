@@ -30,7 +30,8 @@ TEST_F(Ports, TcpSharesThemBetweenRemotesAndRefusesTheNextOne) {
     for (const char* to : {remote, other_remote}) {
         std::set<std::uint16_t> ports;
         for (std::uint16_t i = 0; i < 10; i++)
-            ports.insert(out(tcp().from(instance, static_cast<std::uint16_t>(5000 + i)).to(to, 443)).source_port);
+            ports.insert(
+                out(tcp().from(instance, static_cast<std::uint16_t>(5000 + i)).to(to, 443)).source_port);
         EXPECT_EQ(ports.size(), 10u);
         EXPECT_EQ(*ports.begin(), 2000);
         EXPECT_EQ(*ports.rbegin(), 2009);
@@ -54,7 +55,8 @@ TEST_F(Ports, UdpMappingsHoldOnePortEach) {
         ports.insert(out(packet).source_port);
     }
     EXPECT_EQ(ports.size(), 10u);
-    EXPECT_EQ(lab().run(Role::inside, udp().from(instance, 6000).to(remote, 53)).drop_reason, "port_exhausted");
+    EXPECT_EQ(lab().run(Role::inside, udp().from(instance, 6000).to(remote, 53)).drop_reason,
+              "port_exhausted");
     EXPECT_EQ(lab().run(Role::inside, udp().from(instance, 6000).to("203.0.113.99", 53)).drop_reason,
               "port_exhausted");
 }
@@ -67,7 +69,8 @@ TEST_F(Ports, ASecondElasticIpTakesOverWhenTheFirstIsFull) {  // paired and soft
         used[seen.source.to_string()]++;
         EXPECT_EQ(used.size(), i < 10 ? 1u : 2u) << "an instance keeps its address while that has a port";
     }
-    EXPECT_EQ(lab().run(Role::inside, tcp().from(instance, 6000).to(remote, 443)).drop_reason, "port_exhausted");
+    EXPECT_EQ(lab().run(Role::inside, tcp().from(instance, 6000).to(remote, 443)).drop_reason,
+              "port_exhausted");
     lab().remove_elastic_ip("198.51.100.11");
     lab().reap_all(REAP_CUT);
 }

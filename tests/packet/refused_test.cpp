@@ -90,11 +90,11 @@ TEST_F(Refused, MalformedFrames) {
         std::uint8_t value;
         const char* reason;
     };
-    for (const Change& change :
-         {Change{"version 5", 14, 0x55, "malformed_ipv4"}, Change{"header of 16 bytes", 14, 0x44, "malformed_ipv4"},
-          Change{"longer than the frame", 16, 9, "malformed_ipv4"},
-          Change{"shorter than its header", 17, 10, "malformed_ipv4"},
-          Change{"wrong header checksum", 24, 0xee, "malformed_ipv4"}}) {
+    for (const Change& change : {Change{"version 5", 14, 0x55, "malformed_ipv4"},
+                                 Change{"header of 16 bytes", 14, 0x44, "malformed_ipv4"},
+                                 Change{"longer than the frame", 16, 9, "malformed_ipv4"},
+                                 Change{"shorter than its header", 17, 10, "malformed_ipv4"},
+                                 Change{"wrong header checksum", 24, 0xee, "malformed_ipv4"}}) {
         Bytes frame = good;
         frame[change.at] = change.value;
         EXPECT_EQ(lab().run(Role::inside, frame).drop_reason, change.reason) << change.name;

@@ -192,16 +192,18 @@ std::string Packet::checksum_faults(std::span<const std::uint8_t> frame) {
     std::uint32_t pseudo =
         pseudo_header_sum(Ipv4Address(get32(ip, 12)), Ipv4Address(get32(ip, 16)), ip[9], transport.size());
     if (ip[9] == 6 && internet_checksum(transport, pseudo) != 0) faults += "TCP; ";
-    if (ip[9] == 17 && get16(transport, 6) != 0 && internet_checksum(transport, pseudo) != 0) faults += "UDP; ";
+    if (ip[9] == 17 && get16(transport, 6) != 0 && internet_checksum(transport, pseudo) != 0)
+        faults += "UDP; ";
     if (ip[9] == 1 && internet_checksum(transport) != 0) faults += "ICMP; ";
     return faults;
 }
 
 std::string Packet::to_string() const {
-    std::string text = fmt::format("{}:{} > {}:{} protocol {} ttl {} id {} payload {}", source.to_string(),
-                                   source_port, destination.to_string(), destination_port, protocol, ttl,
-                                   identification, payload.size());
-    if (protocol == 6) text += fmt::format(" flags {:#x} seq {} ack {}", tcp_flags, sequence, acknowledgement);
+    std::string text =
+        fmt::format("{}:{} > {}:{} protocol {} ttl {} id {} payload {}", source.to_string(), source_port,
+                    destination.to_string(), destination_port, protocol, ttl, identification, payload.size());
+    if (protocol == 6)
+        text += fmt::format(" flags {:#x} seq {} ack {}", tcp_flags, sequence, acknowledgement);
     if (protocol == 1) text += fmt::format(" icmp {}/{} id {}", icmp_type, icmp_code, icmp_id);
     if (more_fragments || fragment_offset) text += fmt::format(" fragment at {}", fragment_offset);
     return text;

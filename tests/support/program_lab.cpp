@@ -103,7 +103,8 @@ struct ProgramLab::Impl {
             if (found != maps.end()) {
                 check(bpf_map__reuse_fd(map, found->second) == 0, "share map " + name);
             } else if (name == "flow_buckets") {
-                bpf_map__set_max_entries(map, options.table == Table::array ? regions * FLOW_REGION_BUCKETS : 64);
+                bpf_map__set_max_entries(map,
+                                         options.table == Table::array ? regions * FLOW_REGION_BUCKETS : 64);
             } else if (name == "flow_locks") {
                 bpf_map__set_max_entries(map, regions);
             } else if (name == "flow_hash") {
@@ -116,11 +117,12 @@ struct ProgramLab::Impl {
         errno = -error;
         check(error == 0, "load a program");
         objects.push_back(object);
-        if (maps.empty())
+        if (maps.empty()) {
             bpf_object__for_each_map(map, object) {
                 std::string name = bpf_map__name(map);
                 if (name.find('.') == std::string::npos) maps[name] = bpf_map__fd(map);
             }
+        }
         return bpf_program__fd(bpf_object__next_program(object, nullptr));
     }
 
@@ -146,12 +148,14 @@ void make_network() {
         shell(fmt::format("ip link set {0} up && ip link set {0}p up", link));
         shell(fmt::format("ip link set {} address 02:00:00:00:00:{}", link, link[0] == 'l' ? "0a" : "0b"));
     }
-    shell("ip link set lo up && ip address add 10.0.0.1/16 dev lan0 && ip address add 198.51.100.1/24 dev wan0");
+    shell("ip link set lo up");
+    shell("ip address add 10.0.0.1/16 dev lan0 && ip address add 198.51.100.1/24 dev wan0");
     shell("sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.all.rp_filter=0");
     shell(fmt::format("ip neighbour add {} lladdr 02:00:00:00:01:fe dev wan0 nud permanent", remote_router));
     shell(fmt::format("ip route add default via {}", remote_router));
     for (int host : {11, 12, 13})
-        shell(fmt::format("ip neighbour add 10.0.0.{0} lladdr 02:00:00:00:02:{0} dev lan0 nud permanent", host));
+        shell(fmt::format("ip neighbour add 10.0.0.{0} lladdr 02:00:00:00:02:{0} dev lan0 nud permanent",
+                          host));
 }
 
 }  // namespace
@@ -167,13 +171,16 @@ ProgramLab::ProgramLab(const LabOptions& options) : impl_(std::make_unique<Impl>
     if (options.table == Table::array) {
         lab.reaper = lab.load(with_constants(reaper_bpf__open(), lab.regions, 0));
         lab.programs[Role::inside] = lab.load(with_constants(inside_bpf__open(), lab.regions, inside_slot));
-        lab.programs[Role::outside] = lab.load(with_constants(outside_bpf__open(), lab.regions, outside_slot));
+        lab.programs[Role::outside] =
+            lab.load(with_constants(outside_bpf__open(), lab.regions, outside_slot));
         lab.programs[Role::both] = lab.load(with_constants(both_bpf__open(), lab.regions, inside_slot));
-        lab.buckets = mmap(nullptr, lab.bucket_bytes(), PROT_READ, MAP_SHARED, lab.maps.at("flow_buckets"), 0);
+        lab.buckets =
+            mmap(nullptr, lab.bucket_bytes(), PROT_READ, MAP_SHARED, lab.maps.at("flow_buckets"), 0);
         check(lab.buckets != MAP_FAILED, "map flow_buckets");
     } else {
         lab.reaper = lab.load(with_constants(reaper_hash_bpf__open(), lab.regions, 0));
-        lab.programs[Role::inside] = lab.load(with_constants(inside_hash_bpf__open(), lab.regions, inside_slot));
+        lab.programs[Role::inside] =
+            lab.load(with_constants(inside_hash_bpf__open(), lab.regions, inside_slot));
         lab.programs[Role::outside] =
             lab.load(with_constants(outside_hash_bpf__open(), lab.regions, outside_slot));
         lab.programs[Role::both] = lab.load(with_constants(both_hash_bpf__open(), lab.regions, inside_slot));
@@ -315,7 +322,8 @@ void ProgramLab::add_local_address(const char* address) {
     impl_->put("local_addresses", network_order(address), std::uint32_t{1});
 }
 
-void ProgramLab::add_next_hop(const char* address, std::uint8_t slot, const std::array<std::uint8_t, 6>& mac) {
+void ProgramLab::add_next_hop(const char* address, std::uint8_t slot,
+                              const std::array<std::uint8_t, 6>& mac) {
     struct device device = this->device(slot);
     struct next_hop hop {};
     hop.ifindex = device.ifindex;

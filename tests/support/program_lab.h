@@ -39,7 +39,7 @@ struct LabOptions {
 };
 
 struct Outcome {
-    int action = -1;  // XDP_PASS, XDP_DROP, XDP_REDIRECT, …
+    int action = -1;          // XDP_PASS, XDP_DROP, XDP_REDIRECT, …
     std::string drop_reason;  // label, if one was counted
     Bytes frame;
     std::optional<Packet> packet;  // `frame` taken apart
@@ -65,7 +65,8 @@ class ProgramLab {
     void remove_elastic_ip(const char* address);  // from the map and from every NAT gateway
     void change_nat_gateway(std::uint16_t number, const struct nat_gateway& value);
     struct nat_gateway nat_gateway(std::uint16_t number);
-    void add_route(std::uint32_t route_table, const char* prefix, enum route_target target, std::uint16_t index);
+    void add_route(std::uint32_t route_table, const char* prefix, enum route_target target,
+                   std::uint16_t index);
     void remove_route(std::uint32_t route_table, const char* prefix);
     void add_local_address(const char* address);
     void add_next_hop(const char* address, std::uint8_t slot, const std::array<std::uint8_t, 6>& mac);
@@ -78,7 +79,7 @@ class ProgramLab {
     void advance(std::chrono::milliseconds by);
     std::uint32_t ticks();
 
-    struct counters counters();  // sum over processors
+    struct counters counters();                // sum over processors
     std::vector<struct flow_entry> entries();  // all that stand in the table (array only)
     void for_each_entry(const std::function<void(const struct flow_entry&)>& visit);
     std::uint32_t reap(const std::vector<struct reap_request>& requests, std::uint32_t mode);

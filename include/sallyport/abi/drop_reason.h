@@ -9,55 +9,50 @@
 #ifndef SALLYPORT_ABI_DROP_REASON_H
 #define SALLYPORT_ABI_DROP_REASON_H
 
-#define FOREACH_DROP_REASON(REASON)                                                                \
-	REASON(1, MALFORMED_ETHERNET, malformed_ethernet,                                          \
-	       "the frame ends within its Ethernet or VLAN header")                                \
-	REASON(2, MALFORMED_IPV4, malformed_ipv4,                                                  \
-	       "the IPv4 header is cut short, has a wrong length or a wrong checksum")             \
-	REASON(3, MALFORMED_TRANSPORT, malformed_transport,                                        \
-	       "the TCP, UDP or ICMP header is cut short or contradicts itself")                   \
-	REASON(4, FRAGMENT_WITHOUT_FIRST, fragment_without_first,                                  \
-	       "a later fragment came whose first fragment was not seen")                          \
-	REASON(5, UNSUPPORTED_PROTOCOL, unsupported_protocol,                                      \
-	       "the protocol is none of TCP, UDP and ICMP")                                        \
-	REASON(6, UNSUPPORTED_ICMP, unsupported_icmp,                                              \
-	       "the ICMP type is neither an echo nor an error that can be translated")             \
-	REASON(7, INVALID_ADDRESS, invalid_address,                                                \
-	       "source or destination is an address that must not be forwarded (RFC 1812 5.3.7)")  \
-	REASON(8, SOURCE_NOT_IN_SUBNET, source_not_in_subnet,                                      \
-	       "the source belongs to no subnet of the VPC of this device")                        \
-	REASON(9, NO_ROUTE, no_route, "the subnet's route table has no route to the destination")  \
-	REASON(10, BLACKHOLE_ROUTE, blackhole_route,                                               \
-	       "the route to the destination is a blackhole")                                      \
-	REASON(11, NAT_GATEWAY_WITHOUT_ELASTIC_IP, nat_gateway_without_elastic_ip,                 \
-	       "the route leads to a NAT gateway that has no Elastic IP")                          \
-	REASON(12, PORT_EXHAUSTED, port_exhausted,                                                 \
-	       "no Elastic IP of the NAT gateway has a free port for this remote")                 \
-	REASON(13, FLOW_TABLE_FULL, flow_table_full, "the flow table has no room for a new flow")  \
-	REASON(14, TCP_WITHOUT_FLOW, tcp_without_flow,                                             \
-	       "an instance sent a TCP segment that belongs to no flow and opens none")            \
-	REASON(15, UNSOLICITED, unsolicited,                                                       \
-	       "a packet from outside to an Elastic IP belongs to no flow")                        \
-	REASON(16, PRIVATE_DESTINATION, private_destination,                                       \
-	       "a packet from outside is addressed to a prefix of a VPC")                          \
-	REASON(17, TTL_EXCEEDED, ttl_exceeded, "the time to live ran out at the gateway")          \
-	REASON(18, FRAGMENTATION_NEEDED, fragmentation_needed,                                     \
-	       "the packet is larger than the next hop's MTU and must not be fragmented")          \
-	REASON(19, FLOW_CUT, flow_cut,                                                             \
-	       "the configuration changed and no longer allows the flow")                          \
-	REASON(20, ICMP_ERROR_WITHOUT_FLOW, icmp_error_without_flow,                               \
-	       "an ICMP error quotes a packet of no flow")                                         \
-	REASON(21, ICMP_ERROR_MALFORMED, icmp_error_malformed,                                     \
-	       "an ICMP error quotes too little, or something that contradicts itself")            \
-	REASON(22, NO_KERNEL_ROUTE, no_kernel_route,                                               \
-	       "the host's own routing has no way to the destination")                             \
-	REASON(23, FORWARDING_DISABLED, forwarding_disabled,                                       \
-	       "IPv4 forwarding is off on the device; doctor tells how to turn it on")             \
-	REASON(24, WRONG_EGRESS_DEVICE, wrong_egress_device,                                       \
-	       "the host's routing leads out of a device that has no fitting role")                \
-	REASON(25, ELASTIC_IP_FROM_INSIDE, elastic_ip_from_inside,                                 \
-	       "an instance sent to an Elastic IP of the gateway, which is not carried back in")   \
-	REASON(26, INTERNAL_ERROR, internal_error,                                                 \
+#define FOREACH_DROP_REASON(REASON)                                                                          \
+	REASON(1, MALFORMED_ETHERNET, malformed_ethernet,                                                    \
+	       "the frame ends within its Ethernet or VLAN header")                                          \
+	REASON(2, MALFORMED_IPV4, malformed_ipv4,                                                            \
+	       "the IPv4 header is cut short, has a wrong length or a wrong checksum")                       \
+	REASON(3, MALFORMED_TRANSPORT, malformed_transport,                                                  \
+	       "the TCP, UDP or ICMP header is cut short or contradicts itself")                             \
+	REASON(4, FRAGMENT_WITHOUT_FIRST, fragment_without_first,                                            \
+	       "a later fragment came whose first fragment was not seen")                                    \
+	REASON(5, UNSUPPORTED_PROTOCOL, unsupported_protocol, "the protocol is none of TCP, UDP and ICMP")   \
+	REASON(6, UNSUPPORTED_ICMP, unsupported_icmp,                                                        \
+	       "the ICMP type is neither an echo nor an error that can be translated")                       \
+	REASON(7, INVALID_ADDRESS, invalid_address,                                                          \
+	       "source or destination is an address that must not be forwarded (RFC 1812 5.3.7)")            \
+	REASON(8, SOURCE_NOT_IN_SUBNET, source_not_in_subnet,                                                \
+	       "the source belongs to no subnet of the VPC of this device")                                  \
+	REASON(9, NO_ROUTE, no_route, "the subnet's route table has no route to the destination")            \
+	REASON(10, BLACKHOLE_ROUTE, blackhole_route, "the route to the destination is a blackhole")          \
+	REASON(11, NAT_GATEWAY_WITHOUT_ELASTIC_IP, nat_gateway_without_elastic_ip,                           \
+	       "the route leads to a NAT gateway that has no Elastic IP")                                    \
+	REASON(12, PORT_EXHAUSTED, port_exhausted,                                                           \
+	       "no Elastic IP of the NAT gateway has a free port for this remote")                           \
+	REASON(13, FLOW_TABLE_FULL, flow_table_full, "the flow table has no room for a new flow")            \
+	REASON(14, TCP_WITHOUT_FLOW, tcp_without_flow,                                                       \
+	       "an instance sent a TCP segment that belongs to no flow and opens none")                      \
+	REASON(15, UNSOLICITED, unsolicited, "a packet from outside to an Elastic IP belongs to no flow")    \
+	REASON(16, PRIVATE_DESTINATION, private_destination,                                                 \
+	       "a packet from outside is addressed to a prefix of a VPC")                                    \
+	REASON(17, TTL_EXCEEDED, ttl_exceeded, "the time to live ran out at the gateway")                    \
+	REASON(18, FRAGMENTATION_NEEDED, fragmentation_needed,                                               \
+	       "the packet is larger than the next hop's MTU and must not be fragmented")                    \
+	REASON(19, FLOW_CUT, flow_cut, "the configuration changed and no longer allows the flow")            \
+	REASON(20, ICMP_ERROR_WITHOUT_FLOW, icmp_error_without_flow,                                         \
+	       "an ICMP error quotes a packet of no flow")                                                   \
+	REASON(21, ICMP_ERROR_MALFORMED, icmp_error_malformed,                                               \
+	       "an ICMP error quotes too little, or something that contradicts itself")                      \
+	REASON(22, NO_KERNEL_ROUTE, no_kernel_route, "the host's own routing has no way to the destination") \
+	REASON(23, FORWARDING_DISABLED, forwarding_disabled,                                                 \
+	       "IPv4 forwarding is off on the device; doctor tells how to turn it on")                       \
+	REASON(24, WRONG_EGRESS_DEVICE, wrong_egress_device,                                                 \
+	       "the host's routing leads out of a device that has no fitting role")                          \
+	REASON(25, ELASTIC_IP_FROM_INSIDE, elastic_ip_from_inside,                                           \
+	       "an instance sent to an Elastic IP of the gateway, which is not carried back in")             \
+	REASON(26, INTERNAL_ERROR, internal_error,                                                           \
 	       "a table of the data plane lacks an element that must be there; please report it")
 
 enum drop_reason {
@@ -67,6 +62,6 @@ enum drop_reason {
 #undef REASON
 };
 
-#define DROP_REASONS_MAX 64	/* room in the counters; more than the list will need for long */
+#define DROP_REASONS_MAX 64 /* room in the counters; more than the list will need for long */
 
 #endif

@@ -32,7 +32,7 @@ enum flow_kind {
 	FLOW_KIND_MAPPING = 1,
 };
 
-#define ZONE_OUTSIDE 0	/* the zone of everything that comes from outside; VPCs count from 1 */
+#define ZONE_OUTSIDE 0 /* the zone of everything that comes from outside; VPCs count from 1 */
 
 struct flow_key {
 	__be32 source;
@@ -40,7 +40,7 @@ struct flow_key {
 	__be16 source_port;	 /* ICMP echo: the identifier in a request, 0 in a reply */
 	__be16 destination_port; /* ICMP echo: 0 in a request, the identifier in a reply */
 	__u8 protocol;
-	__u8 kind;		 /* enum flow_kind */
+	__u8 kind; /* enum flow_kind */
 	__u16 zone;
 };
 ABI_ASSERT_SIZE(struct flow_key, 16);
@@ -50,12 +50,12 @@ ABI_ASSERT_SIZE(struct flow_key, 16);
  * region. UDP and ICMP use OPENING until the first reply and ESTABLISHED from then on.
  */
 enum flow_state {
-	FLOW_STATE_OPENING = 0,	       /* a SYN, or a first datagram, from the instance */
-	FLOW_STATE_ESTABLISHED = 1,    /* both sides have been heard */
+	FLOW_STATE_OPENING = 0,		/* a SYN, or a first datagram, from the instance */
+	FLOW_STATE_ESTABLISHED = 1,	/* both sides have been heard */
 	FLOW_STATE_FIN_FROM_INSIDE = 2, /* half-closed: still the established timer (RFC 5382 5) */
 	FLOW_STATE_FIN_FROM_OUTSIDE = 3,
-	FLOW_STATE_CLOSING = 4,	       /* both FINs were seen */
-	FLOW_STATE_RESET = 5,	       /* a RST whose sequence number fits (RFC 7857 2.2) */
+	FLOW_STATE_CLOSING = 4, /* both FINs were seen */
+	FLOW_STATE_RESET = 5,	/* a RST whose sequence number fits (RFC 7857 2.2) */
 	FLOW_STATES
 };
 
@@ -76,7 +76,7 @@ enum flow_flag {
 
 struct flow_entry {
 	struct flow_key key;
-	__be32 new_address;    /* forward: the new source; reverse: the new destination */
+	__be32 new_address; /* forward: the new source; reverse: the new destination */
 	__be16 new_port;
 	__u16 transport_delta; /* to add to the complemented transport checksum, as in the packet */
 	__u16 ip_delta;	       /* the same for the IPv4 header's checksum, without the TTL */
@@ -87,11 +87,11 @@ struct flow_entry {
 	__u16 generation;      /* of the configuration that the flow was last checked against */
 	__u16 timeout;	       /* timeout units */
 	__u16 nat_gateway;
-	__u8 state;	       /* enum flow_state */
-	__u8 flags;	       /* enum flow_flag */
+	__u8 state; /* enum flow_state */
+	__u8 flags; /* enum flow_flag */
 	union {
 		__u32 tcp_acknowledged; /* forward: the last acknowledgement the instance sent, host order */
-		__u32 references;       /* mapping, forward: flows that use it */
+		__u32 references;	/* mapping, forward: flows that use it */
 	};
 	__u32 packets;
 	__u64 bytes;
@@ -104,7 +104,7 @@ ABI_ASSERT_OFFSET(struct flow_entry, bytes, 56);
 
 struct flow_tags {
 	__u16 tag[16];	/* 0: free; the sixteenth is never used */
-	__u32 sequence;	/* odd while the bucket is being changed, higher after each change */
+	__u32 sequence; /* odd while the bucket is being changed, higher after each change */
 	__u16 spilled;	/* entries whose first choice is this bucket and that stand in their second */
 	__u16 zero0;
 	__u64 zero1[3];
@@ -117,7 +117,7 @@ struct flow_bucket {
 };
 ABI_ASSERT_SIZE(struct flow_bucket, FLOW_BUCKET_BYTES);
 
-#define FLOW_SLOT(bucket, number) ((bucket) * 16 + (number))
+#define FLOW_SLOT(bucket, number) (16 * (bucket) + (number))
 #define FLOW_SLOT_BUCKET(slot) ((slot) / 16)
 #define FLOW_SLOT_NUMBER(slot) ((slot) % 16)
 

@@ -6,29 +6,29 @@
 /* Changes whenever the meaning of anything pinned changes. An agent refuses state of another version. */
 #define SALLYPORT_LAYOUT_VERSION 1
 
-#define FLOW_BUCKET_ENTRIES 15	/* entries of 64 bytes beside one line of tags in a 1 KB bucket */
+#define FLOW_BUCKET_ENTRIES 15 /* entries of 64 bytes beside one line of tags in a 1 KB bucket */
 #define FLOW_BUCKET_BYTES 1024
-#define FLOW_REGION_BUCKETS 64	/* buckets under one lock; both choices of a key lie in one region */
+#define FLOW_REGION_BUCKETS 64 /* buckets under one lock; both choices of a key lie in one region */
 #define FLOW_REGIONS_MAX (1 << 20)
 
 #define DEVICES_MAX 64
 #define NAT_GATEWAYS_MAX 256
 #define NAT_GATEWAY_ELASTIC_IPS_MAX 64
 #define ELASTIC_IPS_MAX 16384
-#define NEXT_HOPS_MAX 65536	/* number 0 means "not known yet" */
+#define NEXT_HOPS_MAX 65536 /* number 0 means "not known yet" */
 #define SUBNETS_MAX 65536
 #define ROUTES_MAX 131072
 #define PRIVATE_PREFIXES_MAX 65536
 #define LOCAL_ADDRESSES_MAX 4096
 #define IDENTIFIERS_MAX 262144
-#define FRAGMENTS_MAX 16384	/* datagrams whose first fragment was seen */
+#define FRAGMENTS_MAX 16384 /* datagrams whose first fragment was seen */
 #define DROP_EVENTS_BYTES (256 * 1024)
-#define REAP_BATCH_MAX 65536	/* flows that one run of the reaper may remove */
+#define REAP_BATCH_MAX 65536 /* flows that one run of the reaper may remove */
 #define VLAN_TAGS_MAX 2
 
-#define PORT_SETS_MAX 4096	/* upper bound; the agent sizes the map by flow_capacity */
-#define PORT_RANDOM_PROBES 8	/* tries at a random port before a port set is consulted */
+#define PORT_SETS_MAX 4096   /* upper bound; the agent sizes the map by flow_capacity */
+#define PORT_RANDOM_PROBES 8 /* tries at a random port before a port set is consulted */
 
-#define OBJECT_NAME_BYTES 64	/* a name of at most 63 characters and its end */
+#define OBJECT_NAME_BYTES 64 /* a name of at most 63 characters and its end */
 
 #endif

@@ -14,20 +14,20 @@
 /* "meta", one element: what was decided when the pinned state was made, and never changes. */
 struct meta {
 	__u32 layout_version;
-	__u32 flow_regions;	/* of FLOW_REGION_BUCKETS buckets each */
-	__u32 hash_seed[4];	/* random, so that nobody outside can aim at a bucket */
-	__u32 flow_capacity;	/* as configured when the table was made */
-	__u32 port_sets;	/* elements of the map port_sets */
-	char made_by[32];	/* version of the agent */
+	__u32 flow_regions;  /* of FLOW_REGION_BUCKETS buckets each */
+	__u32 hash_seed[4];  /* random, so that nobody outside can aim at a bucket */
+	__u32 flow_capacity; /* as configured when the table was made */
+	__u32 port_sets;     /* elements of the map port_sets */
+	char made_by[32];    /* version of the agent */
 };
 ABI_ASSERT_SIZE(struct meta, 64);
 
 /* "settings", one element: what a running agent changes. */
 struct settings {
-	__u64 clock_offset_ns;	  /* added to CLOCK_MONOTONIC (coarse) to give the flows' clock */
-	__u32 generation;	  /* low 16 bits are compared with the flows' */
+	__u64 clock_offset_ns;	     /* added to CLOCK_MONOTONIC (coarse) to give the flows' clock */
+	__u32 generation;	     /* low 16 bits are compared with the flows' */
 	__u32 next_hops_valid_until; /* tick; past it next hops are not trusted, the kernel is asked */
-	__u32 drop_events_until;  /* tick; drop events are sent until then */
+	__u32 drop_events_until;     /* tick; drop events are sent until then */
 	__u32 zero0;
 	__u64 zero1[5];
 };
@@ -43,10 +43,10 @@ enum device_role {
 /* "devices", by slot. A program knows its own slot as a constant. */
 struct device {
 	__u32 ifindex;
-	__be32 address;	/* source of the ICMP errors that are sent out of this device; 0: none are */
+	__be32 address; /* source of the ICMP errors that are sent out of this device; 0: none are */
 	__u16 mtu;
-	__u16 zone;	/* of the VPC on the inside; 0 for an outside device */
-	__u8 role;	/* enum device_role */
+	__u16 zone; /* of the VPC on the inside; 0 for an outside device */
+	__u8 role;  /* enum device_role */
 	__u8 mac[6];
 	__u8 zero0;
 	__u32 zero1[3];
@@ -99,14 +99,16 @@ enum timeout_class {
 	TIMEOUT_CLASSES = 6
 };
 
-enum nat_protocol { /* index of what is set per protocol */
+/* Index of what is set per protocol. */
+enum nat_protocol {
 	NAT_TCP = 0,
 	NAT_UDP = 1,
 	NAT_ICMP = 2,
-	NAT_PROTOCOLS = 3
+	NAT_PROTOCOLS = 3,
 };
 
-enum endpoint_rule { /* RFC 4787 sections 4.1 and 5 */
+/* RFC 4787 sections 4.1 and 5. */
+enum endpoint_rule {
 	ENDPOINT_INDEPENDENT = 0,
 	ADDRESS_DEPENDENT = 1,
 	ADDRESS_AND_PORT_DEPENDENT = 2,
@@ -121,10 +123,10 @@ enum nat_gateway_flag {
 
 /* "nat_gateways", by number. */
 struct nat_gateway {
-	__u32 flags;		/* enum nat_gateway_flag */
+	__u32 flags; /* enum nat_gateway_flag */
 	__u32 elastic_ip_count;
 	__be32 elastic_ips[NAT_GATEWAY_ELASTIC_IPS_MAX];
-	__u16 first_port;	/* of the range that external ports are taken from, host order */
+	__u16 first_port; /* of the range that external ports are taken from, host order */
 	__u16 last_port;
 	__u16 timeouts[TIMEOUT_CLASSES]; /* timeout units, see flow.h */
 	__u8 mapping[NAT_PROTOCOLS];	 /* enum endpoint_rule */
@@ -156,10 +158,10 @@ enum next_hop_state {
 };
 struct next_hop {
 	__u32 ifindex;
-	__be32 address;	   /* of the neighbour */
-	__u16 mtu;	   /* of the device */
-	__u8 device;	   /* slot */
-	__u8 state;	   /* enum next_hop_state */
+	__be32 address; /* of the neighbour */
+	__u16 mtu;	/* of the device */
+	__u8 device;	/* slot */
+	__u8 state;	/* enum next_hop_state */
 	__u8 destination_mac[6];
 	__u8 source_mac[6];
 	__u32 zero0[2];
@@ -191,14 +193,14 @@ struct device_counters {
 	__u64 received_packets;
 	__u64 received_bytes;
 	__u64 forwarded;
-	__u64 passed;	/* to the host's network stack */
+	__u64 passed; /* to the host's network stack */
 	__u64 dropped;
-	__u64 answered;	/* ARP requests turned into replies */
+	__u64 answered; /* ARP requests turned into replies */
 };
 struct nat_gateway_counters {
 	__u64 out_packets; /* from instances, forwarded to destinations */
 	__u64 out_bytes;
-	__u64 in_packets;  /* from destinations, forwarded to instances */
+	__u64 in_packets; /* from destinations, forwarded to instances */
 	__u64 in_bytes;
 	__u64 out_dropped_packets; /* from instances, known to be this gateway's, dropped */
 	__u64 out_dropped_bytes;
@@ -232,18 +234,18 @@ struct fragment_key {
 ABI_ASSERT_SIZE(struct fragment_key, 16);
 struct fragment {
 	__be32 new_address;
-	__u32 last_seen;	/* tick of the first fragment */
+	__u32 last_seen; /* tick of the first fragment */
 	__u16 ip_delta;
 	__u16 next_hop;
 	__u16 nat_gateway;
-	__u8 forward;		/* the instance's direction */
+	__u8 forward; /* the instance's direction */
 	__u8 zero0;
 };
 ABI_ASSERT_SIZE(struct fragment, 16);
 
 /* "reply_budgets", one element per CPU: how many ICMP errors and resets may still be made. */
 struct reply_budget {
-	__u64 tokens;	 /* in thousandths */
+	__u64 tokens; /* in thousandths */
 	__u64 refilled_ns;
 };
 
@@ -254,10 +256,10 @@ struct drop_event {
 	__be32 destination;
 	__be16 source_port;
 	__be16 destination_port;
-	__u16 reason;  /* enum drop_reason */
+	__u16 reason; /* enum drop_reason */
 	__u16 length;
 	__u8 protocol;
-	__u8 device;   /* slot */
+	__u8 device; /* slot */
 	__u8 tcp_flags;
 	__u8 zero0;
 	__u32 zero1;
@@ -273,7 +275,7 @@ enum reap_mode {
 	REAP_CUT = 1,	  /* remove whatever its age */
 };
 struct reap_request {
-	__u32 slot;    /* of the forward entry, or of an entry whose forward entry is gone */
+	__u32 slot; /* of the forward entry, or of an entry whose forward entry is gone */
 	__u32 flow_id;
 };
 struct reap_command {

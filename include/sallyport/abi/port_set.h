@@ -16,7 +16,7 @@
 
 struct port_set_key {
 	__be32 elastic_ip;
-	__be32 remote;	    /* 0 for an endpoint-independent mapping */
+	__be32 remote; /* 0 for an endpoint-independent mapping */
 	__be16 remote_port;
 	__u8 protocol;
 	__u8 zero0;

@@ -21,8 +21,7 @@ static int observed_insert(const struct flow_entry *new, __u32 *slot)
 	return result;
 }
 
-static int remove_watched(const struct flow_entry *known, int removal, __u32 now,
-			  struct flow_entry *removed)
+static int remove_watched(const struct flow_entry *known, int removal, __u32 now, struct flow_entry *removed)
 {
 	struct flow_entry before = *known; /* which `removed` may be as well */
 	int done;
@@ -35,8 +34,7 @@ static int remove_watched(const struct flow_entry *known, int removal, __u32 now
 	return done;
 }
 
-static int observed_remove(const struct flow_entry *known, int removal, __u32 now,
-			   struct flow_entry *removed)
+static int observed_remove(const struct flow_entry *known, int removal, __u32 now, struct flow_entry *removed)
 {
 #ifdef HOST_REVERSE_FIRST
 	/* Gives a flow's external tuple away while its forward entry still translates to it. */
@@ -64,8 +62,7 @@ const __u32 workspace_owner = WORKSPACE_OF_PACKETS;
 _Static_assert((int)TABLE_INSERTED == FLOW_INSERTED && (int)TABLE_EXISTS == FLOW_EXISTS &&
 		       (int)TABLE_FULL == FLOW_FULL,
 	       "results of an insert");
-_Static_assert((int)TABLE_REMOVE_ANY == FLOW_REMOVE_ANY &&
-		       (int)TABLE_REMOVE_EXPIRED == FLOW_REMOVE_EXPIRED &&
+_Static_assert((int)TABLE_REMOVE_ANY == FLOW_REMOVE_ANY && (int)TABLE_REMOVE_EXPIRED == FLOW_REMOVE_EXPIRED &&
 		       (int)TABLE_REMOVE_UNREFERENCED == FLOW_REMOVE_UNREFERENCED,
 	       "removals");
 _Static_assert((int)TABLE_EVENT_NONE == EVENT_NONE && (int)TABLE_EVENT_REPLY == EVENT_REPLY &&
@@ -101,28 +98,28 @@ int table_is_hash(void)
 }
 
 /* One map's memory; `copies` is the number of processors for a per-CPU map. */
-#define ARRAY_NEW(map, count, copies)                                                              \
-	do {                                                                                       \
-		size_t bytes_ = sizeof(*(map).value) * (count) * (copies);                         \
-		(map).value = aligned_alloc(4096, (bytes_ + 4095) & ~4095UL);                      \
-		if (!(map).value)                                                                  \
-			abort();                                                                   \
-		memset((void *)(map).value, 0, bytes_);                                            \
-		*(uintptr_t *)&(map).max_entries = (count);                                        \
+#define ARRAY_NEW(map, count, copies)                                                                        \
+	do {                                                                                                 \
+		size_t bytes_ = sizeof(*(map).value) * (count) * (copies);                                   \
+		(map).value = aligned_alloc(4096, (bytes_ + 4095) & ~4095UL);                                \
+		if (!(map).value)                                                                            \
+			abort();                                                                             \
+		memset((void *)(map).value, 0, bytes_);                                                      \
+		*(uintptr_t *)&(map).max_entries = (count);                                                  \
 	} while (0)
-#define ARRAY_FREE(map)                                                                            \
-	do {                                                                                       \
-		free((void *)(map).value);                                                         \
-		(map).value = NULL;                                                                \
-		*(uintptr_t *)&(map).max_entries = 0;                                              \
+#define ARRAY_FREE(map)                                                                                      \
+	do {                                                                                                 \
+		free((void *)(map).value);                                                                   \
+		(map).value = NULL;                                                                          \
+		*(uintptr_t *)&(map).max_entries = 0;                                                        \
 	} while (0)
-#define MAP_NEW(map, kind, count)                                                                  \
-	(*(struct host_map **)&(map).value =                                                       \
+#define MAP_NEW(map, kind, count)                                                                            \
+	(*(struct host_map **)&(map).value =                                                                 \
 		 host_map_new(kind, sizeof(*(map).key), sizeof(*(map).value), count))
-#define MAP_FREE(map)                                                                              \
-	do {                                                                                       \
-		host_map_free((struct host_map *)(map).value);                                     \
-		(map).value = NULL;                                                                \
+#define MAP_FREE(map)                                                                                        \
+	do {                                                                                                 \
+		host_map_free((struct host_map *)(map).value);                                               \
+		(map).value = NULL;                                                                          \
 	} while (0)
 #define MAP_FORGET(map) host_map_forget((struct host_map *)(map).value)
 
@@ -146,8 +143,7 @@ void table_reset(const struct table_shape *shape)
 	MAP_NEW(subnets, HOST_PREFIXES, SUBNETS_MAX);
 	MAP_NEW(routes, HOST_PREFIXES, ROUTES_MAX);
 #ifdef FLOW_TABLE_HASH
-	MAP_NEW(flow_hash, HOST_HASH,
-		(size_t)shape->regions * FLOW_REGION_BUCKETS * FLOW_BUCKET_ENTRIES);
+	MAP_NEW(flow_hash, HOST_HASH, (size_t)shape->regions * FLOW_REGION_BUCKETS * FLOW_BUCKET_ENTRIES);
 #endif
 	meta.value->flow_regions = shape->regions;
 	meta.value->port_sets = shape->port_sets;
@@ -193,7 +189,7 @@ struct nat_gateway *table_nat_gateway(__u32 number)
 
 void table_bind(__be32 elastic_ip, __u16 nat_gateway)
 {
-	struct elastic_ip bound = {.nat_gateway = nat_gateway, .on_link_device = NO_DEVICE};
+	struct elastic_ip bound = { .nat_gateway = nat_gateway, .on_link_device = NO_DEVICE };
 
 	bpf_map_update_elem(&elastic_ips, &elastic_ip, &bound, BPF_ANY);
 }
@@ -205,28 +201,29 @@ void table_unbind(__be32 elastic_ip)
 
 void table_subnet(__u16 zone, __be32 prefix, __u32 prefix_length, __u32 route_table)
 {
-	struct subnet_key key = {
-		.prefix_length = 32 + prefix_length, .zone = bpf_htonl(zone), .address = prefix};
-	struct subnet subnet = {.subnet = 1, .route_table = route_table};
+	struct subnet_key key = { .prefix_length = 32 + prefix_length,
+				  .zone = bpf_htonl(zone),
+				  .address = prefix };
+	struct subnet subnet = { .subnet = 1, .route_table = route_table };
 
 	bpf_map_update_elem(&subnets, &key, &subnet, BPF_ANY);
 }
 
 void table_route(__u32 route_table, __be32 prefix, __u32 prefix_length, __u16 nat_gateway)
 {
-	struct route_key key = {.prefix_length = 32 + prefix_length,
-				.route_table = bpf_htonl(route_table),
-				.destination = prefix};
-	struct route route = {.target = ROUTE_NAT_GATEWAY, .index = nat_gateway};
+	struct route_key key = { .prefix_length = 32 + prefix_length,
+				 .route_table = bpf_htonl(route_table),
+				 .destination = prefix };
+	struct route route = { .target = ROUTE_NAT_GATEWAY, .index = nat_gateway };
 
 	bpf_map_update_elem(&routes, &key, &route, BPF_ANY);
 }
 
 void table_unroute(__u32 route_table, __be32 prefix, __u32 prefix_length)
 {
-	struct route_key key = {.prefix_length = 32 + prefix_length,
-				.route_table = bpf_htonl(route_table),
-				.destination = prefix};
+	struct route_key key = { .prefix_length = 32 + prefix_length,
+				 .route_table = bpf_htonl(route_table),
+				 .destination = prefix };
 
 	bpf_map_delete_elem(&routes, &key);
 }
@@ -286,7 +283,7 @@ struct table_home table_home_of(const struct flow_key *key)
 {
 	struct flow_home home = flow_home_of(key);
 
-	return (struct table_home){home.first, home.second, home.region, home.tag};
+	return (struct table_home){ home.first, home.second, home.region, home.tag };
 }
 
 __u64 table_tag_zero_lanes(__u64 lanes)
@@ -371,8 +368,7 @@ struct flow_entry *table_lookup(const struct flow_key *key, struct table_view *v
 
 	/* The rest of find(), but for the generation: table_recheck() is that. */
 	if (entry &&
-	    clock_age(table_now(), view->last_seen) > (__u32)view->timeout
-							      << FLOW_TICKS_PER_TIMEOUT_SHIFT &&
+	    clock_age(table_now(), view->last_seen) > (__u32)view->timeout << FLOW_TICKS_PER_TIMEOUT_SHIFT &&
 	    !flow_lives(key, table_now()))
 		return NULL;
 	return entry;
@@ -397,7 +393,7 @@ int table_open(const struct flow_key *key, __u32 nat_gateway, __u16 generation, 
 
 int table_touch(const struct flow_key *key)
 {
-	struct packet packet = {.key = *key, .now = table_now(), .length = 100};
+	struct packet packet = { .key = *key, .now = table_now(), .length = 100 };
 	struct found found;
 
 	found.entry = flow_find(key, &found.view);
@@ -425,7 +421,7 @@ int table_end(const struct flow_entry *entry, int removal)
 #ifndef FLOW_TABLE_HASH
 __u32 table_reap(const struct reap_request *requests, __u32 count, int mode)
 {
-	struct reap reap = {.work = workspace_get(), .now = table_now(), .count = count};
+	struct reap reap = { .work = workspace_get(), .now = table_now(), .count = count };
 
 	reap.removal = mode == REAP_CUT ? FLOW_REMOVE_ANY : FLOW_REMOVE_EXPIRED;
 	memcpy(reap_batch.value, requests, count * sizeof(*requests));
@@ -449,8 +445,7 @@ int table_watch(__u8 protocol, int state, int forward)
 	return flow_watch(protocol, state, forward);
 }
 
-int table_tcp_event(const struct table_segment *segment, int from_inside, __u32 acknowledged,
-		    int state)
+int table_tcp_event(const struct table_segment *segment, int from_inside, __u32 acknowledged, int state)
 {
 	return tcp_event((const struct segment *)segment, from_inside, acknowledged, state);
 }

@@ -111,8 +111,7 @@ __u32 table_tag_lane(__u64 tops);
 __u32 table_tag_lane_count(__u64 tops);
 
 int table_insert(const struct flow_entry *entry, __u32 *slot);
-int table_remove(const struct flow_entry *known, int removal, __u32 now,
-		 struct flow_entry *removed);
+int table_remove(const struct flow_entry *known, int removal, __u32 now, struct flow_entry *removed);
 struct flow_entry *table_find(const struct flow_key *key, struct table_view *view);
 /* The search under the lock, or in the second bucket; ~0: not there. */
 __u32 table_find_further(const struct flow_key *key, struct table_view *view);
@@ -138,8 +137,7 @@ __u32 table_reap(const struct reap_request *requests, __u32 count, int mode);
 int table_state_after(int state, int event);
 int table_timeout_class(__u8 protocol, int state);
 int table_watch(__u8 protocol, int state, int forward);
-int table_tcp_event(const struct table_segment *segment, int from_inside, __u32 acknowledged,
-		    int state);
+int table_tcp_event(const struct table_segment *segment, int from_inside, __u32 acknowledged, int state);
 __u32 table_tcp_reset_window(void);
 
 void table_reverse_key(const struct flow_entry *forward, struct flow_key *key);

@@ -17,7 +17,7 @@
 
 #define SEC(name)
 #define __uint(name, number) int(*name)[number]
-#define __type(name, of)     __typeof__(of) *name
+#define __type(name, of) __typeof__(of) *name
 
 #undef __always_inline
 #define __always_inline inline __attribute__((always_inline))
@@ -27,8 +27,7 @@
 
 #define HOST_MAP_TYPE(map) ((int)(sizeof(*(map)->type) / sizeof(int)))
 
-static inline void *host_lookup(int type, void *value, uintptr_t count, size_t size,
-				const void *key)
+static inline void *host_lookup(int type, void *value, uintptr_t count, size_t size, const void *key)
 {
 	uint32_t index;
 
@@ -43,11 +42,10 @@ static inline void *host_lookup(int type, void *value, uintptr_t count, size_t s
 	return host_map_lookup(value, key);
 }
 
-#define bpf_map_lookup_elem(map, key_)                                                             \
-	host_lookup(HOST_MAP_TYPE(map), (void *)(map)->value, (uintptr_t)(map)->max_entries,       \
+#define bpf_map_lookup_elem(map, key_)                                                                       \
+	host_lookup(HOST_MAP_TYPE(map), (void *)(map)->value, (uintptr_t)(map)->max_entries,                 \
 		    sizeof(*(map)->value), key_)
-#define bpf_map_update_elem(map, key, value_, flags)                                               \
-	host_map_update((void *)(map)->value, key, value_, flags)
+#define bpf_map_update_elem(map, key, value_, flags) host_map_update((void *)(map)->value, key, value_, flags)
 #define bpf_map_delete_elem(map, key) host_map_delete((void *)(map)->value, key)
 
 /* The lock of the flow table: a spin lock that lets others run when it is held for long. */
@@ -80,8 +78,7 @@ static inline void bpf_spin_unlock(struct bpf_spin_lock *lock)
 }
 #endif
 
-static inline long bpf_loop(uint32_t times, long (*step)(uint32_t, void *), void *context,
-			    uint64_t flags)
+static inline long bpf_loop(uint32_t times, long (*step)(uint32_t, void *), void *context, uint64_t flags)
 {
 	uint32_t i;
 
@@ -92,17 +89,17 @@ static inline long bpf_loop(uint32_t times, long (*step)(uint32_t, void *), void
 	return i;
 }
 
-#define bpf_get_prandom_u32()	  host_random()
+#define bpf_get_prandom_u32() host_random()
 #define bpf_ktime_get_coarse_ns() host_clock_ns()
-#define bpf_ktime_get_ns()	  host_clock_ns()
+#define bpf_ktime_get_ns() host_clock_ns()
 
 /* Nobody listens to events, and no packet is ever sent. */
-#define bpf_ringbuf_reserve(map, size, flags)		 ((void)(map), (void *)NULL)
-#define bpf_ringbuf_submit(event, flags)		 ((void)(event))
-#define bpf_redirect_map(map, key, flags)		 ((void)(map), host_no_packet("bpf_redirect_map"))
+#define bpf_ringbuf_reserve(map, size, flags) ((void)(map), (void *)NULL)
+#define bpf_ringbuf_submit(event, flags) ((void)(event))
+#define bpf_redirect_map(map, key, flags) ((void)(map), host_no_packet("bpf_redirect_map"))
 #define bpf_fib_lookup(context, parameters, size, flags) host_no_packet("bpf_fib_lookup")
-#define bpf_xdp_adjust_head(context, by)		 host_no_packet("bpf_xdp_adjust_head")
-#define bpf_xdp_adjust_tail(context, by)		 host_no_packet("bpf_xdp_adjust_tail")
-#define bpf_xdp_load_bytes(context, offset, to, size)	 host_no_packet("bpf_xdp_load_bytes")
+#define bpf_xdp_adjust_head(context, by) host_no_packet("bpf_xdp_adjust_head")
+#define bpf_xdp_adjust_tail(context, by) host_no_packet("bpf_xdp_adjust_tail")
+#define bpf_xdp_load_bytes(context, offset, to, size) host_no_packet("bpf_xdp_load_bytes")
 
 #endif

@@ -21,48 +21,48 @@
 #endif
 
 #undef READ_ONCE
-#define READ_ONCE(field)                                                                           \
-	({                                                                                         \
-		host_pause();                                                                      \
-		HOST_SEES_NOTHING(#field) ? (__typeof__(field))0                                   \
-					  : *(const volatile __typeof__(field) *)&(field);         \
+#define READ_ONCE(field)                                                                                     \
+	({                                                                                                   \
+		host_pause();                                                                                \
+		HOST_SEES_NOTHING(#field) ? (__typeof__(field))0                                             \
+					  : *(const volatile __typeof__(field) *)&(field);                   \
 	})
 
 #undef WRITE_ONCE
-#define WRITE_ONCE(field, value)                                                                   \
-	do {                                                                                       \
-		host_pause();                                                                      \
-		*(volatile __typeof__(field) *)&(field) = (value);                                 \
+#define WRITE_ONCE(field, value)                                                                             \
+	do {                                                                                                 \
+		host_pause();                                                                                \
+		*(volatile __typeof__(field) *)&(field) = (value);                                           \
 	} while (0)
 
 #undef compiler_barrier
-#define compiler_barrier()                                                                         \
-	do {                                                                                       \
-		__asm__ volatile("" ::: "memory");                                                 \
-		host_pause();                                                                      \
-		__asm__ volatile("" ::: "memory");                                                 \
+#define compiler_barrier()                                                                                   \
+	do {                                                                                                 \
+		__asm__ volatile("" ::: "memory");                                                           \
+		host_pause();                                                                                \
+		__asm__ volatile("" ::: "memory");                                                           \
 	} while (0)
 
-#define __sync_fetch_and_add(at, value)                                                            \
-	({                                                                                         \
-		host_pause();                                                                      \
-		__typeof__(*(at)) before_ = __atomic_fetch_add(at, value, __ATOMIC_SEQ_CST);       \
-		host_pause();                                                                      \
-		before_;                                                                           \
+#define __sync_fetch_and_add(at, value)                                                                      \
+	({                                                                                                   \
+		host_pause();                                                                                \
+		__typeof__(*(at)) before_ = __atomic_fetch_add(at, value, __ATOMIC_SEQ_CST);                 \
+		host_pause();                                                                                \
+		before_;                                                                                     \
 	})
-#define __sync_fetch_and_or(at, value)                                                             \
-	({                                                                                         \
-		host_pause();                                                                      \
-		__typeof__(*(at)) before_ = __atomic_fetch_or(at, value, __ATOMIC_SEQ_CST);        \
-		host_pause();                                                                      \
-		before_;                                                                           \
+#define __sync_fetch_and_or(at, value)                                                                       \
+	({                                                                                                   \
+		host_pause();                                                                                \
+		__typeof__(*(at)) before_ = __atomic_fetch_or(at, value, __ATOMIC_SEQ_CST);                  \
+		host_pause();                                                                                \
+		before_;                                                                                     \
 	})
-#define __sync_fetch_and_and(at, value)                                                            \
-	({                                                                                         \
-		host_pause();                                                                      \
-		__typeof__(*(at)) before_ = __atomic_fetch_and(at, value, __ATOMIC_SEQ_CST);       \
-		host_pause();                                                                      \
-		before_;                                                                           \
+#define __sync_fetch_and_and(at, value)                                                                      \
+	({                                                                                                   \
+		host_pause();                                                                                \
+		__typeof__(*(at)) before_ = __atomic_fetch_and(at, value, __ATOMIC_SEQ_CST);                 \
+		host_pause();                                                                                \
+		before_;                                                                                     \
 	})
 
 #endif
