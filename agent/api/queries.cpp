@@ -25,7 +25,6 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::size_t history_limit = 1000;
 constexpr std::uint64_t longest_wait_seconds = 30;
 
 // RFC 3339, in UTC, to the microsecond.
@@ -278,7 +277,7 @@ Response plan(const control::Gateway& gateway, const Call& call) {
 }
 
 Response history(const control::Gateway& gateway, const Call&) {
-    const auto summaries = gateway.store().history(history_limit);
+    const auto summaries = gateway.store().history(store::revisions_kept);
     if (!summaries) return problem(500, summaries.error().message);
     json list = json::array();
     for (const store::RevisionSummary& summary : *summaries) {

@@ -235,8 +235,17 @@ Result<std::uint64_t> SqliteStore::commit(const NewRevision& revision) {
     if (revision.source != Source::apply) {
         if (Result<void> done = set_loaded_file_hash(hash); !done) return within(done.error());
     }
+    if (Result<void> done = forget_before(number); !done) return within(done.error());
     if (Result<void> done = transaction.commit(); !done) return within(done.error());
     return static_cast<std::uint64_t>(number);
+}
+
+Result<void> SqliteStore::forget_before(std::int64_t newest) {
+    Statement statement(database_.get(),
+                        "DELETE FROM revisions WHERE number <= ? "
+                        "AND number IS NOT (SELECT applied_revision FROM progress)");
+    statement.bind(1, newest - static_cast<std::int64_t>(revisions_kept));
+    return statement.run();
 }
 
 Result<std::optional<Revision>> SqliteStore::read_revision(Statement& statement) {

@@ -40,6 +40,8 @@ class SqliteStore final : public Store {
 
     Result<void> execute(const char* sql);
     Result<void> migrate();
+    // Removes what the bound of the history leaves out, `newest` being the newest revision.
+    Result<void> forget_before(std::int64_t newest);
     Result<std::optional<Revision>> read_revision(Statement& statement);
 
     std::unique_ptr<sqlite3, Close> database_;

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the agent must still know after a restart: every desired state that was ever committed, in order,
-// with who asked for it and what it changed, and which of them the kernel has. Implementation:
-// SqliteStore, which on ":memory:" is also the fake of the layers above. All calls are made from one
-// thread.
+// What the agent must still know after a restart: the desired states that were committed, in order, with
+// who asked for each and what it changed, and which of them the kernel has. Implementation: SqliteStore,
+// which on ":memory:" is also the fake of the layers above. All calls are made from one thread.
 #pragma once
 
 #include <chrono>
@@ -17,6 +16,10 @@
 #include "core/result.h"
 
 namespace sallyport::store {
+
+// The history is bounded: a commit forgets all but this many of the newest revisions. The applied revision
+// is kept however old it is.
+inline constexpr std::size_t revisions_kept = 1000;
 
 enum class Source { file, apply, reload };
 std::string_view to_string(Source source);
@@ -52,7 +55,8 @@ class Store {
     virtual ~Store() = default;
 
     // Makes the next revision, entirely or not at all, and returns its number. It is on disk when this
-    // returns. A commit with source file or reload is also remembered as loaded file.
+    // returns, and revisions beyond revisions_kept are gone. A number is never given twice. A commit with
+    // source file or reload is also remembered as loaded file.
     virtual Result<std::uint64_t> commit(const NewRevision& revision) = 0;
 
     virtual Result<std::optional<Revision>> newest() = 0;

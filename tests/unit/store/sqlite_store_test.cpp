@@ -50,6 +50,18 @@ class SqliteStoreTest : public testing::Test {
         sqlite3_close(database);
     }
 
+    std::int64_t number_from(const char* sql) const {
+        sqlite3* database = nullptr;
+        sqlite3_stmt* statement = nullptr;
+        EXPECT_EQ(sqlite3_open(path_.c_str(), &database), SQLITE_OK);
+        EXPECT_EQ(sqlite3_prepare_v2(database, sql, -1, &statement, nullptr), SQLITE_OK);
+        EXPECT_EQ(sqlite3_step(statement), SQLITE_ROW) << sqlite3_errmsg(database);
+        const std::int64_t number = sqlite3_column_int64(statement, 0);
+        sqlite3_finalize(statement);
+        sqlite3_close(database);
+        return number;
+    }
+
     std::filesystem::path folder_;
     std::filesystem::path path_;
 };
@@ -113,6 +125,45 @@ TEST_F(SqliteStoreTest, TheAppliedRevisionMustExist) {
     EXPECT_EQ(*open()->applied_revision(), 1u);
     ASSERT_TRUE(store->set_applied_revision(0));
     EXPECT_EQ(*store->applied_revision(), 0u);
+}
+
+TEST_F(SqliteStoreTest, OnlyTheNewestRevisionsAreKept) {
+    auto store = std::move(*SqliteStore::open(":memory:"));
+    for (std::size_t i = 0; i < revisions_kept; ++i) ASSERT_TRUE(store->commit(revision_of("one")));
+    EXPECT_TRUE(store->find(1)->has_value());
+    EXPECT_EQ(*store->commit(revision_of("two")), revisions_kept + 1);
+    EXPECT_FALSE(store->find(1)->has_value());
+    EXPECT_TRUE(store->find(2)->has_value());
+    EXPECT_EQ((*store->newest())->number, revisions_kept + 1);
+    const auto history = store->history(2 * revisions_kept);
+    ASSERT_EQ(history->size(), revisions_kept);
+    EXPECT_EQ(history->back().number, 2u);
+    EXPECT_EQ(history->back().changes, 2u);
+}
+
+TEST_F(SqliteStoreTest, WhatAForgottenRevisionChangedIsForgottenToo) {
+    const auto store = open();
+    ASSERT_TRUE(store->commit(revision_of("one")));
+    run_sql(
+        "INSERT INTO revisions SELECT 5000, time_us, source, document_name, document, document_hash, "
+        "audit FROM revisions");
+    ASSERT_EQ((*store->find(1))->changes, 2u);
+    ASSERT_TRUE(store->commit(revision_of("next")));
+    EXPECT_EQ(number_from("SELECT count(*) FROM changes WHERE revision = 1"), 0);
+    EXPECT_EQ(number_from("SELECT count(*) FROM revisions"), 2);
+}
+
+TEST_F(SqliteStoreTest, TheAppliedRevisionIsKeptHoweverOldItIs) {
+    auto store = std::move(*SqliteStore::open(":memory:"));
+    ASSERT_TRUE(store->commit(revision_of("applied")));
+    ASSERT_TRUE(store->set_applied_revision(1));
+    for (std::size_t i = 0; i <= revisions_kept; ++i) ASSERT_TRUE(store->commit(revision_of("next")));
+    EXPECT_EQ((*store->find(1))->document, "applied");
+    EXPECT_EQ((*store->find(1))->changes, 2u);
+    EXPECT_FALSE(store->find(2)->has_value());
+    ASSERT_TRUE(store->set_applied_revision(revisions_kept + 2));
+    ASSERT_TRUE(store->commit(revision_of("last")));
+    EXPECT_FALSE(store->find(1)->has_value());
 }
 
 TEST_F(SqliteStoreTest, NobodyElseMayReadIt) {
