@@ -6,6 +6,7 @@
 #include <systemd/sd-daemon.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -35,6 +36,8 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr int exit_failed = 1;
+// The Linux Standard Base's "program is not configured": the service manager does not try again.
+constexpr int exit_not_configured = 6;
 
 telemetry::Subject subject_of(const control::View& view) {
     telemetry::Subject subject;
@@ -266,6 +269,13 @@ void Agent::stop_by_signal(const char* name) {
 
 int run_agent(const Options& options) {
     control::StderrLog log;
+    std::error_code error;
+    if (!std::filesystem::exists(options.config, error) && !error) {
+        log.error(fmt::format(
+            "sallyportd: there is no configuration {}: write it, as sallyport.yaml(5) tells, and start again",
+            options.config));
+        return exit_not_configured;
+    }
     Agent agent(options, log);
     if (!agent.start()) return exit_failed;
     return agent.run();
