@@ -35,3 +35,10 @@ def test_package_and_build_have_one_version() -> None:
     cmake = (SOURCE / "CMakeLists.txt").read_text(encoding="utf-8")
     version = re.search(r"project\(sallyport VERSION (\S+)", cmake)
     assert version and package_version() == version[1]
+
+
+def test_the_package_removes_the_routes_of_the_agent() -> None:
+    header = (SOURCE / "agent/netlink/netlink.h").read_text(encoding="utf-8")
+    number = re.search(r"route_protocol = (\d+);", header)
+    script = (SOURCE / "packaging/debian/sallyport.prerm").read_text(encoding="utf-8")
+    assert number and f"ip -4 route flush proto {number[1]} " in script

@@ -34,10 +34,10 @@ def test_it_brings_no_configuration(debian_package: Path) -> None:
     assert run("dpkg-deb", "--info", debian_package).count("conffiles") == 0
 
 
-def test_it_depends_on_libraries_only(debian_package: Path) -> None:
+def test_it_depends_on_libraries_and_what_its_scripts_run(debian_package: Path) -> None:
     depends = control_field(run("dpkg-deb", "--field", debian_package), "Depends")
     others = [name for name in re.findall(r"(?:^|, )([a-z0-9.+-]+)", depends) if not name.startswith("lib")]
-    assert others in (["systemd"], []), depends
+    assert others == ["iproute2", "systemd"], depends
 
 
 def test_installing_starts_and_enables_nothing(debian_package: Path, tmp_path: Path) -> None:
