@@ -7,8 +7,7 @@
 
 const __u32 workspace_owner = WORKSPACE_OF_PACKETS;
 
-SEC("xdp")
-int sallyport_both(struct xdp_md *context)
+static __always_inline int stages(struct xdp_md *context)
 {
 	struct packet packet = {};
 	struct found found = {};
@@ -36,6 +35,14 @@ int sallyport_both(struct xdp_md *context)
 	if (verdict == VERDICT_NEXT)
 		verdict = hit(&packet, &found);
 	return finish(&packet, verdict);
+}
+
+SEC("xdp")
+int sallyport_both(struct xdp_md *context)
+{
+	int action = express(context, DEVICE_BOTH);
+
+	return action >= 0 ? action : stages(context);
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";

@@ -4,8 +4,7 @@
 
 const __u32 workspace_owner = WORKSPACE_OF_PACKETS;
 
-SEC("xdp")
-int sallyport_outside(struct xdp_md *context)
+static __always_inline int stages(struct xdp_md *context)
 {
 	struct packet packet = {};
 	struct found found = {};
@@ -23,6 +22,14 @@ int sallyport_outside(struct xdp_md *context)
 	if (verdict == VERDICT_NEXT)
 		verdict = hit(&packet, &found);
 	return finish(&packet, verdict);
+}
+
+SEC("xdp")
+int sallyport_outside(struct xdp_md *context)
+{
+	int action = express(context, DEVICE_OUTSIDE);
+
+	return action >= 0 ? action : stages(context);
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";

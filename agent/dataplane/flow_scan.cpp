@@ -39,18 +39,17 @@ void prefetch(const flow_bucket& bucket) {
     __builtin_prefetch(&bucket.tags);
 }
 
-// A copy that is no mixture of two entries, or none where the bucket changed under each try.
+// A copy that is no mixture of two entries, or none where there is no flow. The flow_id is the first thing
+// that is taken from an old entry and the last that a new one gets.
 std::optional<flow_entry> whole_copy(const flow_bucket& bucket, std::uint32_t number) {
     for (int i = 0; i < read_tries; ++i) {
-        const std::uint32_t before = __atomic_load_n(&bucket.tags.sequence, __ATOMIC_ACQUIRE);
+        const flow_entry& seen = bucket.entry[number];
+        const std::uint32_t before = __atomic_load_n(&seen.flow_id, __ATOMIC_ACQUIRE);
+        if (before == 0) return std::nullopt;
         flow_entry entry;
-        std::memcpy(&entry, &bucket.entry[number], sizeof entry);
+        std::memcpy(&entry, &seen, sizeof entry);
         __atomic_thread_fence(__ATOMIC_ACQUIRE);
-        const std::uint32_t after = __atomic_load_n(&bucket.tags.sequence, __ATOMIC_RELAXED);
-        if (before == after && (before & 1) == 0) {
-            if (read_once(bucket.tags.tag[number]) == 0) return std::nullopt;
-            return entry;
-        }
+        if (read_once(seen.flow_id) == before) return entry;
     }
     return std::nullopt;
 }

@@ -34,10 +34,18 @@ static __always_inline __u16 checksum_delta_back(__u16 delta)
 	return ~delta;
 }
 
-/* A checksum field after `delta`. */
+/* A checksum field after `delta`, which is a sum of a few. */
 static __always_inline __u16 checksum_apply(__u16 checksum, __u32 delta)
 {
 	return ~checksum_fold((__u16)~checksum + delta);
+}
+
+/* The same for a single one: what one carry gives cannot carry again. */
+static __always_inline __u16 checksum_apply_one(__u16 checksum, __u16 delta)
+{
+	__u32 sum = (__u16)~checksum + (__u32)delta;
+
+	return ~(sum + (sum >> 16));
 }
 
 /* One less in the TTL, which is the upper byte of its word in network order. */

@@ -14,8 +14,11 @@ const volatile __u32 device_slot = 0;
 
 /*
  * The processor may let a later load overtake an earlier one (arm64, ppc64le, riscv64): a reader of the
- * flow table then needs a barrier between the sequence and what it guards. x86 and s390x need none.
+ * flow table then needs a barrier between the flow_id and what it guards. x86 and s390x need none.
  */
 const volatile __u8 weakly_ordered_memory = 0;
+
+/* 0 sends every packet through the stages, so that tests can compare. */
+const volatile __u8 express_lane = 1;
 
 #endif

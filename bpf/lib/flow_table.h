@@ -3,8 +3,9 @@
  * The flow table (memory layout: include/sallyport/abi/flow.h; why it looks so: bpf/README.md).
  *
  * A key's hash gives a region of 64 buckets and two buckets in it. The region's lock covers both, so an
- * insert that must find nothing equal is one critical section. Readers take no lock: they note the
- * bucket's sequence, copy what they need from the entry and look at the sequence again.
+ * insert that must find nothing equal is one critical section. Readers take no lock: they note the entry's
+ * flow_id, copy what they need and look at the flow_id again. It is random, the last thing that is written
+ * into a new entry and the first that is taken from an old one.
  *
  * What this file promises:
  *  - a key is in the table at most once;
@@ -19,21 +20,6 @@
 #include "lib/clock.h"
 #include "lib/compiler.h"
 #include "lib/maps.h"
-
-/* What the fast path needs of an entry, copied while the entry was certainly whole. */
-struct flow_view {
-	__be32 new_address;
-	__be16 new_port;
-	__u16 transport_delta;
-	__u16 ip_delta;
-	__u16 next_hop;
-	__u32 last_seen;
-	__u16 generation;
-	__u16 timeout;
-	__u16 nat_gateway;
-	__u8 state;
-	__u8 flags;
-};
 
 enum flow_insert_result {
 	FLOW_INSERTED,
@@ -57,8 +43,8 @@ static __always_inline int flow_key_equal(const struct flow_key *a, const struct
 
 static __always_inline int flow_past(const struct flow_entry *entry, __u32 now)
 {
-	return clock_age(now, READ_ONCE(entry->last_seen)) >
-	       ((__u32)entry->timeout << FLOW_TICKS_PER_TIMEOUT_SHIFT);
+	return clock_age(now, READ_ONCE(entry->last_seen)) > (__u32)entry->timeout
+								     << FLOW_TICKS_PER_TIMEOUT_SHIFT;
 }
 
 static __always_inline void flow_view_copy(struct flow_view *view, const struct flow_entry *entry)
@@ -84,7 +70,7 @@ struct flow_home {
 	__u32 second;
 	__u32 region;
 	__u16 tag;
-	__u16 seat; /* the entry number that the key takes if that is free */
+	__u16 seat; /* the entry number that the key takes if that is free, and else its neighbour's */
 };
 
 /*
@@ -108,21 +94,18 @@ static __always_inline __u64 flow_hash(const struct flow_key *key)
 static __always_inline struct flow_home flow_home_of(const struct flow_key *key)
 {
 	__u64 hash = flow_hash(key);
-	__u32 low = hash, base;
+	__u32 low = hash;
 	struct flow_home home;
 
-	home.region = ((hash >> 32) * flow_regions) >> 32;
-	base = home.region * FLOW_REGION_BUCKETS;
-	home.first = base + low % FLOW_REGION_BUCKETS;
-	home.second = base + (low / FLOW_REGION_BUCKETS) % FLOW_REGION_BUCKETS;
+	home.first = ((hash >> 32) * (flow_regions * (__u64)FLOW_REGION_BUCKETS)) >> 32;
+	home.region = home.first / FLOW_REGION_BUCKETS;
+	home.second = home.region * FLOW_REGION_BUCKETS + (low / FLOW_REGION_BUCKETS) % FLOW_REGION_BUCKETS;
 	if (home.second == home.first)
 		home.second ^= 1;
 	home.tag = low >> 16;
 	if (!home.tag)
 		home.tag = 1;
-	home.seat = (low >> 12) % (FLOW_BUCKET_ENTRIES + 1);
-	if (home.seat == FLOW_BUCKET_ENTRIES)
-		home.seat = 0;
+	home.seat = ((low >> 12 & 0xffff) * FLOW_BUCKET_ENTRIES) >> 16;
 	return home;
 }
 
@@ -188,57 +171,56 @@ static __always_inline struct flow_bucket *flow_bucket_at(__u32 index)
 	return bpf_map_lookup_elem(&flow_buckets, &index);
 }
 
-/* Keeps later loads after earlier ones where the processor does not do so by itself. */
-static __always_inline void flow_read_barrier(struct flow_bucket *bucket)
+/*
+ * Keeps accesses before it before those after it, where the processor does not do so by itself. An entry is
+ * read before all that is in it and written after it, so the barrier may as well use its line.
+ */
+static __always_inline void flow_entry_barrier(struct flow_entry *entry)
 {
 	compiler_barrier();
 	if (weakly_ordered_memory)
-		__sync_fetch_and_add(&bucket->tags.zero1[0], 0);
+		__sync_fetch_and_add(&entry->bytes, 0);
 	compiler_barrier();
 }
 
 /*
- * Looks for `key` in one bucket without a lock, once. Returns the entry and its view; NULL if it is not
- * there. *torn is set when the bucket changed meanwhile and the view may be a mixture.
+ * Takes a view of an entry without a lock, once. Returns whether it is certainly that of `key`: no, if the
+ * entry is another's, unused, or changed hands meanwhile. Nothing but the entry's own line is read.
  */
-static __always_inline struct flow_entry *flow_bucket_read(struct flow_bucket *bucket,
-							   const struct flow_key *key,
-							   const struct flow_home *home,
-							   struct flow_view *view, int *torn)
+static __always_inline int flow_entry_read(struct flow_entry *seen, const struct flow_key *key,
+					   struct flow_view *view)
 {
-	__u32 sequence = READ_ONCE(bucket->tags.sequence), number;
-	struct flow_entry *entry;
+	__u32 flow_id = READ_ONCE(seen->flow_id);
 
-	flow_read_barrier(bucket);
-	/* Most entries sit where their hash would have them: one comparison instead of a search. */
-	entry = flow_entry_at(bucket, home->seat);
-	if (READ_ONCE(bucket->tags.tag[home->seat & 15]) != home->tag || !flow_key_equal(&entry->key, key))
-		entry = flow_bucket_find(bucket, key, home->tag, &number);
-	/* An insert of another key does not hide this one: only a hit must be certain. */
-	if (!entry)
-		return NULL;
-	flow_view_copy(view, entry);
-	flow_read_barrier(bucket);
-	if (unlikely(sequence & 1 || READ_ONCE(bucket->tags.sequence) != sequence))
-		*torn = 1;
-	return entry;
+	flow_entry_barrier(seen);
+	if (!flow_key_equal(&seen->key, key))
+		return 0;
+	flow_view_copy(view, seen);
+	flow_entry_barrier(seen);
+	return flow_id && READ_ONCE(seen->flow_id) == flow_id;
 }
 
-static __always_inline void flow_bucket_change_begins(struct flow_bucket *bucket)
+/* Writes a whole entry into an unused place. Under the lock. */
+static __always_inline void flow_entry_write(struct flow_entry *entry, const struct flow_entry *new)
 {
-	__sync_fetch_and_add(&bucket->tags.sequence, 1);
-}
+	const __u64 *from = (const __u64 *)new;
+	__u64 *to = (__u64 *)entry;
 
-static __always_inline void flow_bucket_change_ends(struct flow_bucket *bucket)
-{
-	__sync_fetch_and_add(&bucket->tags.sequence, 1);
+	for (int i = 0; i < (int)(sizeof(*new) / sizeof(*from)); i++)
+		if (i != offsetof(struct flow_entry, peer_slot) / (int)sizeof(*from))
+			WRITE_ONCE(to[i], from[i]);
+	WRITE_ONCE(entry->peer_slot, new->peer_slot);
+	flow_entry_barrier(entry);
+	WRITE_ONCE(entry->flow_id, new->flow_id);
 }
+ABI_ASSERT_OFFSET(struct flow_entry, peer_slot, 32);
+ABI_ASSERT_OFFSET(struct flow_entry, flow_id, 36);
 
 #define FLOW_NO_SLOT (~0U)
 
 /*
- * The rest of a search: the first bucket changed while it was read, or the key may stand in its second one.
- * Without a lock if that bucket is quiet; else under the lock. Returns the slot, or FLOW_NO_SLOT.
+ * The rest of a search: the key is not at its seat, or the entry there changed while it was read. Returns
+ * the slot, or FLOW_NO_SLOT.
  */
 verified_alone __u32 flow_find_further(const struct flow_key *key, struct flow_view *view)
 {
@@ -247,23 +229,31 @@ verified_alone __u32 flow_find_further(const struct flow_key *key, struct flow_v
 	struct flow_entry *entry;
 	struct flow_home home;
 	struct flow_lock *lock;
-	int torn = 0;
 
 	if (!key || !view)
 		return FLOW_NO_SLOT;
 	home = flow_home_of(key);
-	lock = bpf_map_lookup_elem(&flow_locks, &home.region);
 	first = flow_bucket_at(home.first);
+	if (!first)
+		return FLOW_NO_SLOT;
+	entry = flow_bucket_find(first, key, home.tag, &number);
+	if (entry && flow_entry_read(entry, key, view))
+		return FLOW_SLOT(home.first, number);
+	if (!entry && !READ_ONCE(first->tags.spilled))
+		return FLOW_NO_SLOT;
+	lock = bpf_map_lookup_elem(&flow_locks, &home.region);
 	second = flow_bucket_at(home.second);
-	if (!lock || !first || !second)
+	if (!lock || !second)
 		return FLOW_NO_SLOT;
-	entry = flow_bucket_read(second, key, &home, view, &torn);
-	if (entry && !torn)
-		return FLOW_SLOT(home.second, ((char *)entry - (char *)second) / sizeof(*entry));
-	/* In neither, which needs no lock to be sure of. */
-	if (!entry && !flow_bucket_find(first, key, home.tag, &number))
-		return FLOW_NO_SLOT;
+	if (!entry) {
+		entry = flow_bucket_find(second, key, home.tag, &number);
+		if (!entry) /* in neither, which needs no lock to be sure of */
+			return FLOW_NO_SLOT;
+		if (flow_entry_read(entry, key, view))
+			return FLOW_SLOT(home.second, number);
+	}
 
+	/* It changed while it was read. */
 	bpf_spin_lock(&lock->lock);
 	entry = flow_bucket_find(first, key, home.tag, &number);
 	if (entry) {
@@ -290,22 +280,31 @@ static __always_inline struct flow_entry *flow_at_slot(__u32 slot)
 	return flow_entry_at(bucket, FLOW_SLOT_NUMBER(slot));
 }
 
-/* The entry of `key` with a view of it, or NULL. Does not ask whether it is past its timeout. */
-static __always_inline struct flow_entry *flow_find(const struct flow_key *key, struct flow_view *view)
+/*
+ * Looks where `key` most likely is. At half load nine keys of ten sit at their seat or next to it: processors
+ * fetch lines in pairs, so the neighbour is at hand when the seat is another's.
+ */
+static __always_inline struct flow_entry *flow_find_seated(const struct flow_key *key, struct flow_view *view)
 {
 	struct flow_home home = flow_home_of(key);
 	struct flow_bucket *bucket = flow_bucket_at(home.first);
 	struct flow_entry *entry;
-	int torn = 0;
 
 	if (!bucket)
 		return NULL;
-	entry = flow_bucket_read(bucket, key, &home, view, &torn);
-	if (likely(entry && !torn))
+	entry = flow_entry_at(bucket, home.seat);
+	if (likely(flow_entry_read(entry, key, view)))
 		return entry;
-	if (!torn && !READ_ONCE(bucket->tags.spilled))
-		return NULL;
-	return flow_at_slot(flow_find_further(key, view));
+	entry = flow_entry_at(bucket, home.seat ^ 1);
+	return flow_entry_read(entry, key, view) ? entry : NULL;
+}
+
+/* The entry of `key` with a view of it, or NULL. Does not ask whether it is past its timeout. */
+static __always_inline struct flow_entry *flow_find(const struct flow_key *key, struct flow_view *view)
+{
+	struct flow_entry *entry = flow_find_seated(key, view);
+
+	return likely(entry) ? entry : flow_at_slot(flow_find_further(key, view));
 }
 
 /* The other direction, or NULL if it is gone or not there yet. */
@@ -331,6 +330,9 @@ static __always_inline __u32 flow_bucket_free_number(const struct flow_bucket *b
 {
 	if (!READ_ONCE(bucket->tags.tag[seat & 15]))
 		return seat;
+	/* The last seat's neighbour is the tag line, whose own tag stays unset. */
+	if ((seat ^ 1) < FLOW_BUCKET_ENTRIES && !READ_ONCE(bucket->tags.tag[(seat ^ 1) & 15]))
+		return seat ^ 1;
 	for (__u32 word = 0; word < TAG_WORDS; word++) {
 		__u64 tops = tag_zero_lanes(tag_word(bucket, word));
 
@@ -390,10 +392,8 @@ verified_alone int flow_insert(const struct flow_entry *new, __u32 *slot)
 		goto unlock;
 	number = flow_bucket_free_number(bucket, home.seat);
 	entry = flow_entry_at(bucket, number);
-	flow_bucket_change_begins(bucket);
-	*entry = *new;
+	flow_entry_write(entry, new);
 	WRITE_ONCE(bucket->tags.tag[number & 15], home.tag);
-	flow_bucket_change_ends(bucket);
 	if (bucket == second)
 		WRITE_ONCE(first->tags.spilled, first->tags.spilled + 1);
 	result = FLOW_INSERTED;
@@ -446,10 +446,9 @@ verified_alone int flow_remove(const struct flow_entry *known, int removal, __u3
 	if (removal == FLOW_REMOVE_UNREFERENCED && entry->references)
 		goto unlock;
 	*removed = *entry;
-	flow_bucket_change_begins(bucket);
-	WRITE_ONCE(bucket->tags.tag[number & 15], 0);
 	WRITE_ONCE(entry->flow_id, 0);
-	flow_bucket_change_ends(bucket);
+	flow_entry_barrier(entry);
+	WRITE_ONCE(bucket->tags.tag[number & 15], 0);
 	if (bucket == second)
 		WRITE_ONCE(first->tags.spilled, first->tags.spilled - 1);
 	done = 1;

@@ -24,6 +24,17 @@ static __always_inline struct flow_entry *flow_find(const struct flow_key *key, 
 	return entry;
 }
 
+/* One lookup finds all that there is. */
+static __always_inline struct flow_entry *flow_find_seated(const struct flow_key *key, struct flow_view *view)
+{
+	return flow_find(key, view);
+}
+
+static __always_inline __u32 flow_find_further(const struct flow_key *key, struct flow_view *view)
+{
+	return 0;
+}
+
 static __always_inline struct flow_entry *flow_standing(const struct flow_key *key, __u32 slot)
 {
 	return bpf_map_lookup_elem(&flow_hash, key);

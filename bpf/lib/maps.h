@@ -158,6 +158,21 @@ struct {
 	__type(value, struct counters);
 } counters SEC(".maps");
 
+/* What the fast path needs of an entry, copied while the entry was certainly whole. */
+struct flow_view {
+	__be32 new_address;
+	__be16 new_port;
+	__u16 transport_delta;
+	__u16 ip_delta;
+	__u16 next_hop;
+	__u32 last_seen;
+	__u16 generation;
+	__u16 timeout;
+	__u16 nat_gateway;
+	__u8 state;
+	__u8 flags;
+};
+
 /* What a new flow is made from. */
 struct flow_wish {
 	struct flow_key key; /* of the packet that opens it */
@@ -195,6 +210,7 @@ struct workspace {
 	struct flow_entry released;
 	struct flow_wish wish;
 	struct flow_key key;
+	struct flow_view view;
 	struct port_claim claim;
 	__u32 place; /* in the list of the NAT gateway's Elastic IPs */
 	__u32 tried; /* Elastic IPs that have no free port */

@@ -72,6 +72,16 @@ static __always_inline void *packet_end(const struct packet *packet)
 	return (void *)(long)packet->context->data_end;
 }
 
+/* The second half of a key: ports as they lie in a header, source first. */
+static __always_inline __u64 flow_key_rest(__u32 ports, __u8 protocol, __u16 zone)
+{
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+	return ports | (__u64)(protocol | (__u32)zone << 16) << 32;
+#else
+	return (__u64)ports << 32 | (__u32)protocol << 24 | zone;
+#endif
+}
+
 /*
  * Writes the key in two stores of eight bytes, from values in registers. The flow table reads it in eights
  * and fours: were it written field by field, each read would wait for the stores to reach the cache, which
@@ -80,15 +90,8 @@ static __always_inline void *packet_end(const struct packet *packet)
 static __always_inline void packet_key(struct packet *packet, __u64 addresses, __u32 ports, __u8 protocol)
 {
 	__u64 *word = (__u64 *)&packet->key;
-	__u64 kind_and_zone;
 
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-	kind_and_zone = protocol | (__u32)packet->zone << 16;
-	word[1] = ports | kind_and_zone << 32;
-#else
-	kind_and_zone = (__u32)protocol << 24 | packet->zone;
-	word[1] = (__u64)ports << 32 | kind_and_zone;
-#endif
+	word[1] = flow_key_rest(ports, protocol, packet->zone);
 	word[0] = addresses;
 }
 

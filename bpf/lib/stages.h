@@ -4,6 +4,7 @@
 #define SALLYPORT_BPF_STAGES_H
 
 #include "lib/drop.h"
+#include "lib/express.h"
 #include "lib/find.h"
 #include "lib/fragment.h"
 #include "lib/hit.h"

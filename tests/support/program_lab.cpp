@@ -56,10 +56,12 @@ const char* drop_label(std::uint32_t reason) {
 
 // An opened skeleton of any program; constants can be set until it is loaded.
 template <typename Skeleton>
-bpf_object* with_constants(Skeleton* skeleton, std::uint32_t regions, std::uint32_t slot) {
+bpf_object* with_constants(Skeleton* skeleton, std::uint32_t regions, std::uint32_t slot,
+                           Lane lane = Lane::express) {
     check(skeleton != nullptr, "open a program");
     skeleton->rodata->flow_regions = regions;
     skeleton->rodata->device_slot = slot;
+    skeleton->rodata->express_lane = lane == Lane::express;
     for (std::uint32_t i = 0; i < 4; i++) skeleton->rodata->hash_seed[i] = 0x9e3779b9u * (i + 1);
     return skeleton->obj;
 }
@@ -76,6 +78,7 @@ struct ProgramLab::Impl {
     std::map<std::string, int> maps;  // borrowed from the first object
     std::vector<bpf_object*> objects;
     std::map<Role, int> programs;
+    std::map<Role, int> stages;  // the same without the express lane
     int reaper = -1;
     void* batch = MAP_FAILED;
     void* buckets = MAP_FAILED;
@@ -117,12 +120,11 @@ struct ProgramLab::Impl {
         errno = -error;
         check(error == 0, "load a program");
         objects.push_back(object);
-        if (maps.empty()) {
+        if (maps.empty())
             bpf_object__for_each_map(map, object) {
                 std::string name = bpf_map__name(map);
                 if (name.find('.') == std::string::npos) maps[name] = bpf_map__fd(map);
             }
-        }
         return bpf_program__fd(bpf_object__next_program(object, nullptr));
     }
 
@@ -148,8 +150,9 @@ void make_network() {
         shell(fmt::format("ip link set {0} up && ip link set {0}p up", link));
         shell(fmt::format("ip link set {} address 02:00:00:00:00:{}", link, link[0] == 'l' ? "0a" : "0b"));
     }
-    shell("ip link set lo up");
-    shell("ip address add 10.0.0.1/16 dev lan0 && ip address add 198.51.100.1/24 dev wan0");
+    shell(
+        "ip link set lo up && ip address add 10.0.0.1/16 dev lan0 && ip address add 198.51.100.1/24 dev "
+        "wan0");
     shell("sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.all.rp_filter=0");
     shell(fmt::format("ip neighbour add {} lladdr 02:00:00:00:01:fe dev wan0 nud permanent", remote_router));
     shell(fmt::format("ip route add default via {}", remote_router));
@@ -174,8 +177,16 @@ ProgramLab::ProgramLab(const LabOptions& options) : impl_(std::make_unique<Impl>
         lab.programs[Role::outside] =
             lab.load(with_constants(outside_bpf__open(), lab.regions, outside_slot));
         lab.programs[Role::both] = lab.load(with_constants(both_bpf__open(), lab.regions, inside_slot));
-        lab.buckets =
-            mmap(nullptr, lab.bucket_bytes(), PROT_READ, MAP_SHARED, lab.maps.at("flow_buckets"), 0);
+        if (options.stages_too) {
+            lab.stages[Role::inside] =
+                lab.load(with_constants(inside_bpf__open(), lab.regions, inside_slot, Lane::stages));
+            lab.stages[Role::outside] =
+                lab.load(with_constants(outside_bpf__open(), lab.regions, outside_slot, Lane::stages));
+            lab.stages[Role::both] =
+                lab.load(with_constants(both_bpf__open(), lab.regions, inside_slot, Lane::stages));
+        }
+        lab.buckets = mmap(nullptr, lab.bucket_bytes(), PROT_READ | PROT_WRITE, MAP_SHARED,
+                           lab.maps.at("flow_buckets"), 0);
         check(lab.buckets != MAP_FAILED, "map flow_buckets");
     } else {
         lab.reaper = lab.load(with_constants(reaper_hash_bpf__open(), lab.regions, 0));
@@ -242,7 +253,7 @@ ProgramLab::ProgramLab(const LabOptions& options) : impl_(std::make_unique<Impl>
 
 ProgramLab::~ProgramLab() = default;
 
-Outcome ProgramLab::run(Role role, const Bytes& frame) {
+Outcome ProgramLab::run(Role role, const Bytes& frame, Lane lane) {
     auto before = counters();
     Outcome outcome;
     outcome.frame.resize(4096);
@@ -251,7 +262,8 @@ Outcome ProgramLab::run(Role role, const Bytes& frame) {
     run.data_size_in = static_cast<std::uint32_t>(frame.size());
     run.data_out = outcome.frame.data();
     run.data_size_out = static_cast<std::uint32_t>(outcome.frame.size());
-    int error = bpf_prog_test_run_opts(impl_->programs.at(role), &run);
+    const auto& programs = lane == Lane::express ? impl_->programs : impl_->stages;
+    int error = bpf_prog_test_run_opts(programs.at(role), &run);
     errno = -error;
     check(error == 0, "run a program");
     outcome.action = static_cast<int>(run.retval);
@@ -364,12 +376,23 @@ void ProgramLab::advance(std::chrono::milliseconds by) {
     impl_->write_settings();
 }
 
-std::uint32_t ProgramLab::ticks() {
+namespace {
+std::uint64_t coarse_nanoseconds() {
     timespec now{};
     clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-    std::uint64_t ns =
-        static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<std::uint64_t>(now.tv_nsec);
-    return static_cast<std::uint32_t>((ns + impl_->settings.clock_offset_ns) >> FLOW_TICK_SHIFT);
+    return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<std::uint64_t>(now.tv_nsec);
+}
+}  // namespace
+
+std::uint32_t ProgramLab::ticks() {
+    return static_cast<std::uint32_t>((coarse_nanoseconds() + impl_->settings.clock_offset_ns) >>
+                                      FLOW_TICK_SHIFT);
+}
+
+void ProgramLab::set_ticks(std::uint32_t ticks) {
+    constexpr std::uint64_t half = std::uint64_t{1} << (FLOW_TICK_SHIFT - 1);
+    impl_->settings.clock_offset_ns = (std::uint64_t{ticks} << FLOW_TICK_SHIFT) + half - coarse_nanoseconds();
+    impl_->write_settings();
 }
 
 struct counters ProgramLab::counters() {
@@ -397,6 +420,22 @@ std::vector<struct flow_entry> ProgramLab::entries() {
     std::vector<struct flow_entry> found;
     for_each_entry([&found](const struct flow_entry& entry) { found.push_back(entry); });
     return found;
+}
+
+Bytes ProgramLab::table() {
+    const auto* memory = static_cast<const std::uint8_t*>(impl_->buckets);
+    return {memory, memory + impl_->bucket_bytes()};
+}
+
+void ProgramLab::restore_table(const Bytes& memory) {
+    std::memcpy(impl_->buckets, memory.data(), memory.size());
+}
+
+void ProgramLab::refill_reply_budget() {
+    // Last refilled when the machine started.
+    std::vector<struct reply_budget> budgets(static_cast<std::size_t>(libbpf_num_possible_cpus()));
+    check(bpf_map_update_elem(impl_->maps.at("reply_budgets"), &first, budgets.data(), BPF_ANY) == 0,
+          "write reply_budgets");
 }
 
 std::uint32_t ProgramLab::reap(const std::vector<struct reap_request>& requests, std::uint32_t mode) {

@@ -30,11 +30,13 @@ namespace sallyport::support {
 
 enum class Role { inside, outside, both };
 enum class Table { array, hash };
+enum class Lane { express, stages };  // what an ordinary packet takes, and what every packet can take
 
 struct LabOptions {
     Table table = Table::array;
     std::uint32_t flow_capacity = 65536;
     std::uint32_t port_sets = 64;
+    bool stages_too = false;   // loads programs without the express lane as well
     bool make_network = true;  // a network namespace with lan0 and wan0; the calling thread stays in it
 };
 
@@ -54,8 +56,10 @@ class ProgramLab {
     ProgramLab(const ProgramLab&) = delete;
     ProgramLab& operator=(const ProgramLab&) = delete;
 
-    Outcome run(Role role, const Bytes& frame);
-    Outcome run(Role role, const Packet& packet) { return run(role, packet.frame()); }
+    Outcome run(Role role, const Bytes& frame, Lane lane = Lane::express);
+    Outcome run(Role role, const Packet& packet, Lane lane = Lane::express) {
+        return run(role, packet.frame(), lane);
+    }
 
     // Runs `frame` `repeat` times and gives the kernel's mean, in nanoseconds.
     std::uint32_t time(Role role, const Bytes& frame, std::uint32_t repeat);
@@ -78,9 +82,15 @@ class ProgramLab {
     // The flows' clock.
     void advance(std::chrono::milliseconds by);
     std::uint32_t ticks();
+    void set_ticks(std::uint32_t ticks);  // to the middle of that one; then the clock goes on
+
+    // As many ICMP errors and resets as may ever be made at once may be made now.
+    void refill_reply_budget();
 
     struct counters counters();                // sum over processors
     std::vector<struct flow_entry> entries();  // all that stand in the table (array only)
+    Bytes table();                             // the memory of all buckets (array only)
+    void restore_table(const Bytes& memory);
     void for_each_entry(const std::function<void(const struct flow_entry&)>& visit);
     std::uint32_t reap(const std::vector<struct reap_request>& requests, std::uint32_t mode);
     std::uint32_t reap_all(std::uint32_t mode);  // offers every forward entry to the reaper

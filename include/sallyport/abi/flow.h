@@ -9,12 +9,13 @@
  *   |  ...                           |                 checksum differences, next hop
  *   | entry 14                       |             28  when it was last used, where its peer is,
  *   +--------------------------------+                 which flow and configuration it belongs to
- *   | 15 tags, sequence, spill count |             42  timeout, NAT gateway, state
+ *   | 15 tags, spill count           |             42  timeout, NAT gateway, state
  *   +--------------------------------+             48  acknowledged sequence; packets and bytes
  *
  * Each direction of a flow is an entry of its own, which knows all that a packet of that direction
- * needs: a hit costs the tag line and one entry, in the same page. The tag line is the last one, so
- * that every four-bit entry number lies within the bucket; its own tag is never set.
+ * needs: most hits cost that one line, the others the tag line and one or two entries in the same page.
+ * The tag line is the last one, so that every four-bit entry number lies within the bucket; its own tag is
+ * never set, and what would be its flow_id is 0.
  *
  * A flow from an instance to a remote is two entries:
  *   forward: {instance, remote, zone of its VPC}  -> write the Elastic IP and port as source
@@ -83,7 +84,8 @@ struct flow_entry {
 	__u16 next_hop;	       /* 0: ask the kernel's routing */
 	__u32 last_seen;       /* ticks */
 	__u32 peer_slot;       /* bucket * 16 + entry of the other direction */
-	__u32 flow_id;	       /* equal in both entries of a pair; tells a reused slot from the old one */
+	__u32 flow_id;	       /* random, equal in both entries of a pair; 0 while there is no flow: written
+				* last, cleared first, and so a reader's proof that what it read was whole */
 	__u16 generation;      /* of the configuration that the flow was last checked against */
 	__u16 timeout;	       /* timeout units */
 	__u16 nat_gateway;
@@ -103,11 +105,10 @@ ABI_ASSERT_OFFSET(struct flow_entry, generation, 40);
 ABI_ASSERT_OFFSET(struct flow_entry, bytes, 56);
 
 struct flow_tags {
-	__u16 tag[16];	/* 0: free; the sixteenth is never used */
-	__u32 sequence; /* odd while the bucket is being changed, higher after each change */
-	__u16 spilled;	/* entries whose first choice is this bucket and that stand in their second */
+	__u16 tag[16]; /* 0: free; the sixteenth is never used */
+	__u16 spilled; /* entries whose first choice is this bucket and that stand in their second */
 	__u16 zero0;
-	__u64 zero1[3];
+	__u32 zero1[7];
 };
 ABI_ASSERT_SIZE(struct flow_tags, 64);
 
@@ -117,7 +118,7 @@ struct flow_bucket {
 };
 ABI_ASSERT_SIZE(struct flow_bucket, FLOW_BUCKET_BYTES);
 
-#define FLOW_SLOT(bucket, number) (16 * (bucket) + (number))
+#define FLOW_SLOT(bucket, number) ((bucket)*16 + (number))
 #define FLOW_SLOT_BUCKET(slot) ((slot) / 16)
 #define FLOW_SLOT_NUMBER(slot) ((slot) % 16)
 

@@ -79,8 +79,8 @@ const char *table_sabotage(void)
 {
 #if defined(HOST_WITHOUT_LOCK)
 	return "without the lock";
-#elif defined(HOST_WITHOUT_SEQUENCE)
-	return "without the readers' check of the sequence";
+#elif defined(HOST_WITHOUT_CHECK)
+	return "without the readers' check of the flow_id";
 #elif defined(HOST_REVERSE_FIRST)
 	return "with reverse entries removed before forward ones";
 #else
