@@ -368,9 +368,12 @@ verified_alone int flow_insert(const struct flow_entry *new, __u32 *slot)
 	bpf_spin_lock(&lock->lock);
 	if (flow_bucket_find(first, &new->key, home.tag, &number))
 		goto unlock;
-	index = home.second;
-	if (flow_bucket_find(second, &new->key, home.tag, &number))
-		goto unlock;
+	/* While none of the first bucket's keys stand in their second one, this one need not be looked for there. */
+	if (first->tags.spilled) {
+		index = home.second;
+		if (flow_bucket_find(second, &new->key, home.tag, &number))
+			goto unlock;
+	}
 
 	/*
 	 * The first choice, unless it is nearly full and the second has more room: that fills the table beyond
