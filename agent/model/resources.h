@@ -116,7 +116,7 @@ struct PerProtocol {
 enum class Pairing { soft, strict };
 enum class Hairpin { off, on, same_tenant };
 
-// Defaults: conformance.md section 3.1.
+// Defaults: what RFC 4787 REQ-5, RFC 5382 REQ-5 and RFC 5508 REQ-2 recommend or ask for.
 struct Timeouts {
     std::chrono::seconds udp{300};
     std::chrono::seconds tcp_established{7440};
@@ -138,7 +138,8 @@ struct NatGateway {
     std::string name = {};
     std::string vpc = {};
     std::vector<std::string> elastic_ips = {};
-    // Defaults: decisions C1 and C2 of conformance.md.
+    // Defaults: TCP shares external ports between remotes, as RFC 7857 section 3 allows, because servers need
+    // capacity more than hole punching; only replies come in.
     PerProtocol mapping{EndpointRule::address_and_port_dependent, EndpointRule::endpoint_independent,
                         EndpointRule::endpoint_independent};
     PerProtocol filtering{};

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Instances and security groups.
+#include <fmt/format.h>
+
+#include <cstddef>
+#include <map>
+#include <variant>
+
+#include "model/rules/rules.h"
+
+namespace sallyport::model {
+
+namespace {
+
+class HostRules : Rules {
+  public:
+    explicit HostRules(Examination& examination) : Rules(examination) {}
+
+    void check() {
+        check_instances();
+        check_security_groups();
+    }
+
+  private:
+    void check_instances() {
+        std::map<std::pair<std::string_view, Ipv4Address>, std::size_t> seen;
+        for (std::size_t i = 0; i < state_.instances.size(); ++i) {
+            const Instance& instance = state_.instances[i];
+            const Subnet* subnet = object<Subnet>(Kind::subnets, instance.subnet);
+            if (subnet == nullptr) continue;
+            const std::string path = at("instances", i, "address");
+            if (!subnet->cidr.contains(instance.address)) {
+                wrong(path, instance.address.to_string(),
+                      fmt::format("an address of {}", subnet->cidr.to_string()),
+                      fmt::format("{} is outside of subnet {}", instance.address.to_string(),
+                                  quoted(subnet->name)),
+                      at("subnets", *index_of(Kind::subnets, subnet->name), "cidr"));
+            }
+            const auto [first, added] =
+                seen.emplace(std::pair{std::string_view(subnet->vpc), instance.address}, i);
+            if (!added) {
+                wrong(path, instance.address.to_string(), "an address of its own for each instance of a VPC",
+                      fmt::format("instance {} has the address {} already",
+                                  quoted(state_.instances[first->second].name), instance.address.to_string()),
+                      at("instances", first->second, "address"));
+            }
+            for (std::size_t j = 0; j < instance.security_groups.size(); ++j) {
+                check_same_vpc<SecurityGroup>(fmt::format("instances[{}].security_groups[{}]", i, j),
+                                              Kind::security_groups, instance.security_groups[j],
+                                              subnet->vpc);
+            }
+        }
+    }
+
+    void check_security_groups() {
+        for (std::size_t i = 0; i < state_.security_groups.size(); ++i) {
+            const SecurityGroup& group = state_.security_groups[i];
+            check_rules(group, group.ingress, at("security_groups", i, "ingress"));
+            if (!group.egress) continue;
+            check_rules(group, *group.egress, at("security_groups", i, "egress"));
+            // Refused, where other things that are not in force only warn: what these rules are to keep in
+            // would be let out.
+            wrong(at("security_groups", i, "egress"), "egress", "no egress key: everything may leave",
+                  "egress rules are not yet in force in this version and would not hold anything back");
+        }
+    }
+
+    void check_rules(const SecurityGroup& group, const std::vector<SecurityGroupRule>& rules,
+                     const std::string& path) {
+        for (std::size_t i = 0; i < rules.size(); ++i) {
+            const SecurityGroupRule& rule = rules[i];
+            if (rule.ports && (!rule.protocol || *rule.protocol == Protocol::icmp)) {
+                wrong(at(path, i, "ports"), rule.ports->to_string(), "protocol: tcp or protocol: udp",
+                      fmt::format("ports mean nothing {}", rule.protocol ? "for icmp" : "without a protocol"),
+                      at(path, i, "protocol"));
+            }
+            if (const auto* peer = std::get_if<std::string>(&rule.peer)) {
+                check_same_vpc<SecurityGroup>(at(path, i, "security_group"), Kind::security_groups, *peer,
+                                              group.vpc);
+            }
+        }
+    }
+};
+
+}  // namespace
+
+void check_hosts(Examination& examination) {
+    HostRules(examination).check();
+}
+
+}  // namespace sallyport::model

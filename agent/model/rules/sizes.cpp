@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Lists that fit into the data plane's tables.
+#include <fmt/format.h>
+#include <sallyport/abi/limits.h>
+
+#include <cstddef>
+
+#include "model/rules/rules.h"
+
+namespace sallyport::model {
+
+namespace {
+
+class Sizes : Rules {
+  public:
+    explicit Sizes(Examination& examination) : Rules(examination) {}
+
+    void check() {
+        check_size("gateway.devices", state_.gateway.devices.size(), DEVICES_MAX);
+        check_size("nat_gateways", state_.nat_gateways.size(), NAT_GATEWAYS_MAX);
+        check_size("elastic_ips", state_.elastic_ips.size(), ELASTIC_IPS_MAX);
+        check_size("subnets", state_.subnets.size(), SUBNETS_MAX);
+        std::size_t routes = 0;
+        for (const RouteTable& table : state_.route_tables) routes += table.routes.size() + 1;
+        check_size("route_tables", routes, ROUTES_MAX);
+        std::size_t prefixes = 0;
+        for (const Vpc& vpc : state_.vpcs) prefixes += vpc.cidrs.size();
+        check_size("vpcs", prefixes, PRIVATE_PREFIXES_MAX);
+    }
+};
+
+}  // namespace
+
+void check_sizes(Examination& examination) {
+    Sizes(examination).check();
+}
+
+}  // namespace sallyport::model

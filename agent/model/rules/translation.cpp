@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Elastic IPs and the NAT gateways that have them.
+#include <fmt/format.h>
+#include <sallyport/abi/limits.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <map>
+
+#include "core/duration.h"
+#include "model/fields.h"
+#include "model/rules/rules.h"
+#include "model/rules/timeout_floors.h"
+
+namespace sallyport::model {
+
+namespace {
+
+using std::chrono::seconds;
+
+constexpr seconds timeout_most{65535};  // flow entries keep it in 16 bits
+
+class TranslationRules : Rules {
+  public:
+    explicit TranslationRules(Examination& examination) : Rules(examination) {}
+
+    void check() {
+        check_elastic_ips();
+        check_nat_gateways();
+    }
+
+  private:
+    void check_elastic_ips() {
+        std::map<Ipv4Address, std::size_t> addresses;
+        std::map<std::string_view, std::size_t> instances;
+        for (std::size_t i = 0; i < state_.elastic_ips.size(); ++i) {
+            const ElasticIp& elastic_ip = state_.elastic_ips[i];
+            check_host_address(at("elastic_ips", i, "address"), elastic_ip.address);
+            if (const auto [first, added] = addresses.emplace(elastic_ip.address, i); !added) {
+                wrong(at("elastic_ips", i, "address"), elastic_ip.address.to_string(),
+                      "an address of its own for each Elastic IP",
+                      fmt::format("Elastic IP {} has the address {} already",
+                                  quoted(state_.elastic_ips[first->second].name),
+                                  elastic_ip.address.to_string()),
+                      at("elastic_ips", first->second, "address"));
+            }
+            if (elastic_ip.instance.empty()) continue;
+            if (const auto [first, added] = instances.emplace(elastic_ip.instance, i); !added) {
+                wrong(at("elastic_ips", i, "instance"), elastic_ip.instance,
+                      "one Elastic IP for each instance",
+                      fmt::format("instance {} has the Elastic IP {} already", quoted(elastic_ip.instance),
+                                  quoted(state_.elastic_ips[first->second].name)),
+                      at("elastic_ips", first->second, "instance"));
+            }
+        }
+    }
+
+    void check_nat_gateways() {
+        // Which NAT gateway has an Elastic IP, and where in its list.
+        std::map<std::string_view, std::pair<std::size_t, std::size_t>> users;
+        for (std::size_t i = 0; i < state_.nat_gateways.size(); ++i) {
+            const NatGateway& gateway = state_.nat_gateways[i];
+            if (gateway.elastic_ips.empty()) {
+                wrong(at("nat_gateways", i, "elastic_ips"), "", "at least one",
+                      fmt::format("NAT gateway {} has no Elastic IP", quoted(gateway.name)));
+            }
+            check_size(at("nat_gateways", i, "elastic_ips"), gateway.elastic_ips.size(),
+                       NAT_GATEWAY_ELASTIC_IPS_MAX);
+            for (std::size_t j = 0; j < gateway.elastic_ips.size(); ++j) {
+                const std::string& name = gateway.elastic_ips[j];
+                check_association(name, i, j);
+                const auto [first, added] = users.emplace(name, std::pair{i, j});
+                const auto [first_gateway, first_position] = first->second;
+                if (added || first_gateway == i) continue;
+                wrong(fmt::format("nat_gateways[{}].elastic_ips[{}]", i, j), name,
+                      "one NAT gateway for each Elastic IP",
+                      fmt::format("Elastic IP {} is used by NAT gateway {} already", quoted(name),
+                                  quoted(state_.nat_gateways[first_gateway].name)),
+                      fmt::format("nat_gateways[{}].elastic_ips[{}]", first_gateway, first_position));
+            }
+            check_ports_and_rules(gateway, i);
+            check_timeouts(gateway, i);
+            check_limits(gateway, i);
+        }
+    }
+
+    void check_association(const std::string& name, std::size_t gateway, std::size_t position) {
+        const ElasticIp* elastic_ip = object<ElasticIp>(Kind::elastic_ips, name);
+        if (elastic_ip == nullptr || elastic_ip->instance.empty()) return;
+        wrong(fmt::format("nat_gateways[{}].elastic_ips[{}]", gateway, position), name,
+              "an Elastic IP without an instance",
+              fmt::format("Elastic IP {} belongs to instance {}", quoted(name), quoted(elastic_ip->instance)),
+              at("elastic_ips", *index_of(Kind::elastic_ips, name), "instance"));
+    }
+
+    void check_ports_and_rules(const NatGateway& gateway, std::size_t index) {
+        if (gateway.port_range.first == 0 || gateway.port_range.first > gateway.port_range.last) {
+            wrong(at("nat_gateways", index, "port_range"), gateway.port_range.to_string(),
+                  "a range within 1-65535",
+                  fmt::format("ports {} cannot be used", gateway.port_range.to_string()));
+        }
+        check_mapping(gateway.mapping, at("nat_gateways", index, "mapping"));
+    }
+
+    void check_mapping(const PerProtocol& mapping, const std::string& path) {
+        constexpr EndpointRule refused = EndpointRule::address_dependent;
+        const auto fault_at = [this](std::string place) {
+            wrong(std::move(place), std::string(to_string(refused)),
+                  "endpoint_independent or address_and_port_dependent",
+                  "mapping cannot be address_dependent");
+        };
+        if (mapping == PerProtocol{refused, refused, refused}) {
+            fault_at(path);
+            return;
+        }
+        visit_fields<PerProtocol>([&](const auto& field) {
+            if (field.get(mapping) == refused) fault_at(fmt::format("{}.{}", path, field.name));
+        });
+    }
+
+    void check_timeouts(const NatGateway& gateway, std::size_t index) {
+        for (const TimeoutFloor& timeout : timeout_floors) {
+            const seconds value = gateway.timeouts.*timeout.value;
+            const bool relaxed = gateway.allow_nonconformant_timeouts;
+            const seconds least = relaxed ? timeout.absolute : timeout.floor;
+            if (value >= least && value <= timeout_most) continue;
+            const std::string read = format_duration(value);
+            const std::string path = fmt::format("nat_gateways[{}].timeouts.{}", index, timeout.field);
+            const std::string range =
+                fmt::format("{} to {}", format_duration(least), format_duration(timeout_most));
+            if (value > timeout_most) {
+                wrong(path, read, range, fmt::format("{} is longer than a flow can be kept", read));
+            } else if (relaxed || timeout.floor == timeout.absolute) {
+                wrong(path, read, range, fmt::format("{} is too short", read));
+            } else {
+                wrong(path, read, fmt::format("{}, or allow_nonconformant_timeouts: true", range),
+                      fmt::format("{} is below the floor of {} ({})", read, format_duration(timeout.floor),
+                                  timeout.source));
+            }
+        }
+    }
+
+    void check_limits(const NatGateway& gateway, std::size_t index) {
+        visit_fields<Limits>([&](const auto& field) {
+            if (field.get(gateway.limits) != std::optional<std::uint32_t>(0)) return;
+            wrong(fmt::format("nat_gateways[{}].limits.{}", index, field.name), "0",
+                  "at least 1, or no such key", "a limit of 0 lets no host out");
+        });
+    }
+};
+
+}  // namespace
+
+void check_translation(Examination& examination) {
+    TranslationRules(examination).check();
+}
+
+}  // namespace sallyport::model
