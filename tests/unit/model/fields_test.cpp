@@ -21,7 +21,7 @@ TEST(Fields, OfEveryKindBeginWithItsName) {
         using Objects = std::remove_cvref_t<decltype(DesiredState{}.*objects_of_kind)>;
         using Object = typename Objects::value_type;
         EXPECT_TRUE(names_of<Object>().contains("name")) << to_string(kind);
-        const auto& name = std::get<0>(Schema<Object>::fields());
+        const auto name = std::get<0>(Schema<Object>::fields());
         EXPECT_EQ(name.name, "name");
         EXPECT_EQ(name.text, Text::name);
         EXPECT_EQ(name.need, Need::required);
