@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "bench/gateways.h"
+#include "bench/rounds.h"
 
 namespace sallyport::bench {
 namespace {
@@ -160,11 +161,6 @@ class Run {
     std::uint32_t packets_, flows_;
     Connection connection_;
 };
-
-double median(std::vector<double> values) {
-    std::sort(values.begin(), values.end());
-    return values[values.size() / 2];
-}
 
 std::unique_ptr<Gateway> make(const std::string& name) {
     if (name == "redirect") return std::make_unique<RedirectGateway>();

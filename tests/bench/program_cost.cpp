@@ -5,7 +5,6 @@
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
 #include <linux/bpf.h>
-#include <sched.h>
 #include <time.h>
 
 #include <algorithm>
@@ -15,6 +14,7 @@
 #include <string>
 
 #include "bench/flow_driver.h"
+#include "bench/rounds.h"
 #include "support/program_lab.h"
 
 namespace sallyport::bench {
@@ -39,11 +39,6 @@ double cpu_milliseconds() {
     timespec now{};
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
     return static_cast<double>(now.tv_sec) * 1e3 + static_cast<double>(now.tv_nsec) / 1e6;
-}
-
-double median(std::vector<double> values) {
-    std::sort(values.begin(), values.end());
-    return values[values.size() / 2];
 }
 
 // Reverse tuples of all flows, as the outside sends them.
@@ -148,13 +143,6 @@ nlohmann::json measure(std::uint32_t flows, const Options& options) {
     result["reap_all_ms"] = cpu_milliseconds() - before;
     result["reaped"] = removed;
     return result;
-}
-
-void bind_to_processor(int processor) {
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    CPU_SET(static_cast<unsigned>(processor), &set);
-    if (sched_setaffinity(0, sizeof set, &set) != 0) throw std::runtime_error("no such processor");
 }
 
 Options parse(int argc, char** argv) {

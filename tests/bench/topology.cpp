@@ -80,13 +80,6 @@ void shell(const std::string& command) {
     if (std::system(command.c_str()) != 0) throw std::runtime_error("failed: " + command);
 }
 
-void bind_to_processor(int processor) {
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    CPU_SET(static_cast<unsigned>(processor), &set);
-    check(sched_setaffinity(0, sizeof set, &set) == 0, fmt::format("bind to processor {}", processor));
-}
-
 // One side of the gateway: the far end with its sink, and the gateway's device.
 struct Side {
     const char* far = nullptr;

@@ -67,7 +67,4 @@ class Topology {
     std::unique_ptr<Impl> impl_;
 };
 
-// Binds the calling thread, and what it starts, to one processor.
-void bind_to_processor(int processor);
-
 }  // namespace sallyport::bench

@@ -12,6 +12,7 @@
 #include <string>
 
 #include "bench/gateways.h"
+#include "bench/rounds.h"
 
 namespace sallyport::bench {
 namespace {
