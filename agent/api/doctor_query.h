@@ -5,9 +5,12 @@
 
 #include "api/http.h"
 #include "control/gateway.h"
-#include "doctor/host.h"
+#include "doctor/doctor.h"
 
 namespace sallyport::api::queries {
+
+// What of the host matters to the gateway as it is now.
+doctor::Subjects doctor_subjects(const control::View& view, const std::string& pin_dir);
 
 // Looks at the host now; changes nothing.
 Response doctor(const control::Gateway& gateway, doctor::Host& host, const std::string& pin_dir);

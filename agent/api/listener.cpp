@@ -23,12 +23,13 @@ Result<void> remove_stale(const std::string& path, const sockaddr_un& address) {
         if (errno == ENOENT) return {};
         return system_failure("look at " + path);
     }
-    if (!S_ISSOCK(status.st_mode)) return failure(fmt::format("{} is there and is no socket", path));
+    if (!S_ISSOCK(status.st_mode))
+        return failure(fmt::format("{} is there and is no socket: move it away", path));
     const UniqueFd probe(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (!probe) return system_failure("make a socket");
     const int connected = connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address));
     if (connected == 0 || errno != ECONNREFUSED) {
-        return failure(fmt::format("{} is in use: another agent runs", path), EADDRINUSE);
+        return failure(fmt::format("{} is in use: another agent runs; stop it first", path), EADDRINUSE);
     }
     if (unlink(path.c_str()) != 0 && errno != ENOENT) return system_failure("remove " + path);
     return {};

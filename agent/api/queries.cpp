@@ -227,6 +227,7 @@ Response status(const control::Gateway& gateway, const Call&) {
     return json_response({{"gateway", view->state->gateway.name},
                           {"version", SALLYPORT_VERSION},
                           {"ready", view->ready()},
+                          {"why_not_ready", view->ready() ? json(nullptr) : json(view->why_not_ready())},
                           {"desired_revision", view->desired_revision},
                           {"applied_revision", view->applied_revision},
                           {"error", view->error ? json(*view->error) : json(nullptr)},

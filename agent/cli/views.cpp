@@ -135,7 +135,10 @@ void print_head(Text& text, const Json& value) {
     std::string name = field(value, "gateway", missing);
     head.row({{"gateway"}, {fmt::format("{} (sallyportd {})", name, field(value, "version", missing))}});
     bool ready = truth(value, "ready");
-    head.row({{"state"}, {ready ? "ready" : "not ready", ready ? Tone::good : Tone::bad}});
+    std::string why = field(value, "why_not_ready");
+    // An error has a line of its own.
+    std::string reason = why.empty() || why == field(value, "error") ? "" : ": " + why;
+    head.row({{"state"}, {ready ? "ready" : "not ready" + reason, ready ? Tone::good : Tone::bad}});
     std::string desired = field(value, "desired_revision", missing);
     std::string applied = field(value, "applied_revision", missing);
     head.row({{"revision"},

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "api/doctor_query.h"
 #include "api/event_loop.h"
 #include "api/http_server.h"
 #include "api/listener.h"
@@ -23,6 +24,7 @@
 #include "core/clock.h"
 #include "dataplane/bpf_dataplane.h"
 #include "directory_lock.h"
+#include "doctor/doctor.h"
 #include "doctor/linux_host.h"
 #include "netlink/mnl_netlink.h"
 #include "reconcile/reconciler.h"
@@ -88,6 +90,7 @@ class Agent {
     }
     bool open_parts();
     bool watch();
+    void tell_what_host_lacks();
     void reload_by_signal();
     void stop_by_signal(const char* name);
     void tell_status();
@@ -174,7 +177,7 @@ bool Agent::start() {
         api::metrics_routes(*metrics_), [](const std::optional<api::Peer>&) { return true; }, revision);
 
     auto metrics_listener = api::listen_tcp(options_.metrics_listen);
-    if (!metrics_listener) return fail(metrics_listener.error().within("serve metrics"));
+    if (!metrics_listener) return fail(metrics_listener.error().within("serve metrics (--metrics-listen)"));
     auto metrics_server = api::HttpServer::start(*loop_, *std::move(metrics_listener), *metrics_router_);
     if (!metrics_server) return fail(metrics_server.error());
     metrics_server_ = *std::move(metrics_server);
@@ -186,7 +189,19 @@ bool Agent::start() {
     api_server_ = *std::move(server);
 
     if (Result<void> started = gateway_->start(); !started) return fail(started.error());
+    tell_what_host_lacks();
     return watch();
+}
+
+// What `sallyport doctor` would complain of: said once at the start, because nobody asks before traffic is
+// lost.
+void Agent::tell_what_host_lacks() {
+    const auto subjects = api::queries::doctor_subjects(*gateway_->view(), options_.pin_dir);
+    for (const doctor::Check& check : doctor::examine(subjects, *host_)) {
+        if (check.severity == doctor::Severity::ok) continue;
+        log_.warning(fmt::format("doctor: {} ({}): {}: {}{}{}", check.check, check.subject, check.found,
+                                 check.text, check.mend.empty() ? "" : "; mend: ", check.mend));
+    }
 }
 
 bool Agent::watch() {
@@ -260,8 +275,9 @@ void Agent::reload_by_signal() {
 }
 
 void Agent::stop_by_signal(const char* name) {
-    log_.notice(fmt::format("{}: stopping; forwarding goes on", name));
-    sd_notify(0, "STOPPING=1\nSTATUS=stopped; forwarding goes on");
+    const std::string_view traffic = gateway_->view()->detached ? "detached" : "forwarding goes on";
+    log_.notice(fmt::format("{}: stopping; {}", name, traffic));
+    sd_notifyf(0, "STOPPING=1\nSTATUS=stopped; %s", std::string(traffic).c_str());
     loop_->stop();
 }
 

@@ -18,7 +18,7 @@ Result<DirectoryLock> DirectoryLock::take(const std::string& directory) {
     if (!file) return system_failure("open " + path);
     if (flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
         if (errno == EWOULDBLOCK)
-            return failure(fmt::format("another agent runs on {}", directory), EWOULDBLOCK);
+            return failure(fmt::format("another agent works on {}: stop it first", directory), EWOULDBLOCK);
         return system_failure("lock " + path);
     }
     return DirectoryLock(std::move(file));

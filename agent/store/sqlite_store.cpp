@@ -266,7 +266,10 @@ Result<std::optional<Revision>> SqliteStore::read_revision(Statement& statement)
     revision.document_hash = statement.text(5);
     revision.audit = statement.text(6);
     if (digest(revision.document) != revision.document_hash) {
-        return failure(fmt::format("read a revision: the document of revision {} is damaged", number));
+        return failure(fmt::format(
+            "read a revision: the document of revision {} is damaged; restore the history from a backup, or "
+            "move it away to start with an empty one",
+            number));
     }
 
     Statement changes(database_.get(), "SELECT change FROM changes WHERE revision = ? ORDER BY position");

@@ -28,6 +28,7 @@ class Answer(NamedTuple):
 ANSWERS = [Answer(*row) for row in [
     ("status", "status", "GET /v1/status", "status", 0),
     ("status_failing", "status", "GET /v1/status", "status_failing", 0),
+    ("status_detached", "status", "GET /v1/status", "status_detached", 0),
     ("plan", "plan {file}", "POST /v1/plan", "plan", 2),
     ("plan_nothing", "plan {file}", "POST /v1/plan", "apply_nothing", 0),
     ("apply", "apply {file}", "POST /v1/apply", "apply", 0),

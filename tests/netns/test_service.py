@@ -30,6 +30,16 @@ def test_says_when_it_is_ready(world: Routed, agent: Agent) -> None:
     assert "ready" in agent.log.lower()
 
 
+def test_tells_at_start_what_the_host_lacks(world: Routed) -> None:
+    """Nobody asks the doctor before traffic is lost, so the log says it, with the command that mends it."""
+    world.gateway.sysctl("net.ipv4.ip_forward=0")
+    try:
+        with Agent(world.gateway, world.configuration()) as started:
+            assert "mend: sysctl -w net.ipv4.ip_forward=1" in started.log
+    finally:
+        world.gateway.sysctl("net.ipv4.ip_forward=1")
+
+
 def test_tells_of_a_reload(agent: Agent) -> None:
     agent.receive_notifications()
     agent.notified.clear()

@@ -84,6 +84,7 @@ TEST_F(ApiTest, StatusTellsEverything) {
     EXPECT_EQ(status["gateway"], "gw1");
     EXPECT_EQ(status["ready"], true) << status;
     EXPECT_EQ(status["desired_revision"], 1);
+    EXPECT_EQ(status["why_not_ready"], nullptr);
     EXPECT_EQ(status["error"], nullptr);
     EXPECT_EQ(status["devices"].size(), 2u);
     EXPECT_EQ(status["devices"][0]["attached"], true);
@@ -169,6 +170,7 @@ TEST_F(ApiTest, WrongBodiesAreRefused) {
 
 TEST_F(ApiTest, DetachAndReload) {
     EXPECT_EQ(post("/v1/detach", json::object())["detached"], json({"lan0", "wan0"}));
+    EXPECT_EQ(get("/v1/status")["why_not_ready"], "detached by command; reload or apply attaches again");
     EXPECT_EQ(client_->get("/readyz").status, 503);
     EXPECT_EQ(get("/v1/status")["ready"], false);
     EXPECT_EQ(get("/v1/flows")["total"], 0);
