@@ -5,6 +5,8 @@ target_compile_options(sallyport_options INTERFACE
   -Woverloaded-virtual -Wnull-dereference -Wimplicit-fallthrough -Werror
   -fno-strict-aliasing -fstack-protector-strong)
 if(SALLYPORT_SANITIZE)
-  target_compile_options(sallyport_options INTERFACE -fsanitize=address,undefined -fno-omit-frame-pointer)
+  # What is found ends the program: a test that only prints it would pass.
+  target_compile_options(sallyport_options INTERFACE
+    -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
   target_link_options(sallyport_options INTERFACE -fsanitize=address,undefined)
 endif()
