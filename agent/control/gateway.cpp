@@ -35,12 +35,14 @@ tl::unexpected<Refusal> invalid(const std::string& name, std::vector<config::Fau
 
 std::vector<std::string> texts_of(const std::vector<config::Fault>& faults) {
     std::vector<std::string> texts;
+    texts.reserve(faults.size());
     for (const config::Fault& fault : faults) texts.push_back(fault.to_string());
     return texts;
 }
 
 std::vector<std::string> change_lines(const std::vector<model::Change>& changes) {
     std::vector<std::string> lines;
+    lines.reserve(changes.size());
     for (const model::Change& change : changes) lines.push_back(model::to_json(change).dump());
     return lines;
 }
