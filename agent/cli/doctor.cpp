@@ -2,13 +2,17 @@
 //
 // `doctor` asks the agent, which knows most. Where there is none, as before the first start, this process
 // examines the host itself for the devices of the configuration file.
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <filesystem>
 
 #include "cli/faults.h"
 #include "cli/run.h"
 #include "cli/session.h"
 #include "cli/views.h"
 #include "config/load.h"
+#include "core/pin_name.h"
 #include "doctor/doctor.h"
 #include "doctor/linux_host.h"
 #include "netlink/mnl_netlink.h"
@@ -16,11 +20,25 @@
 namespace sallyport::cli {
 namespace {
 
+namespace fs = std::filesystem;
+
 ExitCode exit_of(const Json& answer) {
     const Json& checks = list(answer, "checks");
     bool found = std::any_of(checks.begin(), checks.end(),
                              [](const Json& check) { return field(check, "severity") == "error"; });
     return found ? ExitCode::failed : ExitCode::ok;
+}
+
+// Whether a link is pinned for the device, of whatever version: then what is attached is Sallyport's, and
+// goes on without its agent.
+std::optional<bool> is_pinned(const std::string& pin_dir, const std::string& device) {
+    std::error_code error;
+    for (auto at = fs::directory_iterator(pin_dir, error); !error && at != fs::directory_iterator();
+         at.increment(error)) {
+        if (fs::exists(at->path() / "links" / pin_name(device), error)) return true;
+    }
+    if (error && error != std::errc::no_such_file_or_directory) return std::nullopt;
+    return false;
 }
 
 // In the form in which the agent answers.
@@ -32,7 +50,8 @@ Outcome examine_here(const config::Loaded& configuration, const std::string& why
     subjects.xdp = configuration.state.gateway.xdp;
     subjects.elastic_ips = configuration.state.elastic_ips;
     for (const model::Device& device : configuration.state.gateway.devices)
-        subjects.devices.push_back({device, /*attached=*/false});
+        subjects.devices.push_back({device, is_pinned(subjects.pin_dir, device.device)});
+    subjects.agent_runs = false;
 
     Json checks = Json::array();
     auto add = [&checks](const doctor::Check& check) {
@@ -61,6 +80,10 @@ ExitCode run_doctor(Session& session) {
                 problem(ExitCode::failed, "invalid configuration", path + " cannot be used").value();
             fault.body["faults"] = faults_json(configuration.error(), "error");
             return session.show(fault);
+        } else {
+            answer.error().body["detail"] =
+                fmt::format("{}. Without it this host is examined for the devices of a configuration, but {}",
+                            field(answer.error().body, "detail"), configuration.error().front().to_string());
         }
     }
     const ExitCode exit = session.show(answer, doctor_view);

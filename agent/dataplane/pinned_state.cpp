@@ -19,6 +19,7 @@
 #include <filesystem>
 #include <system_error>
 
+#include "core/pin_name.h"
 #include "dataplane/programs.h"
 #include "sallyport/abi/limits.h"
 
@@ -154,32 +155,6 @@ std::string what_to_do(const std::string& pin_dir) {
         "run `sallyport detach` with the version of Sallyport that made it, or remove {} by hand, "
         "which ends all of its flows",
         pin_dir);
-}
-
-// A bpffs takes no dots in names, and VLAN devices have them.
-std::string pin_name(std::string_view device) {
-    std::string name;
-    for (const char c : device) {
-        if (c == '.' || c == '%') {
-            name += fmt::format("%{:02x}", static_cast<unsigned char>(c));
-        } else {
-            name += c;
-        }
-    }
-    return name;
-}
-
-std::string device_name(std::string_view pin) {
-    std::string name;
-    for (std::size_t i = 0; i < pin.size(); ++i) {
-        if (pin[i] == '%' && i + 2 < pin.size()) {
-            name += pin.substr(i + 1, 2) == "2e" ? '.' : '%';
-            i += 2;
-        } else {
-            name += pin[i];
-        }
-    }
-    return name;
 }
 
 }  // namespace
@@ -368,7 +343,7 @@ std::string PinnedState::link_path(std::string_view device) const {
 Result<std::vector<std::string>> PinnedState::linked_devices() const {
     auto names = names_in(directory_ + "/links");
     if (!names) return names;
-    for (std::string& name : *names) name = device_name(name);
+    for (std::string& name : *names) name = device_of_pin(name);
     return names;
 }
 

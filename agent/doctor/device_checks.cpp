@@ -68,13 +68,14 @@ void check_xdp_mode(const Context& of) {
     const std::string off = fmt::format("ip link set dev {} xdp off", of.name);
     switch (of.link.xdp) {
         case XdpAttachment::none:
-            if (of.subject.attached) {
+            if (of.subject.attached.value_or(false)) {
                 of.report.error("xdp_mode", of.name, "none",
                                 "somebody took the program off the device: packets are not translated",
                                 "sallyport reload");
             } else {
                 of.report.warn("xdp_mode", of.name, "none",
-                               "no program is attached: packets are not translated", "sallyport reload");
+                               "no program is attached: packets are not translated",
+                               of.subjects.agent_runs ? "sallyport reload" : "systemctl start sallyport");
             }
             return;
         case XdpAttachment::multiple:
@@ -85,7 +86,7 @@ void check_xdp_mode(const Context& of) {
         default:
             break;
     }
-    if (!of.subject.attached) {
+    if (!of.subject.attached.value_or(true)) {
         of.report.error("xdp_mode", of.name, fmt::format("program {}", of.link.xdp_program),
                         "an XDP program that is not Sallyport's is on the device, and two do not fit", off);
     } else if (of.link.xdp == XdpAttachment::generic && of.subjects.xdp != model::XdpMode::generic) {

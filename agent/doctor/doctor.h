@@ -6,6 +6,7 @@
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -35,7 +36,9 @@ void to_json(nlohmann::json& json, const Check& check);
 
 struct DeviceToCheck {
     model::Device device;
-    bool attached = false;  // the agent has its program on the device
+    // Sallyport has its program on the device. Not known to somebody who may not look: then what is there is
+    // taken for Sallyport's, so that nobody is told to take a working gateway apart.
+    std::optional<bool> attached = false;
 };
 
 struct Subjects {
@@ -43,6 +46,7 @@ struct Subjects {
     model::XdpMode xdp = model::XdpMode::automatic;
     std::vector<model::ElasticIp> elastic_ips;
     std::string pin_dir = "/sys/fs/bpf/sallyport";
+    bool agent_runs = true;
 };
 
 // All checks in a fixed order: those of the host, then device by device, then the Elastic IPs. What could

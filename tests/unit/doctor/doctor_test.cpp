@@ -202,6 +202,13 @@ INSTANTIATE_TEST_SUITE_P(
                   s.subjects.devices[0].attached = false;
               },
               warning, "sallyport reload"},
+        Fault{"not_attached_and_no_agent", "xdp_mode", "lan0",
+              [](Scene& s) {
+                  s.link("lan0").xdp = netlink::XdpAttachment::none;
+                  s.subjects.devices[0].attached = false;
+                  s.subjects.agent_runs = false;
+              },
+              warning, "systemctl start sallyport"},
         Fault{"foreign_program", "xdp_mode", "lan0", [](Scene& s) { s.subjects.devices[0].attached = false; },
               error, "ip link set dev lan0 xdp off"},
         Fault{"two_programs", "xdp_mode", "lan0",
