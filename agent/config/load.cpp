@@ -95,13 +95,13 @@ std::vector<Fault> find_warnings(const Root& root, const Node& document, const s
         found.push_back(at_its_place(warning, document, file_name));
     }
     if (find_place(document, "api").exact) {
-        found.push_back(
-            at_its_place({"api",
-                          {},
-                          "api",
-                          {},
-                          "the API over the network is accepted but not yet in force in this version"},
-                         document, file_name));
+        found.push_back(at_its_place(
+            {"api",
+             {},
+             "api",
+             {},
+             fmt::format("{} is accepted but not yet in force in this version", api_not_in_force)},
+            document, file_name));
     }
     return in_order(std::move(found), file_name);
 }

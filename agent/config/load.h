@@ -15,6 +15,9 @@
 
 namespace sallyport::config {
 
+// What the section `api` asks for is not carried out yet; this is what messages and manuals call it.
+inline constexpr std::string_view api_not_in_force = "the API over the network";
+
 // The section `api`: how others reach the API over the network. Fixed at start-up.
 struct Cors {
     std::vector<std::string> allowed_origins;

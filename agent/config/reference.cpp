@@ -3,8 +3,10 @@
 
 #include <fmt/format.h>
 
+#include "config/load.h"
 #include "config/schema.h"
 #include "config/wanted.h"
+#include "model/in_force.h"
 #include "model/json_values.h"
 
 namespace sallyport::config {
@@ -91,6 +93,15 @@ constexpr std::string_view notation =
     "Durations are whole numbers with a unit (`s`, `m`, `h`, `d`), the larger first: `2h4m`. Prefixes have "
     "no host bits set.";
 
+std::string vain_sentence() {
+    std::vector<std::string_view> kinds = model::kinds_not_in_force();
+    kinds.push_back(api_not_in_force);
+    return fmt::format(
+        "The file may already declare what this version does not carry out: {}. `sallyport check` and "
+        "`sallyport status` warn of each that is declared.",
+        joined(kinds, "and"));
+}
+
 // Text with `…` in roff: what is typed is bold, and what roff would take for a command is protected.
 std::string as_roff(std::string_view text) {
     std::string result;
@@ -118,8 +129,8 @@ std::string as_roff(std::string_view text) {
 }
 
 std::string facts_sentence(const SettingReference& setting) {
-    std::string text = setting.wanted;
-    text.front() = static_cast<char>(std::toupper(static_cast<unsigned char>(text.front())));
+    // No capital letter: where words are wanted, they are written as they stand here.
+    std::string text = "Value: " + setting.wanted;
     if (setting.required) text += "; required";
     if (setting.default_text) text += fmt::format("; default: `{}`", *setting.default_text);
     return text + ".";
@@ -147,6 +158,7 @@ std::string reference_markdown() {
                             setting.default_text ? "`" + *setting.default_text + "`" : none, setting.help);
         }
     }
+    text += fmt::format("\n## Not in this version\n\n{}\n", vain_sentence());
     return text;
 }
 
@@ -166,6 +178,7 @@ std::string reference_man() {
                                 as_roff(facts_sentence(setting)));
         }
     }
+    text += fmt::format(".SH NOT IN THIS VERSION\n{}\n", as_roff(vain_sentence()));
     text +=
         ".SH FILES\n.I /etc/sallyport/sallyport.yaml\n"
         ".SH SEE ALSO\n.BR sallyport (1),\n.BR sallyportd (8)\n";

@@ -151,4 +151,10 @@ std::vector<Fault> not_in_force(const DesiredState& state) {
     return faults;
 }
 
+std::vector<std::string_view> kinds_not_in_force() {
+    std::vector<std::string_view> kinds;
+    for (const NotInForce& entry : table) kinds.push_back(entry.what);
+    return kinds;
+}
+
 }  // namespace sallyport::model

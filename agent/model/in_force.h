@@ -4,6 +4,7 @@
 // carrying something out ends with taking its line out of there.
 #pragma once
 
+#include <string_view>
 #include <vector>
 
 #include "model/resources.h"
@@ -14,5 +15,8 @@ namespace sallyport::model {
 // One warning for each object or setting that the state declares in vain. Settings whose default is not in
 // force are among them: who read the state from a file leaves out those that the file does not mention.
 std::vector<Fault> not_in_force(const DesiredState& state);
+
+// What the table names, such as "a port forward", for manuals.
+std::vector<std::string_view> kinds_not_in_force();
 
 }  // namespace sallyport::model

@@ -69,6 +69,15 @@ TEST(Reference, IsPrinted) {
     EXPECT_TRUE(man.starts_with(".TH SALLYPORT.YAML 5"));
     EXPECT_NE(man.find(".SS route_tables[].routes[]\n"), std::string::npos);
     EXPECT_EQ(man.find('`'), std::string::npos);
+    // Words are shown as they are written.
+    EXPECT_NE(man.find("\nValue: inside, outside or both; required.\n"), std::string::npos);
+}
+
+TEST(Reference, TellsWhatIsNotCarriedOutYet) {
+    for (const std::string& text : {reference_man(), reference_markdown()}) {
+        EXPECT_NE(text.find("a port forward"), std::string::npos);
+        EXPECT_NE(text.find("the API over the network"), std::string::npos);
+    }
 }
 
 }  // namespace
