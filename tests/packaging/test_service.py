@@ -152,6 +152,9 @@ def test_a_start_without_a_configuration_fails_once_and_says_so(gateway: Contain
     assert f"there is no configuration {CONFIGURATION}" in gateway.call("systemctl", "status", UNIT).stdout
     assert gateway.property(UNIT, "ActiveState") == "failed"
     assert gateway.property(UNIT, "NRestarts") == "0"
+    done = gateway.call("sallyport", "doctor")
+    assert done.returncode == 3
+    assert "cannot reach the agent" in done.stderr and f"{CONFIGURATION}: No such file" in done.stderr
 
 
 def test_a_start_with_a_wrong_configuration_fails_and_says_why(world: Routed, gateway: Container) -> None:
@@ -287,6 +290,12 @@ def test_stop_leaves_forwarding_in_place(world: Routed, gateway: Container, chat
     assert attached(world) == ["lan0", "lan1", "wan0"]
     chatter.check()
     assert seen_as(world) in (EIP1, EIP2)
+
+
+def test_the_doctor_knows_what_a_stopped_agent_has_left(gateway: Container) -> None:
+    checks = sallyport(gateway, "doctor")["checks"]
+    modes = {check["subject"]: check["severity"] for check in checks if check["check"] == "xdp_mode"}
+    assert modes == {"lan0": "ok", "lan1": "ok", "wan0": "ok"}
 
 
 def test_an_upgrade_leaves_a_stopped_agent_stopped(gateway: Container, chatter: Chatter) -> None:

@@ -49,8 +49,9 @@ def root_with(packages: Sequence[str]) -> Path:
         if not root.exists():
             making = root.with_name(root.name + ".making")
             shutil.rmtree(making, ignore_errors=True)
-            # In a mount namespace of its own, so that its mounts cannot stay behind.
-            run("unshare", "--mount", "debootstrap", "--variant=minbase", f"--keyring={KEYRING}",
+            # In a mount namespace of its own, so that its mounts cannot stay behind. What a crash would leave of
+            # it is made anew, so nothing need be flushed to disk.
+            run("unshare", "--mount", "env", "DPKG_FORCE=unsafe-io", "debootstrap", "--variant=minbase", f"--keyring={KEYRING}",
                 f"--include={names}", RELEASE, making, mirror(), timeout=900)
             shutil.rmtree(making / "var/cache/apt/archives", ignore_errors=True)
             making.rename(root)
