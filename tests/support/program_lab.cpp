@@ -13,6 +13,7 @@
 
 #include <cstring>
 #include <fstream>
+#include <functional>
 #include <stdexcept>
 
 #include "both.skel.h"
@@ -54,16 +55,22 @@ const char* drop_label(std::uint32_t reason) {
     }
 }
 
-// An opened skeleton of any program; constants can be set until it is loaded.
+// An opened skeleton of any program.
+struct Opened {
+    bpf_object* object;
+    std::function<void()> close;
+};
+
+// Opens it with its constants, which can be set until it is loaded.
 template <typename Skeleton>
-bpf_object* with_constants(Skeleton* skeleton, std::uint32_t regions, std::uint32_t slot,
-                           Lane lane = Lane::express) {
+Opened with_constants(Skeleton* skeleton, std::uint32_t regions, std::uint32_t slot,
+                      Lane lane = Lane::express) {
     check(skeleton != nullptr, "open a program");
     skeleton->rodata->flow_regions = regions;
     skeleton->rodata->device_slot = slot;
     skeleton->rodata->express_lane = lane == Lane::express;
     for (std::uint32_t i = 0; i < 4; i++) skeleton->rodata->hash_seed[i] = 0x9e3779b9u * (i + 1);
-    return skeleton->obj;
+    return {skeleton->obj, [skeleton] { Skeleton::destroy(skeleton); }};
 }
 
 }  // namespace
@@ -76,7 +83,7 @@ std::uint16_t timeout_units(std::chrono::seconds seconds) {
 struct ProgramLab::Impl {
     LabOptions options;
     std::map<std::string, int> maps;  // borrowed from the first object
-    std::vector<bpf_object*> objects;
+    std::vector<Opened> opened;
     std::map<Role, int> programs;
     std::map<Role, int> stages;  // the same without the express lane
     int reaper = -1;
@@ -89,7 +96,7 @@ struct ProgramLab::Impl {
     ~Impl() {
         if (batch != MAP_FAILED) munmap(batch, REAP_BATCH_MAX * sizeof(reap_request));
         if (buckets != MAP_FAILED) munmap(buckets, bucket_bytes());
-        for (bpf_object* object : objects) bpf_object__close(object);
+        for (const Opened& one : opened) one.close();
     }
 
     [[nodiscard]] std::size_t bucket_bytes() const {
@@ -97,7 +104,9 @@ struct ProgramLab::Impl {
     }
 
     // Loads an object; the first one makes the maps, the others share them.
-    int load(bpf_object* object) {
+    int load(Opened one) {
+        bpf_object* const object = one.object;
+        opened.push_back(std::move(one));
         bpf_map* map = nullptr;
         bpf_object__for_each_map(map, object) {
             std::string name = bpf_map__name(map);
@@ -119,12 +128,12 @@ struct ProgramLab::Impl {
         int error = bpf_object__load(object);
         errno = -error;
         check(error == 0, "load a program");
-        objects.push_back(object);
-        if (maps.empty())
+        if (maps.empty()) {
             bpf_object__for_each_map(map, object) {
                 std::string name = bpf_map__name(map);
                 if (name.find('.') == std::string::npos) maps[name] = bpf_map__fd(map);
             }
+        }
         return bpf_program__fd(bpf_object__next_program(object, nullptr));
     }
 
