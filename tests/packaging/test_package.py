@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Debian package: it can be built from a clean copy, and what it would do to a machine."""
 
+import os
 import re
+import subprocess
 from pathlib import Path
 
 from lib.tree import PACKAGE, SOURCE, control_field, run
@@ -24,8 +26,11 @@ def test_it_holds_what_is_needed(debian_package: Path) -> None:
         "/usr/lib/sysusers.d/sallyport.conf",
         "/etc/sallyport/",
         "/usr/share/man/man8/sallyportd.8.gz", "/usr/share/man/man1/sallyport.1.gz",
+        "/usr/share/man/man5/sallyport.yaml.5.gz",
         "/usr/share/bash-completion/completions/sallyport",
-        "/usr/share/doc/sallyport/examples/sallyport.yaml"}
+        "/usr/share/doc/sallyport/examples/sallyport.yaml", "/usr/share/doc/sallyport/examples/minimal.yaml",
+        "/usr/share/doc/sallyport/examples/prometheus-rules.yml",
+        "/usr/share/doc/sallyport/examples/grafana-dashboard.json"}
     # The bytecode is in the programs.
     assert not [name for name in names if name.endswith(".o")]
 
@@ -46,6 +51,17 @@ def test_installing_starts_and_enables_nothing(debian_package: Path, tmp_path: P
     assert "try-restart" in script
     assert not re.search(r"deb-systemd-invoke start|deb-systemd-helper enable '?sallyportd", script) or \
         "was-enabled" in script
+
+
+def test_its_manuals_and_completion_are_without_faults(debian_package: Path, tmp_path: Path) -> None:
+    run("dpkg-deb", "--extract", debian_package, tmp_path)
+    for page in sorted((tmp_path / "usr/share/man").rglob("*.gz")):
+        done = subprocess.run(["man", "--warnings", "--local-file", page], capture_output=True, text=True, timeout=60,
+                              check=True, env={**os.environ, "MANWIDTH": "80", "LC_ALL": "C.UTF-8"})
+        assert done.stderr == "" and "SEE ALSO" in done.stdout, page
+    completion = tmp_path / "usr/share/bash-completion/completions/sallyport"
+    assert "sallyport" in run("bash", "-c", f". /usr/share/bash-completion/bash_completion; . {completion}; "
+                              "complete -p sallyport")
 
 
 def test_programs_know_no_folder_of_the_build(debian_package: Path, tmp_path: Path) -> None:
