@@ -120,12 +120,6 @@ constexpr std::array table{
                        return std::string(gateway.hairpin == Hairpin::off ? "" : to_string(gateway.hairpin));
                    });
                }},
-    NotInForce{"clamping of the maximum segment size",
-               [](const DesiredState& state, const Found& found) {
-                   find_nat_gateways(state, "tcp_mss_clamp", found, [](const NatGateway& gateway) {
-                       return std::string(gateway.tcp_mss_clamp ? "true" : "");
-                   });
-               }},
     NotInForce{"a flow log",
                [](const DesiredState& state, const Found& found) {
                    find_nat_gateways(state, "log_flows", found, [](const NatGateway& gateway) {

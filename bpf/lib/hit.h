@@ -6,6 +6,7 @@
 #include "lib/find.h"
 #include "lib/fragment.h"
 #include "lib/icmp_error.h"
+#include "lib/mss.h"
 
 verified_alone int touch_mapping(const struct flow_key *key, __u32 now)
 {
@@ -84,6 +85,8 @@ static __always_inline enum verdict hit(struct packet *packet, struct found *fou
 	if (verdict != VERDICT_NEXT)
 		return verdict;
 
+	if (unlikely(packet->tcp_flags & TCP_SYN))
+		mss_clamp(packet, view->nat_gateway, hop.mtu);
 	track(packet, found);
 	touch(packet, found);
 	if (unlikely(packet->first_fragment))

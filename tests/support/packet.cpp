@@ -57,10 +57,11 @@ Bytes Packet::ip() const {
     Bytes transport;
     if (fragment_offset == 0) {
         if (protocol == 6) {
-            transport.resize(20);
+            transport.resize(20 + tcp_options.size());
             put32(transport, 4, sequence);
             put32(transport, 8, acknowledgement);
-            transport[12] = 5 << 4;
+            transport[12] = static_cast<std::uint8_t>(transport.size() / 4 << 4);
+            std::copy(tcp_options.begin(), tcp_options.end(), transport.begin() + 20);
             transport[13] = tcp_flags;
             put16(transport, 14, 65535);
         } else if (protocol == 17) {
@@ -164,6 +165,9 @@ std::optional<Packet> Packet::parse(std::span<const std::uint8_t> frame) {
             packet.acknowledgement = get32(transport, 8);
             packet.tcp_flags = transport[13];
             own = (transport[12] >> 4) * 4u;
+            if (own >= 20 && own <= transport.size())
+                packet.tcp_options.assign(transport.begin() + 20,
+                                          transport.begin() + static_cast<std::ptrdiff_t>(own));
         } else if (packet.protocol == 17) {
             packet.udp_without_checksum = get16(transport, 6) == 0;
         } else if (packet.protocol == 1) {

@@ -37,6 +37,7 @@ struct Packet {
     std::uint16_t source_port = 0, destination_port = 0;
     std::uint32_t sequence = 0, acknowledgement = 0;
     std::uint8_t tcp_flags = 0;
+    Bytes tcp_options;  // a multiple of 4
     bool udp_without_checksum = false;
     std::uint8_t icmp_type = 8, icmp_code = 0;
     std::uint16_t icmp_id = 0, icmp_sequence = 0;
