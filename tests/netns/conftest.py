@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lab import Agent, Lab, OneArmed, Routed
+from lab import Agent, Lab, LabError, OneArmed, Routed
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +39,13 @@ def fresh_agent(world: Routed) -> Iterator[Agent]:
         yield running
 
 
+def _status_of(agent: Agent) -> str:
+    try:
+        return agent.run("status", timeout=5).stdout
+    except LabError as error:  # an agent that does not answer is what the test failed of
+        return str(error)
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     """A failing test tells what the agent had to say."""
@@ -49,4 +56,4 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
             if isinstance(value, Agent):
                 report.sections.append(("sallyportd", value.log[-4000:]))
                 if value.process and value.process.running():
-                    report.sections.append(("sallyport status", value.run("status", timeout=5).stdout))
+                    report.sections.append(("sallyport status", _status_of(value)))
