@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import re
+import select
 import signal
 import socket
 import subprocess
@@ -129,7 +130,6 @@ class Agent:
             path = self.lab.path(f"notify-{self.name}")
             self._notifications = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
             self._notifications.bind(path)
-            self._notifications.settimeout(0.05)
         self.receive_notifications()
         self.notified.clear()
         self.process = self.namespace.start(
@@ -139,12 +139,11 @@ class Agent:
 
     def receive_notifications(self) -> list[str]:
         """Lines that the agent has sent to its service manager since it was started."""
-        if self._notifications:
-            try:
-                while True:
-                    self.notified += self._notifications.recv(8192).decode().split("\n")
-            except TimeoutError:
-                pass
+        return self._receive_notifications(wait=0.05)
+
+    def _receive_notifications(self, wait: float) -> list[str]:
+        while self._notifications and select.select([self._notifications], [], [], wait)[0]:
+            self.notified += self._notifications.recv(8192).decode().split("\n")
         return self.notified
 
     def await_notification(self, wanted: str, timeout: float = 10.0) -> None:
@@ -186,6 +185,8 @@ class Agent:
             text: bool = True) -> "subprocess.CompletedProcess[str]":
         """Runs `sallyport` whatever its exit status."""
         del text
+        # A manager reads at once; an agent whose messages nobody reads waits with the eleventh.
+        self._receive_notifications(wait=0)
         return self.namespace.run(self.client, "--socket", self.api_socket, *arguments, check=False,
                                   timeout=timeout, input=input)
 
