@@ -373,9 +373,7 @@ const std::vector<Case> warning_cases{
     {"hairpin",
      [](DesiredState& s) { s.nat_gateways[0].hairpin = Hairpin::same_tenant; },
      {"nat_gateways[0].hairpin"}},
-    {"clamping_of_the_mss_is_in_force",
-     [](DesiredState& s) { s.nat_gateways[0].tcp_mss_clamp = true; },
-     {}},
+    {"clamping_of_the_mss_is_in_force", [](DesiredState& s) { s.nat_gateways[0].tcp_mss_clamp = true; }, {}},
     {"log_flows", [](DesiredState& s) { s.nat_gateways[0].log_flows = true; }, {"nat_gateways[0].log_flows"}},
     {"every_mapping_is_in_force",
      [](DesiredState& s) {
