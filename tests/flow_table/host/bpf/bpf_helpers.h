@@ -101,5 +101,6 @@ static inline long bpf_loop(uint32_t times, long (*step)(uint32_t, void *), void
 #define bpf_xdp_adjust_head(context, by) host_no_packet("bpf_xdp_adjust_head")
 #define bpf_xdp_adjust_tail(context, by) host_no_packet("bpf_xdp_adjust_tail")
 #define bpf_xdp_load_bytes(context, offset, to, size) host_no_packet("bpf_xdp_load_bytes")
+#define bpf_xdp_store_bytes(context, offset, to, size) host_no_packet("bpf_xdp_store_bytes")
 
 #endif
