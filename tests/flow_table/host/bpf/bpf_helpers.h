@@ -100,7 +100,7 @@ static inline long bpf_loop(uint32_t times, long (*step)(uint32_t, void *), void
 #define bpf_fib_lookup(context, parameters, size, flags) host_no_packet("bpf_fib_lookup")
 #define bpf_xdp_adjust_head(context, by) host_no_packet("bpf_xdp_adjust_head")
 #define bpf_xdp_adjust_tail(context, by) host_no_packet("bpf_xdp_adjust_tail")
-#define bpf_xdp_load_bytes(context, offset, to, size) host_no_packet("bpf_xdp_load_bytes")
-#define bpf_xdp_store_bytes(context, offset, to, size) host_no_packet("bpf_xdp_store_bytes")
+#define bpf_xdp_load_bytes(context, offset, to, size) ((void)(offset), host_no_packet("bpf_xdp_load_bytes"))
+#define bpf_xdp_store_bytes(context, offset, to, size) ((void)(offset), host_no_packet("bpf_xdp_store_bytes"))
 
 #endif
