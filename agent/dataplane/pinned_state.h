@@ -2,11 +2,11 @@
 //
 // What outlives the agent, under PIN_DIR on a bpffs:
 //
-//   PIN_DIR/v1/maps/NAME          all maps of bpf/lib/maps.h; "meta" is pinned last and says that all are
-//   there PIN_DIR/v1/programs/DEVICE    the program that is attached to a device (and "reaper")
-//   PIN_DIR/v1/links/DEVICE       what keeps it attached
+//   PIN_DIR/vN/maps/NAME          all maps of bpf/lib/maps.h; "meta", pinned last, says that all are there
+//   PIN_DIR/vN/programs/DEVICE    the program that is attached to a device (and "reaper")
+//   PIN_DIR/vN/links/DEVICE       what keeps it attached
 //
-// v1 is the version of the layout. State of another version is refused and never touched, because its
+// N is the version of the layout. State of another version is refused and never touched, because its
 // flows are somebody's connections. PIN_DIR is locked for as long as a PinnedState or PinDirectory lives:
 // there is one agent at a time.
 #pragma once

@@ -67,17 +67,17 @@ static __noinline int finish_drop(struct packet *packet)
 	return packet->action ? packet->action : XDP_DROP;
 }
 
-static __always_inline void count_translated(struct packet *packet)
+static __always_inline void count_translated(struct counters *counted, __u16 number, int forward,
+					     __u32 length)
 {
-	struct nat_gateway_counters *nat_gateway =
-		nat_gateway_counters_of(packet->counters, packet->nat_gateway);
+	struct nat_gateway_counters *nat_gateway = nat_gateway_counters_of(counted, number);
 
-	if (packet->forward) {
+	if (forward) {
 		nat_gateway->out_packets++;
-		nat_gateway->out_bytes += packet->length;
+		nat_gateway->out_bytes += length;
 	} else {
 		nat_gateway->in_packets++;
-		nat_gateway->in_bytes += packet->length;
+		nat_gateway->in_bytes += length;
 	}
 }
 
@@ -87,7 +87,7 @@ static __always_inline int finish(struct packet *packet, enum verdict verdict)
 	struct device_counters *device = &packet->counters->devices[device_slot % DEVICES_MAX];
 
 	if (likely(verdict == VERDICT_FORWARD)) {
-		count_translated(packet);
+		count_translated(packet->counters, packet->nat_gateway, packet->forward, packet->length);
 		device->forwarded++;
 		return packet->action;
 	}
@@ -98,7 +98,7 @@ static __always_inline int finish(struct packet *packet, enum verdict verdict)
 		return packet->action;
 	}
 	if (packet->nat_gateway != NO_NAT_GATEWAY) /* translated, and sent on by the host's stack */
-		count_translated(packet);
+		count_translated(packet->counters, packet->nat_gateway, packet->forward, packet->length);
 	device->passed++;
 	return XDP_PASS;
 }

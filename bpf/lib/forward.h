@@ -39,6 +39,47 @@ static __always_inline enum verdict check_mtu(struct packet *packet, struct hop 
 	return VERDICT_NEXT;
 }
 
+/* These change a header whose bounds the caller has just checked; both lanes go through them. */
+
+static __always_inline void rewrite_tcp(struct tcphdr *tcp, const struct flow_view *view, int forward)
+{
+	if (forward)
+		tcp->source = view->new_port;
+	else
+		tcp->dest = view->new_port;
+	tcp->check = checksum_apply_one(tcp->check, view->transport_delta);
+}
+
+static __always_inline void rewrite_udp(struct udphdr *udp, const struct flow_view *view, int forward)
+{
+	if (forward)
+		udp->source = view->new_port;
+	else
+		udp->dest = view->new_port;
+	if (!udp->check) /* the sender made none (RFC 768) */
+		return;
+	udp->check = checksum_apply_one(udp->check, view->transport_delta);
+	if (!udp->check)
+		udp->check = 0xffff;
+}
+
+/* Puts the new address in, and the TTL down unless the host's stack will do that. */
+static __always_inline void rewrite_ip(struct iphdr *ip, const struct flow_view *view, int forward,
+				       int up_the_stack)
+{
+	__u32 delta = view->ip_delta;
+
+	if (forward)
+		ip->saddr = view->new_address;
+	else
+		ip->daddr = view->new_address;
+	if (likely(!up_the_stack)) {
+		ip->ttl--;
+		delta += CHECKSUM_TTL_LESS_ONE;
+	}
+	ip->check = checksum_apply(ip->check, delta);
+}
+
 /* The bounds were checked by parse(); no verifier remembers them across the protocols' branches. */
 static __always_inline enum verdict rewrite_transport(struct packet *packet, const struct flow_view *view)
 {
@@ -49,52 +90,22 @@ static __always_inline enum verdict rewrite_transport(struct packet *packet, con
 
 		if ((void *)(tcp + 1) > end)
 			return drop(packet, DROP_INTERNAL_ERROR);
-		if (packet->forward)
-			tcp->source = view->new_port;
-		else
-			tcp->dest = view->new_port;
-		tcp->check = checksum_apply(tcp->check, view->transport_delta);
+		rewrite_tcp(tcp, view, packet->forward);
 	} else if (packet->key.protocol == IPPROTO_UDP) {
 		struct udphdr *udp = packet->transport;
 
 		if ((void *)(udp + 1) > end)
 			return drop(packet, DROP_INTERNAL_ERROR);
-		if (packet->forward)
-			udp->source = view->new_port;
-		else
-			udp->dest = view->new_port;
-		if (udp->check) { /* 0: the sender made none (RFC 768) */
-			udp->check = checksum_apply(udp->check, view->transport_delta);
-			if (!udp->check)
-				udp->check = 0xffff;
-		}
+		rewrite_udp(udp, view, packet->forward);
 	} else {
 		struct icmp_header *icmp = packet->transport;
 
 		if ((void *)(icmp + 1) > end)
 			return drop(packet, DROP_INTERNAL_ERROR);
 		icmp->echo.id = view->new_port;
-		icmp->checksum = checksum_apply(icmp->checksum, view->transport_delta);
+		icmp->checksum = checksum_apply_one(icmp->checksum, view->transport_delta);
 	}
 	return VERDICT_NEXT;
-}
-
-/* Puts the new address in, and the TTL down unless the host's stack will do that. */
-static __always_inline void rewrite_address(struct packet *packet, const struct flow_view *view,
-					    int up_the_stack)
-{
-	struct iphdr *ip = packet->ip;
-	__u32 delta = view->ip_delta;
-
-	if (packet->forward)
-		ip->saddr = view->new_address;
-	else
-		ip->daddr = view->new_address;
-	if (likely(!up_the_stack)) {
-		ip->ttl--;
-		delta += CHECKSUM_TTL_LESS_ONE;
-	}
-	ip->check = checksum_apply(ip->check, delta);
 }
 
 static __always_inline enum verdict send(struct packet *packet, const struct hop *hop)

@@ -62,7 +62,7 @@ static __noinline enum verdict fragment_follow(struct packet *packet)
 		verdict = check_mtu(packet, &hop);
 	if (verdict != VERDICT_NEXT)
 		return verdict;
-	rewrite_address(packet, &view, hop.up_the_stack);
+	rewrite_ip(packet->ip, &view, packet->forward, hop.up_the_stack);
 	return send(packet, &hop);
 }
 

@@ -29,20 +29,31 @@ verified_alone int touch_mapping(const struct flow_key *key, __u32 now)
 }
 
 /*
- * Counts the packet and notes the time, in the packet's own entry only. Not atomic: a direction is on one
- * processor nearly always, and a lost count is worth less than a locked instruction in every packet.
+ * Counts a packet in its own entry only. Not atomic: a direction is on one processor nearly always, and a lost
+ * count is worth less than a locked instruction in every packet.
  */
+static __always_inline void flow_count(struct flow_entry *entry, __u32 length)
+{
+	entry->packets++;
+	entry->bytes += length;
+}
+
+/* Is the mapping of a flow that was last seen then to be touched as well? */
+static __always_inline int mapping_is_due(const struct flow_view *view, __u32 now)
+{
+	return view->flags & FLOW_MAPPED && (now ^ view->last_seen) >> MAPPING_TOUCH_SHIFT;
+}
+
+/* Counts the packet and notes the time. */
 static __always_inline void touch(struct packet *packet, struct found *found)
 {
 	struct flow_entry *entry = found->entry;
-	__u32 last_seen = found->view.last_seen;
 
-	entry->packets++;
-	entry->bytes += packet->length;
-	if (clock_age(packet->now, last_seen) < FLOW_TOUCH_TICKS)
+	flow_count(entry, packet->length);
+	if (clock_age(packet->now, found->view.last_seen) < FLOW_TOUCH_TICKS)
 		return;
 	WRITE_ONCE(entry->last_seen, packet->now);
-	if (found->view.flags & FLOW_MAPPED && (packet->now ^ last_seen) >> MAPPING_TOUCH_SHIFT)
+	if (mapping_is_due(&found->view, packet->now))
 		touch_mapping(&packet->key, packet->now);
 }
 
@@ -95,7 +106,7 @@ static __always_inline enum verdict hit(struct packet *packet, struct found *fou
 	verdict = rewrite_transport(packet, view);
 	if (verdict != VERDICT_NEXT)
 		return verdict;
-	rewrite_address(packet, view, hop.up_the_stack);
+	rewrite_ip(packet->ip, view, packet->forward, hop.up_the_stack);
 	return send(packet, &hop);
 }
 

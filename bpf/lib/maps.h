@@ -9,6 +9,7 @@
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
+#include "lib/flow_view.h"
 #include "sallyport/abi/flow.h"
 #include "sallyport/abi/maps.h"
 #include "sallyport/abi/port_set.h"
@@ -157,21 +158,6 @@ struct {
 	__type(key, __u32);
 	__type(value, struct counters);
 } counters SEC(".maps");
-
-/* What the fast path needs of an entry, copied while the entry was certainly whole. */
-struct flow_view {
-	__be32 new_address;
-	__be16 new_port;
-	__u16 transport_delta;
-	__u16 ip_delta;
-	__u16 next_hop;
-	__u32 last_seen;
-	__u16 generation;
-	__u16 timeout;
-	__u16 nat_gateway;
-	__u8 state;
-	__u8 flags;
-};
 
 /* What a new flow is made from. */
 struct flow_wish {

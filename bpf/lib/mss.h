@@ -66,7 +66,7 @@ verified_alone int mss_lower(struct xdp_md *context, __u32 transport, __u32 byte
 
 #define IPV4_AND_TCP_BYTES (sizeof(struct iphdr) + sizeof(struct tcphdr)) /* without options (RFC 6691) */
 
-/* For a SYN of the flow seen as `view`, which goes to a link with this `mtu`. */
+/* For a SYN of a flow of NAT gateway `number` that goes to a link with this `mtu`. */
 static __noinline void mss_clamp(struct packet *packet, __u32 number, __u32 mtu)
 {
 	struct nat_gateway *nat_gateway = bpf_map_lookup_elem(&nat_gateways, &number);

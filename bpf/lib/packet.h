@@ -40,6 +40,11 @@ enum tcp_flag {
 	TCP_ACK = 0x10,
 };
 
+static __always_inline __u8 tcp_flags_of(const struct tcphdr *tcp)
+{
+	return ((const __u8 *)tcp)[13];
+}
+
 struct packet {
 	struct xdp_md *context;
 	struct settings *settings;

@@ -46,7 +46,7 @@ static __always_inline enum verdict parse_tcp(struct packet *packet, const void 
 	header = tcp->doff * 4;
 	if (header < sizeof(*tcp) || (header > room && !packet->first_fragment))
 		return drop(packet, DROP_MALFORMED_TRANSPORT);
-	packet->tcp_flags = ((const __u8 *)tcp)[13];
+	packet->tcp_flags = tcp_flags_of(tcp);
 	packet->payload = header < room ? room - header : 0;
 	packet_key(packet, packet_addresses(packet->ip), *(const __u32 *)tcp, IPPROTO_TCP);
 	return VERDICT_NEXT;

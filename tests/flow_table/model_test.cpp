@@ -81,7 +81,7 @@ class Model : public TableTest {
     void packet() {
         const flow_key key = some_key();
         const auto known = flows_.find(key);
-        table_view view{};
+        flow_view view{};
         if (table_lookup(&key, &view) != nullptr) {
             ASSERT_TRUE(known != flows_.end() && !past(known->second)) << text(key) << " is not in the model";
             ASSERT_EQ(view.new_address, known->second.elastic_ip);
@@ -107,7 +107,7 @@ class Model : public TableTest {
             return;
         }
         ASSERT_GT(room, 0U) << text(key) << ": more ports than there are";
-        table_view view{};
+        flow_view view{};
         ASSERT_NE(table_find(&key, &view), nullptr);
         ModelFlow made{.elastic_ip = view.new_address,
                        .port = view.new_port,
@@ -145,7 +145,7 @@ class Model : public TableTest {
         if (flows_.empty()) return;
         auto known = some_flow();
         const flow_key reverse = reverse_of(known->first, known->second);
-        table_view view{};
+        flow_view view{};
         const bool found = table_lookup(&reverse, &view) != nullptr;
         if (past(known->second)) {
             ASSERT_FALSE(found) << text(reverse) << " should have timed out";
@@ -164,7 +164,7 @@ class Model : public TableTest {
         if (flows_.empty()) return;
         const auto known = some_flow();
         const flow_key key = below(2) != 0 ? known->first : reverse_of(known->first, known->second);
-        table_view view{};
+        flow_view view{};
         const flow_entry* entry = table_find(&key, &view);
         if (entry == nullptr) {
             ASSERT_TRUE(past(known->second)) << text(key) << " is lost";
@@ -189,7 +189,7 @@ class Model : public TableTest {
                                     .zero0 = 0};
         const flow_key reverse = reverse_of(known->first, known->second);
         table_step(below(2) != 0 ? &known->first : &reverse, &segment);
-        table_view one{}, other{};
+        flow_view one{}, other{};
         ASSERT_NE(table_find(&known->first, &one), nullptr);
         ASSERT_NE(table_find(&reverse, &other), nullptr);
         ASSERT_EQ(one.state, other.state);
@@ -226,7 +226,7 @@ class Model : public TableTest {
     void compare() {
         for (const auto& [key, flow] : flows_) {
             if (past(flow)) continue;
-            table_view view{};
+            flow_view view{};
             ASSERT_NE(table_find(&key, &view), nullptr) << text(key) << " is lost";
             ASSERT_EQ(view.new_port, flow.port);
         }

@@ -24,11 +24,11 @@ class Ports : public TableTest {
     }
     // As a packet does it: what has timed out on this very tuple is ended first.
     static int open(const flow_key& key) {
-        table_view view{};
+        flow_view view{};
         return table_lookup(&key, &view) != nullptr ? 0 : table_open(&key, 1, 0, 0);
     }
     static int end(const flow_key& key) {
-        table_view view{};
+        flow_view view{};
         const flow_entry* entry = table_find(&key, &view);
         if (entry == nullptr) return 0;
         const flow_entry known = *entry;
@@ -47,7 +47,7 @@ class Ports : public TableTest {
                 EXPECT_EQ(open(key), DROP_PORT_EXHAUSTED);
                 return n;
             }
-            table_view view{};
+            flow_view view{};
             EXPECT_NE(table_find(&key, &view), nullptr);
             const std::uint16_t port = network(view.new_port);
             EXPECT_TRUE(port >= limits.first_port && port <= limits.last_port) << port;
@@ -186,7 +186,7 @@ TEST_F(Ports, AreUnpredictable) {
     for (std::uint32_t n = 0; n < claims; ++n) {
         const flow_key key = nth(n, remote_);
         ASSERT_EQ(open(key), 0);
-        table_view view{};
+        flow_view view{};
         ASSERT_NE(table_find(&key, &view), nullptr);
         const std::uint32_t port = network(view.new_port);
         ASSERT_GE(port, 1024U);

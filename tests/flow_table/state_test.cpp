@@ -123,7 +123,7 @@ class FlowStep : public TableTest {
     FlowStep() { EXPECT_EQ(table_open(&forward_, 1, 0, 501), 0); }
 
     flow_key reverse() const {
-        table_view view{};
+        flow_view view{};
         const flow_entry* entry = table_find(&forward_, &view);
         flow_key key{};
         if (entry != nullptr) table_reverse_key(entry, &key);
@@ -136,7 +136,7 @@ class FlowStep : public TableTest {
     // Both entries agree: state, timeout, watch.
     void expect(int state, int timeout) const {
         for (const flow_key& key : {forward_, reverse()}) {
-            table_view view{};
+            flow_view view{};
             ASSERT_NE(table_find(&key, &view), nullptr);
             EXPECT_EQ(view.state, state);
             EXPECT_EQ(view.timeout, table_nat_gateway(1)->timeouts[timeout]);
@@ -151,7 +151,7 @@ TEST_F(FlowStep, ALifeFromSynToBothFins) {
     expect(opening, TIMEOUT_TCP_OPENING);
     step(false, segment(syn | ack, 900, 501));
     expect(established, TIMEOUT_TCP_ESTABLISHED);
-    table_view view{};
+    flow_view view{};
     table_find(&forward_, &view)->tcp_acknowledged = 901;  // as packets do
     step(true, segment(fin | ack, 501, 901));
     expect(fin_inside, TIMEOUT_TCP_ESTABLISHED);
@@ -178,7 +178,7 @@ TEST_F(FlowStep, AResetIsTakenBackByPayloadOnly) {
 TEST_F(FlowStep, TheFirstAnswerMovesADatagramFlow) {
     const flow_key key = forward_key(address(10, 0, 1, 5), 53, remote_, 53, udp);
     ASSERT_EQ(table_open(&key, 1, 0, 0), 0);
-    table_view view{};
+    flow_view view{};
     const flow_entry* entry = table_find(&key, &view);
     ASSERT_NE(entry, nullptr);
     flow_key answer{};

@@ -155,9 +155,9 @@ class RawStress : public StressTest {
         return entry;
     }
 
-    void check(const flow_key& key, const table_view& view) {
+    void check(const flow_key& key, const flow_view& view) {
         const flow_entry whole = entry_of(key, view.new_address);
-        table_view expected{};
+        flow_view expected{};
         std::memcpy(&expected, &whole.new_address, 16);
         std::memcpy(&expected.generation, &whole.generation, 8);
         if (std::memcmp(&expected, &view, sizeof view) != 0)
@@ -178,7 +178,7 @@ class RawStress : public StressTest {
 
     // `there`: what must be, where only this thread puts the key in and takes it out.
     void find(const flow_key& key, std::optional<bool> there) {
-        table_view view{};
+        flow_view view{};
         const bool found =
             random(8) == 0 ? table_find_further(&key, &view) != ~0U : table_find(&key, &view) != nullptr;
         if (found) check(key, view);
@@ -205,7 +205,7 @@ class RawStress : public StressTest {
             case 1:
                 return insert(key, false);
             case 2: {
-                table_view view{};
+                flow_view view{};
                 if (table_find(&key, &view) != nullptr) remove(key, view.new_address, false);
                 return;
             }
@@ -224,7 +224,7 @@ RawStress* RawStress::self = nullptr;
 TEST_F(RawStress, NothingIsTornLostOrThereTwice) {
     run({3, 10, 40, 200}, [this](std::uint32_t thread) { step(thread); });
     for (std::size_t i = 0; i < keys_.size(); ++i) {
-        table_view view{};
+        flow_view view{};
         const bool there = table_find(&keys_[i], &view) != nullptr;
         if (there) check(keys_[i], view);
         if (standing_.count(i) != there)
@@ -304,7 +304,7 @@ class FlowStress : public StressTest {
         if (const auto number = tuple(known)) oracle_of(known).stayed(*number);
     }
 
-    void check_forward(const flow_key& key, const table_view& view) {
+    void check_forward(const flow_key& key, const flow_view& view) {
         const bool fits =
             view.flags & FLOW_FORWARD && view.generation == generation_of(key) &&
             view.nat_gateway == gateway_of(last_byte(key.source)) && view.state < FLOW_STATES &&
@@ -312,7 +312,7 @@ class FlowStress : public StressTest {
             deltas_fit(key, true, view.new_address, view.new_port, view.ip_delta, view.transport_delta);
         if (!fits) violations_.report("torn", text(key) + ": the view is not its flow's");
     }
-    void check_reverse(const flow_key& key, const table_view& view) {
+    void check_reverse(const flow_key& key, const flow_view& view) {
         const flow_key forward = forward_key(view.new_address, network(view.new_port), key.source,
                                              network(key.source_port), key.protocol);
         const bool fits =
@@ -324,7 +324,7 @@ class FlowStress : public StressTest {
 
     // A packet from the instance, and perhaps the answer.
     void packet(const flow_key& key, bool own) {
-        table_view view{};
+        flow_view view{};
         const std::uint32_t began = table_now();
         if (table_lookup(&key, &view) == nullptr) {
             const int reason = table_open(&key, gateway_of(last_byte(key.source)), generation_of(key), 1000);
@@ -361,7 +361,7 @@ class FlowStress : public StressTest {
     }
 
     void end(const flow_key& key, int removal, bool own) {
-        table_view view{};
+        flow_view view{};
         const std::uint32_t began = table_now();
         const flow_entry* entry = table_find(&key, &view);
         if (entry == nullptr) return;

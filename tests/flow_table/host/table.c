@@ -72,7 +72,6 @@ _Static_assert((int)TABLE_EVENT_NONE == EVENT_NONE && (int)TABLE_EVENT_REPLY == 
 		       (int)TABLE_EVENT_FIN_OUTSIDE == EVENT_FIN_OUTSIDE &&
 		       (int)TABLE_EVENT_RESET == EVENT_RESET && (int)TABLE_EVENT_DATA == EVENT_DATA,
 	       "events");
-ABI_ASSERT_SIZE(struct table_view, sizeof(struct flow_view));
 ABI_ASSERT_SIZE(struct table_segment, sizeof(struct segment));
 
 const char *table_sabotage(void)
@@ -283,7 +282,7 @@ struct table_home table_home_of(const struct flow_key *key)
 {
 	struct flow_home home = flow_home_of(key);
 
-	return (struct table_home){ home.first, home.second, home.region, home.tag };
+	return (struct table_home){ home.first, home.second, home.region, home.tag, home.seat };
 }
 
 __u64 table_tag_zero_lanes(__u64 lanes)
@@ -301,9 +300,9 @@ __u32 table_tag_lane_count(__u64 tops)
 	return tag_lane_count(tops);
 }
 
-__u32 table_find_further(const struct flow_key *key, struct table_view *view)
+__u32 table_find_further(const struct flow_key *key, struct flow_view *view)
 {
-	return flow_find_further(key, (struct flow_view *)view);
+	return flow_find_further(key, view);
 }
 
 struct flow_entry *table_at(__u32 slot)
@@ -332,9 +331,9 @@ int table_remove(const struct flow_entry *known, int removal, __u32 now, struct 
 	return flow_remove(known, removal, now, removed);
 }
 
-struct flow_entry *table_find(const struct flow_key *key, struct table_view *view)
+struct flow_entry *table_find(const struct flow_key *key, struct flow_view *view)
 {
-	return flow_find(key, (struct flow_view *)view);
+	return flow_find(key, view);
 }
 
 struct flow_entry *table_peer(const struct flow_entry *entry)
@@ -362,9 +361,9 @@ __u32 table_unreference(const struct flow_key *key, __u32 flow_id)
 	return flow_unreference(key, flow_id);
 }
 
-struct flow_entry *table_lookup(const struct flow_key *key, struct table_view *view)
+struct flow_entry *table_lookup(const struct flow_key *key, struct flow_view *view)
 {
-	struct flow_entry *entry = flow_find(key, (struct flow_view *)view);
+	struct flow_entry *entry = flow_find(key, view);
 
 	/* The rest of find(), but for the generation: table_recheck() is that. */
 	if (entry &&

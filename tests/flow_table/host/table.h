@@ -11,6 +11,7 @@
 #define SALLYPORT_TEST_TABLE_H
 
 #include "host/runtime.h"
+#include "lib/flow_view.h"
 #include "sallyport/abi/flow.h"
 #include "sallyport/abi/maps.h"
 #include "sallyport/abi/port_set.h"
@@ -34,20 +35,6 @@ enum table_event {
 	TABLE_EVENTS
 };
 
-struct table_view { /* struct flow_view */
-	__be32 new_address;
-	__be16 new_port;
-	__u16 transport_delta;
-	__u16 ip_delta;
-	__u16 next_hop;
-	__u32 last_seen;
-	__u16 generation;
-	__u16 timeout;
-	__u16 nat_gateway;
-	__u8 state;
-	__u8 flags;
-};
-
 struct table_segment { /* struct segment */
 	__u32 sequence;
 	__u32 acknowledges;
@@ -61,6 +48,7 @@ struct table_home {
 	__u32 second;
 	__u32 region;
 	__u16 tag;
+	__u16 seat;
 };
 
 struct table_shape {
@@ -112,9 +100,9 @@ __u32 table_tag_lane_count(__u64 tops);
 
 int table_insert(const struct flow_entry *entry, __u32 *slot);
 int table_remove(const struct flow_entry *known, int removal, __u32 now, struct flow_entry *removed);
-struct flow_entry *table_find(const struct flow_key *key, struct table_view *view);
+struct flow_entry *table_find(const struct flow_key *key, struct flow_view *view);
 /* The search under the lock, or in the second bucket; ~0: not there. */
-__u32 table_find_further(const struct flow_key *key, struct table_view *view);
+__u32 table_find_further(const struct flow_key *key, struct flow_view *view);
 struct flow_entry *table_at(__u32 slot);
 struct flow_entry *table_peer(const struct flow_entry *entry);
 int table_expired(const struct flow_entry *entry, __u32 now);
@@ -123,7 +111,7 @@ int table_reference(const struct flow_key *key, __u32 now, struct flow_entry *co
 __u32 table_unreference(const struct flow_key *key, __u32 flow_id);
 
 /* As a packet finds its flow: one past its timeout is ended and not found. */
-struct flow_entry *table_lookup(const struct flow_key *key, struct table_view *view);
+struct flow_entry *table_lookup(const struct flow_key *key, struct flow_view *view);
 /* As a packet opens a flow when it found none. Returns 0 or the reason for a drop. */
 int table_open(const struct flow_key *key, __u32 nat_gateway, __u16 generation, __u32 acknowledged);
 /* As a packet that was found uses its flow. */
