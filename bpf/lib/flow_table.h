@@ -58,6 +58,18 @@ static __always_inline void flow_view_copy(struct flow_view *view, const struct 
 	to[2] = READ_ONCE(from[5]);
 }
 
+/*
+ * Keeps accesses before it before those after it, where the processor does not do so by itself. An entry is
+ * read before all that is in it and written after it, so the barrier may as well use its line.
+ */
+static __always_inline void flow_entry_barrier(struct flow_entry *entry)
+{
+	compiler_barrier();
+	if (weakly_ordered_memory)
+		__sync_fetch_and_add(&entry->bytes, 0);
+	compiler_barrier();
+}
+
 #ifdef FLOW_TABLE_HASH
 #include "lib/flow_table_hash.h"
 #else
@@ -166,18 +178,6 @@ flow_bucket_find(struct flow_bucket *bucket, const struct flow_key *key, __u16 t
 static __always_inline struct flow_bucket *flow_bucket_at(__u32 index)
 {
 	return bpf_map_lookup_elem(&flow_buckets, &index);
-}
-
-/*
- * Keeps accesses before it before those after it, where the processor does not do so by itself. An entry is
- * read before all that is in it and written after it, so the barrier may as well use its line.
- */
-static __always_inline void flow_entry_barrier(struct flow_entry *entry)
-{
-	compiler_barrier();
-	if (weakly_ordered_memory)
-		__sync_fetch_and_add(&entry->bytes, 0);
-	compiler_barrier();
 }
 
 /*

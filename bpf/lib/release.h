@@ -48,7 +48,7 @@ static __always_inline struct workspace *workspace_get(void)
 	return bpf_map_lookup_elem(&workspaces, &owner);
 }
 
-/* Ends the pair whose forward entry is a copy at `forward`; leaves the reverse entry in work->removed. */
+/* Ends the pair whose forward entry is a copy at `forward`. */
 static __always_inline int flow_end_pair(struct workspace *work, const struct flow_entry *forward,
 					 enum flow_removal removal, __u32 now)
 {
@@ -60,26 +60,42 @@ static __always_inline int flow_end_pair(struct workspace *work, const struct fl
 	return 1;
 }
 
+/*
+ * The flow_id of the mapping that a flow holds a reference on; its reverse entry has it. It must be asked for while
+ * the forward entry stands: once that is gone, whoever wants the port may remove the reverse one.
+ */
+static __always_inline __u32 flow_mapping_held(const struct flow_entry *forward)
+{
+	struct flow_entry *reverse = flow_peer(forward);
+	__u32 mapping_id;
+
+	if (!(forward->flags & FLOW_MAPPED) || !reverse)
+		return 0;
+	mapping_id = READ_ONCE(reverse->references);
+	flow_entry_barrier(reverse);
+	return READ_ONCE(reverse->flow_id) == forward->flow_id ? mapping_id : 0;
+}
+
 /* Ends a flow, and its mapping if that was the last flow on it. Returns whether this call ended it. */
 static __always_inline int flow_end_forward(struct workspace *work, const struct flow_entry *forward,
 					    enum flow_removal removal, __u32 now)
 {
 	struct flow_entry *mapping = &work->released;
 	struct counters *counted;
-	__u32 zero = 0;
+	__u32 zero = 0, mapping_id;
 
+	mapping_id = flow_mapping_held(forward);
 	if (!flow_end_pair(work, forward, removal, now))
 		return 0;
 	counted = bpf_map_lookup_elem(&counters, &zero);
 	if (removal == FLOW_REMOVE_EXPIRED && forward->key.kind == FLOW_KIND_FLOW && counted)
 		nat_gateway_counters_of(counted, forward->nat_gateway)->idle_timeouts++;
-	if (!(forward->flags & FLOW_MAPPED))
+	if (!mapping_id)
 		return 1;
-	/* The reverse entry, which was removed last, says which mapping the flow held. */
 	flow_mapping_key(&forward->key, &mapping->key);
 	mapping->new_address = forward->new_address;
 	mapping->new_port = forward->new_port;
-	mapping->flow_id = flow_unreference(&mapping->key, work->removed.references);
+	mapping->flow_id = flow_unreference(&mapping->key, mapping_id);
 	if (mapping->flow_id)
 		flow_end_pair(work, mapping, FLOW_REMOVE_UNREFERENCED, now);
 	return 1;
