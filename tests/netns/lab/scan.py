@@ -63,7 +63,7 @@ class Scan:
         self.sent += self._wire.send_many(frames)
 
     def settle(self) -> None:
-        lost = self._lost() - self._lost_before
+        lost = self._lost() - self._lost_before - self._wire.refused
         assert lost == 0, f"{lost} frames of the scan were lost before they reached the gateway"
         eventually(self._still, 10, what="the wires are still")
 
