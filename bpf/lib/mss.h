@@ -26,16 +26,18 @@ verified_alone int mss_lower(struct xdp_md *context, __u32 transport, __u32 byte
 	__u8 options[64] = {}; /* forty and more: any six bits are within it */
 	__u32 at = 0, kind, size, offset, old;
 	__be16 mss = bpf_htons(most), from, to, check;
+	__u64 length =
+		mask_for_verifier(bytes, 63); /* kernel 6.1 has to see that it is neither 0 nor too large */
 
-	if (bytes - 1 >= TCP_OPTIONS_MAX)
+	if (length < TCP_OPTION_MSS_BYTES || length > TCP_OPTIONS_MAX)
 		return 0;
-	if (bpf_xdp_load_bytes(context, transport + sizeof(struct tcphdr), options, bytes))
+	if (bpf_xdp_load_bytes(context, transport + sizeof(struct tcphdr), options, length))
 		return 0;
 	for (int i = 0; i < TCP_OPTIONS_MAX; i++) {
 		at = mask_for_verifier(at, 63);
 		kind = options[at];
 		size = options[mask_for_verifier(at + 1, 63)];
-		if (at + TCP_OPTION_MSS_BYTES > bytes || kind == TCP_OPTION_END || kind == TCP_OPTION_MSS)
+		if (at + TCP_OPTION_MSS_BYTES > length || kind == TCP_OPTION_END || kind == TCP_OPTION_MSS)
 			break;
 		if (kind == TCP_OPTION_NO_OPERATION)
 			size = 1;
@@ -43,7 +45,7 @@ verified_alone int mss_lower(struct xdp_md *context, __u32 transport, __u32 byte
 			return 0;
 		at += size;
 	}
-	if (at + TCP_OPTION_MSS_BYTES > bytes || kind != TCP_OPTION_MSS || size != TCP_OPTION_MSS_BYTES)
+	if (at + TCP_OPTION_MSS_BYTES > length || kind != TCP_OPTION_MSS || size != TCP_OPTION_MSS_BYTES)
 		return 0;
 	old = options[mask_for_verifier(at + 2, 63)] << 8 | options[mask_for_verifier(at + 3, 63)];
 	if (old <= most)

@@ -438,7 +438,7 @@ class FlowStress : public StressTest {
             }
     }
 
-    static constexpr std::size_t tuples = addresses * ports * (remotes + 1) * 2;
+    static constexpr std::size_t tuples = std::size_t{addresses} * ports * (remotes + 1) * 2;
     Oracle claimed_{tuples}, translated_{tuples};
 };
 FlowStress* FlowStress::self = nullptr;

@@ -44,9 +44,9 @@ TEST_F(Hash, BothChoicesLieInOneRegionAndDiffer) {
 // Keys as a gateway sees them, which differ in a few bits only.
 TEST_F(Hash, SpreadsEvenlyOverRegionsBucketsAndTags) {
     constexpr std::uint32_t regions = 64;
+    constexpr std::size_t buckets = std::size_t{regions} * FLOW_REGION_BUCKETS;
     reset({.regions = regions, .port_sets = 1, .seed = {0xdeadbeef, 0x1337, 0xc0ffee, 0x99}});
-    std::vector<std::uint32_t> by_region(regions), by_first(regions * 64), by_second(regions * 64),
-        by_tag(256);
+    std::vector<std::uint32_t> by_region(regions), by_first(buckets), by_second(buckets), by_tag(256);
     for (std::uint32_t instance = 0; instance < 64; ++instance)
         for (std::uint16_t port = 1024; port < 1024 + 4096; ++port) {
             const flow_key key = forward_key(address(10, 0, 0, instance), port, remote_, 443);
@@ -236,9 +236,10 @@ TEST_F(Entries, SpillToTheSecondChoiceAndBack) {
 
 // What flow_find_seated() counts on.
 TEST_F(Entries, MostSitAtTheirSeatOrNextToItAtHalfLoad) {
-    const std::uint32_t places = regions_ * FLOW_REGION_BUCKETS * FLOW_BUCKET_ENTRIES;
+    const std::uint32_t half = regions_ * FLOW_REGION_BUCKETS * FLOW_BUCKET_ENTRIES / 2;
+    ASSERT_GT(half, 0U);
     std::uint32_t seated = 0;
-    for (std::uint32_t i = 0; i < places / 2; ++i) {
+    for (std::uint32_t i = 0; i < half; ++i) {
         flow_entry entry{};
         entry.key = forward_key(i, 9, remote_, 443);
         entry.flow_id = i + 1;
@@ -249,8 +250,8 @@ TEST_F(Entries, MostSitAtTheirSeatOrNextToItAtHalfLoad) {
         const std::uint32_t number = FLOW_SLOT_NUMBER(slot);
         seated += FLOW_SLOT_BUCKET(slot) == home.first && (number == home.seat || number == (home.seat ^ 1U));
     }
-    RecordProperty("seated_per_mille", static_cast<int>(seated * 1000ULL / (places / 2)));
-    EXPECT_GT(seated, places / 2 * 85 / 100);
+    RecordProperty("seated_per_mille", static_cast<int>(seated * 1000ULL / half));
+    EXPECT_GT(seated, half * 85 / 100);
     sound();
 }
 
@@ -333,6 +334,7 @@ TEST_F(Expiry, IsCheckedAgainBeforeAnEntryIsRemoved) {
 TEST_F(Expiry, TheReaperEndsAFlowByEitherSlot) {
     for (const bool by_reverse : {false, true}) {
         open();
+        ASSERT_TRUE(forward_ != nullptr && reverse_ != nullptr);
         const reap_request request{by_reverse ? forward_->peer_slot : reverse_->peer_slot, forward_->flow_id};
         EXPECT_EQ(table_reap(&request, 1, REAP_EXPIRED), 0U);
         advance(303 * second);

@@ -3,6 +3,8 @@
 #ifndef SALLYPORT_TEST_RUNTIME_H
 #define SALLYPORT_TEST_RUNTIME_H
 
+/* NOLINTBEGIN(readability-identifier-naming): names of C */
+
 #include <sched.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -90,4 +92,6 @@ long host_no_packet(const char *helper) __attribute__((noreturn));
 #ifdef __cplusplus
 }
 #endif
+/* NOLINTEND(readability-identifier-naming) */
+
 #endif

@@ -10,6 +10,8 @@
 #ifndef SALLYPORT_TEST_TABLE_H
 #define SALLYPORT_TEST_TABLE_H
 
+/* NOLINTBEGIN(readability-identifier-naming): names of C */
+
 #include "host/runtime.h"
 #include "lib/flow_view.h"
 #include "sallyport/abi/flow.h"
@@ -135,4 +137,6 @@ __u32 table_random_below(__u32 bound);
 #ifdef __cplusplus
 }
 #endif
+/* NOLINTEND(readability-identifier-naming) */
+
 #endif

@@ -60,9 +60,11 @@ inline constexpr table_shape default_shape{
 
 // A table of its own for each test, with NAT gateway 1 on one Elastic IP, and the clock at some hour.
 class TableTest : public testing::Test {
+  public:
+    ~TableTest() override { table_free(); }
+
   protected:
     TableTest() { reset(default_shape); }
-    ~TableTest() override { table_free(); }
 
     void reset(const table_shape& shape);
     // Gives a NAT gateway these addresses and the default timers.

@@ -73,7 +73,9 @@ class KernelWorld final : public World {
     AttachRequest missing_device() override { return {2, "gone0", 9999, Role::inside}; }
 
     [[nodiscard]] std::string pin_dir() const { return root_ + "/bpf/sallyport"; }
-    [[nodiscard]] std::string state_dir() const { return pin_dir() + "/v" + std::to_string(SALLYPORT_LAYOUT_VERSION); }
+    [[nodiscard]] std::string state_dir() const {
+        return pin_dir() + "/v" + std::to_string(SALLYPORT_LAYOUT_VERSION);
+    }
     [[nodiscard]] UniqueFd map(const std::string& name) const {
         return UniqueFd(bpf_obj_get((state_dir() + "/maps/" + name).c_str()));
     }
