@@ -130,15 +130,19 @@ TEST_F(BpfDataplaneTest, a_second_agent_is_refused_and_the_first_goes_on) {
     EXPECT_NE(start(), nullptr);
 }
 
+// Of an agent to come, or of one that was.
+constexpr std::uint32_t other_layout = SALLYPORT_LAYOUT_VERSION + 1;
+
 TEST_F(BpfDataplaneTest, state_of_another_layout_is_refused_and_left_alone) {
     start().reset();
-    fs::create_directory(world_.pin_dir() + "/v2");
+    const std::string other = "v" + std::to_string(other_layout);
+    fs::create_directory(world_.pin_dir() + "/" + other);
     const std::string message = refusal();
-    EXPECT_NE(message.find("v2"), std::string::npos) << message;
+    EXPECT_NE(message.find(other), std::string::npos) << message;
     EXPECT_NE(message.find("sallyport detach"), std::string::npos) << message;
-    EXPECT_TRUE(fs::exists(world_.pin_dir() + "/v2"));
+    EXPECT_TRUE(fs::exists(world_.pin_dir() + "/" + other));
     EXPECT_TRUE(fs::exists(world_.state_dir() + "/maps/meta"));
-    fs::remove(world_.pin_dir() + "/v2");
+    fs::remove(world_.pin_dir() + "/" + other);
     EXPECT_NE(start(), nullptr);
 }
 
@@ -149,12 +153,12 @@ TEST_F(BpfDataplaneTest, a_description_of_another_layout_is_refused) {
     const UniqueFd map = world_.map("meta");
     ASSERT_EQ(bpf_map_lookup_elem(map.get(), &key, &value), 0);
     EXPECT_EQ(std::string(value.made_by), "0.0.1");
-    ++value.layout_version;
+    value.layout_version = other_layout;
     ASSERT_EQ(bpf_map_update_elem(map.get(), &key, &value, 0), 0);
     const std::string message = refusal();
-    EXPECT_NE(message.find("layout version 2"), std::string::npos) << message;
+    EXPECT_NE(message.find("layout version " + std::to_string(other_layout)), std::string::npos) << message;
     EXPECT_NE(message.find("sallyport detach"), std::string::npos) << message;
-    --value.layout_version;
+    value.layout_version = SALLYPORT_LAYOUT_VERSION;
     ++value.flow_regions;
     ASSERT_EQ(bpf_map_update_elem(map.get(), &key, &value, 0), 0);
     EXPECT_NE(refusal().find("another shape"), std::string::npos);
