@@ -65,6 +65,20 @@ def test_every_dependency_is_in_debian() -> None:
     assert missing == []
 
 
+def test_a_fresh_debian_can_install_every_section_and_all_together() -> None:
+    """Two packages may each be in Debian and not stand beside each other. Asked of apt with nothing installed."""
+    sections: dict[str, list[str]] = {}
+    for section, alternatives in dependencies():
+        sections.setdefault(section, []).append(alternatives[0])
+    # What `./dev test --all` and `./dev demo` ask for at once.
+    sections["all"] = sorted({name for names in sections.values() for name in names})
+    for section in ("build", "all"):
+        done = subprocess.run(["apt-get", "-s", "-q", "-o", "Dir::State::status=/dev/null", "-o", "Debug::NoLocking=true",
+                               "--no-install-recommends", "install", *sections[section]],
+                              capture_output=True, text=True, timeout=100, check=False)
+        assert done.returncode == 0, f"section {section}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+
+
 def test_dependencies_are_listed_once_a_section() -> None:
     listed = [(section, alternatives[0]) for section, alternatives in dependencies()]
     assert len(listed) == len(set(listed))
