@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host/maps.h"
 #include "host/table.h"
 #include "lib/flow_table.h"
 #include "lib/pair.h"
@@ -96,31 +97,17 @@ int table_is_hash(void)
 #endif
 }
 
-/* One map's memory; `copies` is the number of processors for a per-CPU map. */
-#define ARRAY_NEW(map, count, copies)                                                                        \
-	do {                                                                                                 \
-		size_t bytes_ = sizeof(*(map).value) * (count) * (copies);                                   \
-		(map).value = aligned_alloc(4096, (bytes_ + 4095) & ~4095UL);                                \
-		if (!(map).value)                                                                            \
-			abort();                                                                             \
-		memset((void *)(map).value, 0, bytes_);                                                      \
-		*(uintptr_t *)&(map).max_entries = (count);                                                  \
-	} while (0)
-#define ARRAY_FREE(map)                                                                                      \
-	do {                                                                                                 \
-		free((void *)(map).value);                                                                   \
-		(map).value = NULL;                                                                          \
-		*(uintptr_t *)&(map).max_entries = 0;                                                        \
-	} while (0)
-#define MAP_NEW(map, kind, count)                                                                            \
-	(*(struct host_map **)&(map).value =                                                                 \
-		 host_map_new(kind, sizeof(*(map).key), sizeof(*(map).value), count))
-#define MAP_FREE(map)                                                                                        \
-	do {                                                                                                 \
-		host_map_free((struct host_map *)(map).value);                                               \
-		(map).value = NULL;                                                                          \
-	} while (0)
-#define MAP_FORGET(map) host_map_forget((struct host_map *)(map).value)
+static size_t map_entries(const void *map, size_t declared, const struct table_shape *shape)
+{
+	if (map == &port_sets)
+		return shape->port_sets;
+	if (map == &flow_locks)
+		return shape->regions;
+	if (map == &FLOW_MAP)
+		return (size_t)shape->regions * FLOW_REGION_BUCKETS *
+		       (table_is_hash() ? FLOW_BUCKET_ENTRIES : 1);
+	return declared;
+}
 
 void table_reset(const struct table_shape *shape)
 {
@@ -128,22 +115,9 @@ void table_reset(const struct table_shape *shape)
 	flow_regions = shape->regions;
 	for (int i = 0; i < 4; i++)
 		hash_seed[i] = shape->seed[i];
-	ARRAY_NEW(meta, 1, 1);
-	ARRAY_NEW(settings, 1, 1);
-	ARRAY_NEW(flow_buckets, shape->regions * FLOW_REGION_BUCKETS, 1);
-	ARRAY_NEW(flow_locks, shape->regions, 1);
-	ARRAY_NEW(port_sets, shape->port_sets, 1);
-	ARRAY_NEW(nat_gateways, NAT_GATEWAYS_MAX, 1);
-	ARRAY_NEW(counters, 1, HOST_THREADS_MAX);
-	ARRAY_NEW(workspaces, WORKSPACES, HOST_THREADS_MAX);
-	ARRAY_NEW(reap_batch, REAP_BATCH_MAX, 1);
-	MAP_NEW(port_set_numbers, HOST_HASH, PORT_SETS_MAX);
-	MAP_NEW(elastic_ips, HOST_HASH, ELASTIC_IPS_MAX);
-	MAP_NEW(subnets, HOST_PREFIXES, SUBNETS_MAX);
-	MAP_NEW(routes, HOST_PREFIXES, ROUTES_MAX);
-#ifdef FLOW_TABLE_HASH
-	MAP_NEW(flow_hash, HOST_HASH, (size_t)shape->regions * FLOW_REGION_BUCKETS * FLOW_BUCKET_ENTRIES);
-#endif
+#define NEW(map) HOST_MAP_NEW(map, map_entries(&(map), HOST_MAP_ENTRIES(map), shape));
+	EVERY_MAP(NEW)
+#undef NEW
 	meta.value->flow_regions = shape->regions;
 	meta.value->port_sets = shape->port_sets;
 }
@@ -151,22 +125,9 @@ void table_reset(const struct table_shape *shape)
 void table_free(void)
 {
 	memset(&observer, 0, sizeof(observer));
-	ARRAY_FREE(meta);
-	ARRAY_FREE(settings);
-	ARRAY_FREE(flow_buckets);
-	ARRAY_FREE(flow_locks);
-	ARRAY_FREE(port_sets);
-	ARRAY_FREE(nat_gateways);
-	ARRAY_FREE(counters);
-	ARRAY_FREE(workspaces);
-	ARRAY_FREE(reap_batch);
-	MAP_FREE(port_set_numbers);
-	MAP_FREE(elastic_ips);
-	MAP_FREE(subnets);
-	MAP_FREE(routes);
-#ifdef FLOW_TABLE_HASH
-	MAP_FREE(flow_hash);
-#endif
+#define FREE(map) HOST_MAP_FREE(map);
+	EVERY_MAP(FREE)
+#undef FREE
 }
 
 void table_observe(const struct table_observer *new)
@@ -385,7 +346,7 @@ int table_open(const struct flow_key *key, __u32 nat_gateway, __u16 generation, 
 	work->wish.acknowledged = acknowledged;
 	reason = flow_create(work, &nat_gateways.value[nat_gateway], nat_gateway);
 #ifdef FLOW_TABLE_HASH
-	MAP_FORGET(flow_hash); /* only one thread uses this build */
+	host_map_forget((struct host_map *)flow_hash.value); /* only one thread uses this build */
 #endif
 	return reason;
 }

@@ -11,7 +11,11 @@
 
 #include <linux/bpf.h>
 #include <linux/types.h>
+#include <errno.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "host/runtime.h"
 
@@ -26,6 +30,16 @@
 #endif
 
 #define HOST_MAP_TYPE(map) ((int)(sizeof(*(map)->type) / sizeof(int)))
+
+/* A map that nobody has made: whoever adds one to lib/maps.h adds it to host/maps.h as well. */
+static inline void *host_made(const char *map, const volatile void *value)
+{
+	if (!value) {
+		fprintf(stderr, "%s: the host has no such map\n", map);
+		abort();
+	}
+	return (void *)value;
+}
 
 static inline void *host_lookup(int type, void *value, uintptr_t count, size_t size, const void *key)
 {
@@ -42,11 +56,27 @@ static inline void *host_lookup(int type, void *value, uintptr_t count, size_t s
 	return host_map_lookup(value, key);
 }
 
+static inline long host_update(int type, void *value, uintptr_t count, size_t size, const void *key,
+			       const void *new_value, uint64_t flags)
+{
+	void *element;
+
+	if (type != BPF_MAP_TYPE_ARRAY && type != BPF_MAP_TYPE_PERCPU_ARRAY)
+		return host_map_update(value, key, new_value, flags);
+	element = host_lookup(type, value, count, size, key);
+	if (!element)
+		return -E2BIG;
+	memcpy(element, new_value, size);
+	return 0;
+}
+
 #define bpf_map_lookup_elem(map, key_)                                                                       \
-	host_lookup(HOST_MAP_TYPE(map), (void *)(map)->value, (uintptr_t)(map)->max_entries,                 \
+	host_lookup(HOST_MAP_TYPE(map), host_made(#map, (map)->value), (uintptr_t)(map)->max_entries,        \
 		    sizeof(*(map)->value), key_)
-#define bpf_map_update_elem(map, key, value_, flags) host_map_update((void *)(map)->value, key, value_, flags)
-#define bpf_map_delete_elem(map, key) host_map_delete((void *)(map)->value, key)
+#define bpf_map_update_elem(map, key_, value_, flags)                                                        \
+	host_update(HOST_MAP_TYPE(map), host_made(#map, (map)->value), (uintptr_t)(map)->max_entries,        \
+		    sizeof(*(map)->value), key_, value_, flags)
+#define bpf_map_delete_elem(map, key_) host_map_delete(host_made(#map, (map)->value), key_)
 
 /* The lock of the flow table: a spin lock that lets others run when it is held for long. */
 #ifdef HOST_WITHOUT_LOCK
@@ -93,14 +123,14 @@ static inline long bpf_loop(uint32_t times, long (*step)(uint32_t, void *), void
 #define bpf_ktime_get_coarse_ns() host_clock_ns()
 #define bpf_ktime_get_ns() host_clock_ns()
 
-/* Nobody listens to events, and no packet is ever sent. */
-#define bpf_ringbuf_reserve(map, size, flags) ((void)(map), (void *)NULL)
+#define bpf_ringbuf_reserve(map, size, flags) ((void)(map), host_event_reserve(size))
 #define bpf_ringbuf_submit(event, flags) ((void)(event))
-#define bpf_redirect_map(map, key, flags) ((void)(map), host_no_packet("bpf_redirect_map"))
-#define bpf_fib_lookup(context, parameters, size, flags) host_no_packet("bpf_fib_lookup")
-#define bpf_xdp_adjust_head(context, by) host_no_packet("bpf_xdp_adjust_head")
-#define bpf_xdp_adjust_tail(context, by) host_no_packet("bpf_xdp_adjust_tail")
-#define bpf_xdp_load_bytes(context, offset, to, size) ((void)(offset), host_no_packet("bpf_xdp_load_bytes"))
-#define bpf_xdp_store_bytes(context, offset, to, size) ((void)(offset), host_no_packet("bpf_xdp_store_bytes"))
+#define bpf_redirect_map(map, slot, flags)                                                                   \
+	host_redirect((const void *)(map)->value, (uintptr_t)(map)->max_entries, slot, flags)
+#define bpf_fib_lookup(context, parameters, size, flags) host_fib_lookup(parameters)
+#define bpf_xdp_adjust_head(context, by) host_adjust_head(context, by)
+#define bpf_xdp_adjust_tail(context, by) host_adjust_tail(context, by)
+#define bpf_xdp_load_bytes(context, offset, to, size) host_load_bytes(context, offset, to, size)
+#define bpf_xdp_store_bytes(context, offset, from, size) host_store_bytes(context, offset, from, size)
 
 #endif

@@ -15,9 +15,12 @@ extern "C" {
 
 #define HOST_THREADS_MAX 64 /* each has what a processor has: its own workspace and counters */
 
-/* Maps other than arrays: hash tables, and tries of prefixes. All functions may be called by any
- * thread. */
-enum host_map_kind { HOST_HASH, HOST_PREFIXES };
+/* Memory of an array map of `count` elements, zero; a per-CPU one has HOST_THREADS_MAX times as many. */
+void *host_array_new(size_t bytes);
+
+/* Maps other than arrays: hash tables, those that let go of the oldest, and tries of prefixes. All functions
+ * may be called by any thread. */
+enum host_map_kind { HOST_HASH, HOST_LRU, HOST_PREFIXES };
 struct host_map;
 struct host_map *host_map_new(enum host_map_kind kind, size_t key_bytes, size_t value_bytes,
 			      size_t max_entries);
@@ -27,6 +30,7 @@ void *host_map_lookup(struct host_map *map, const void *key);
 long host_map_update(struct host_map *map, const void *key, const void *value, uint64_t flags);
 long host_map_delete(struct host_map *map, const void *key);
 void host_map_forget(struct host_map *map);
+void host_map_clear(struct host_map *map); /* and forgets */
 size_t host_map_count(struct host_map *map);
 
 /* State of one thread, which stands for one processor. */
@@ -86,8 +90,30 @@ static inline void host_pause(void)
 #endif
 }
 
-/* A path that only packets take was reached. */
-long host_no_packet(const char *helper) __attribute__((noreturn));
+/*
+ * The frame that a program works on. There is one in a process, so one thread runs packets. Its memory is
+ * exactly as large as the frame as far as AddressSanitizer is concerned: an access of one byte too far is
+ * an error.
+ */
+struct xdp_md;
+#define HOST_FRAME_MAX 3520
+void host_frame_load(struct xdp_md *context, const void *frame, size_t bytes);
+long host_adjust_head(struct xdp_md *context, int by);
+long host_adjust_tail(struct xdp_md *context, int by);
+long host_load_bytes(const struct xdp_md *context, uint32_t offset, void *to, uint32_t bytes);
+long host_store_bytes(const struct xdp_md *context, uint32_t offset, const void *from, uint32_t bytes);
+long host_redirect(const void *devices, size_t count, uint32_t slot, uint64_t flags);
+/* The slot that the last redirect named. */
+extern uint32_t host_redirected_to;
+
+/* The kernel's routing; whoever runs packets says what it is. */
+struct bpf_fib_lookup;
+extern long (*host_fib_lookup)(struct bpf_fib_lookup *parameters);
+
+/* A ring buffer with room for one event at a time. */
+extern uint64_t host_events; /* submitted so far */
+void *host_event_reserve(size_t bytes);
+const void *host_event_last(void);
 
 #ifdef __cplusplus
 }
