@@ -39,6 +39,17 @@ def fresh_agent(world: Routed) -> Iterator[Agent]:
         yield running
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "row(id, ...): rows of tests/conformance/catalogue.tsv that a test proves")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What a test proves reaches the report with its result."""
+    for item in items:
+        for marker in item.iter_markers("row"):
+            item.user_properties += [("row", row) for row in marker.args]
+
+
 def _status_of(agent: Agent) -> str:
     try:
         return agent.run("status", timeout=5).stdout

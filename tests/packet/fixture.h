@@ -61,17 +61,7 @@ class PacketTest : public ::testing::Test {
         return outcome.packet.value_or(Packet{});
     }
     // The answer to a translated packet, from whoever got it.
-    static Packet answer(const Packet& seen, int flags = 0) {
-        Packet reply = seen;
-        std::swap(reply.source, reply.destination);
-        std::swap(reply.source_port, reply.destination_port);
-        reply.ttl = 64;
-        reply.tcp_flags = static_cast<std::uint8_t>(flags);
-        reply.sequence = 5000;
-        reply.acknowledgement = seen.sequence + 1;
-        if (reply.protocol == 1) reply.icmp_type = 0;
-        return reply;
-    }
+    static Packet answer(const Packet& seen, int flags = 0) { return answer_to(seen, flags); }
     // Three-way handshake; returns the SYN as the outside saw it.
     static Packet establish(std::uint16_t port = 5000, const char* from = instance, const char* to = remote) {
         Packet seen = out(tcp().from(from, port).to(to, 443));

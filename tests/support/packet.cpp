@@ -5,53 +5,9 @@
 
 #include <algorithm>
 
+#include "support/wire.h"
+
 namespace sallyport::support {
-namespace {
-
-constexpr std::size_t ethernet_bytes = 14;
-constexpr std::uint16_t ethertype_ipv4 = 0x0800;
-constexpr std::uint16_t ethertype_vlan = 0x8100;
-
-void put16(Bytes& to, std::size_t at, std::uint32_t value) {
-    to[at] = static_cast<std::uint8_t>(value >> 8);
-    to[at + 1] = static_cast<std::uint8_t>(value);
-}
-void put32(Bytes& to, std::size_t at, std::uint32_t value) {
-    put16(to, at, value >> 16);
-    put16(to, at + 2, value & 0xffff);
-}
-std::uint16_t get16(std::span<const std::uint8_t> from, std::size_t at) {
-    return static_cast<std::uint16_t>(from[at] << 8 | from[at + 1]);
-}
-std::uint32_t get32(std::span<const std::uint8_t> from, std::size_t at) {
-    return static_cast<std::uint32_t>(get16(from, at)) << 16 | get16(from, at + 2);
-}
-
-std::uint32_t pseudo_header_sum(Ipv4Address source, Ipv4Address destination, std::uint8_t protocol,
-                                std::size_t length) {
-    return (source.value() >> 16) + (source.value() & 0xffff) + (destination.value() >> 16) +
-           (destination.value() & 0xffff) + protocol + static_cast<std::uint32_t>(length);
-}
-
-bool is_icmp_error(std::uint8_t type) {
-    return type == 3 || type == 4 || type == 5 || type == 11 || type == 12;
-}
-
-// Where the IPv4 header of a frame starts, or 0.
-std::size_t ip_offset(std::span<const std::uint8_t> frame) {
-    std::size_t at = ethernet_bytes - 2;
-    while (frame.size() >= at + 6 && get16(frame, at) == ethertype_vlan) at += 4;
-    return frame.size() >= at + 22 && get16(frame, at) == ethertype_ipv4 ? at + 2 : 0;
-}
-
-}  // namespace
-
-std::uint16_t internet_checksum(std::span<const std::uint8_t> bytes, std::uint32_t sum) {
-    for (std::size_t i = 0; i < bytes.size(); i += 2)
-        sum += static_cast<std::uint32_t>(bytes[i] << 8) + (i + 1 < bytes.size() ? bytes[i + 1] : 0u);
-    while (sum >> 16) sum = (sum & 0xffff) + (sum >> 16);
-    return static_cast<std::uint16_t>(~sum);
-}
 
 Bytes Packet::ip() const {
     Bytes transport;
@@ -265,6 +221,17 @@ Packet icmp_error(std::uint8_t type, std::uint8_t code, const Bytes& quoted_ip, 
     std::size_t bytes = std::min(quoted_ip.size(), (quoted_ip[0] & 15u) * 4u + after_header);
     packet.payload.assign(quoted_ip.begin(), quoted_ip.begin() + static_cast<std::ptrdiff_t>(bytes));
     return packet;
+}
+Packet answer_to(const Packet& seen, int flags) {
+    Packet reply = seen;
+    std::swap(reply.source, reply.destination);
+    std::swap(reply.source_port, reply.destination_port);
+    reply.ttl = 64;
+    reply.tcp_flags = static_cast<std::uint8_t>(flags);
+    reply.sequence = 5000;
+    reply.acknowledgement = seen.sequence + 1;
+    if (reply.protocol == 1) reply.icmp_type = 0;
+    return reply;
 }
 
 }  // namespace sallyport::support

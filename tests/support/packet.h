@@ -12,10 +12,9 @@
 #include <vector>
 
 #include "core/address.h"
+#include "support/wire.h"
 
 namespace sallyport::support {
-
-using Bytes = std::vector<std::uint8_t>;
 
 enum TcpFlag : std::uint8_t { fin = 1, syn = 2, rst = 4, psh = 8, ack = 16 };
 
@@ -70,7 +69,7 @@ Packet udp();   // one byte of payload
 Packet ping();  // an echo request
 Packet icmp_error(std::uint8_t type, std::uint8_t code, const Bytes& quoted_ip, std::size_t after_header = 8);
 
-// Sum of 16-bit words in network order, folded and complemented.
-std::uint16_t internet_checksum(std::span<const std::uint8_t> bytes, std::uint32_t sum = 0);
+// The answer to a translated packet, from whoever got it.
+Packet answer_to(const Packet& seen, int flags = 0);
 
 }  // namespace sallyport::support

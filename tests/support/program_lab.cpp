@@ -14,6 +14,7 @@
 #include <cstring>
 #include <fstream>
 #include <functional>
+#include <set>
 #include <stdexcept>
 
 #include "both.skel.h"
@@ -28,7 +29,8 @@
 namespace sallyport::support {
 namespace {
 
-constexpr std::uint32_t first = 0;  // the key of one-element maps
+constexpr std::uint32_t first = 0;                     // the key of one-element maps
+constexpr std::uint8_t hosts[] = {2, 11, 12, 13, 50};  // of 10.0.0.0/24, whose neighbours are known
 constexpr const char* remote_router = "198.51.100.254";
 
 void check(bool fine, const std::string& doing) {
@@ -165,7 +167,7 @@ void make_network() {
     shell("sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.all.rp_filter=0");
     shell(fmt::format("ip neighbour add {} lladdr 02:00:00:00:01:fe dev wan0 nud permanent", remote_router));
     shell(fmt::format("ip route add default via {}", remote_router));
-    for (int host : {11, 12, 13})
+    for (int host : hosts)
         shell(fmt::format("ip neighbour add 10.0.0.{0} lladdr 02:00:00:00:02:{0} dev lan0 nud permanent",
                           host));
 }
@@ -234,7 +236,7 @@ ProgramLab::ProgramLab(const LabOptions& options) : impl_(std::make_unique<Impl>
         add_local_address(addresses[slot]);
     }
     add_next_hop(remote_router, outside_slot, {2, 0, 0, 0, 1, 0xfe});
-    for (std::uint8_t host = 11; host <= 13; host++)
+    for (std::uint8_t host : hosts)
         add_next_hop(fmt::format("10.0.0.{}", host).c_str(), inside_slot,
                      {2, 0, 0, 0, 2, static_cast<std::uint8_t>(host / 10 * 16 + host % 10)});
     subnet_key inside{32 + 16, htonl(1), network_order("10.0.0.0")};
@@ -377,6 +379,65 @@ void ProgramLab::trust_next_hops(bool trust) {
     // Half of the clock's range ahead or behind, so that moving the clock does not matter.
     impl_->settings.next_hops_valid_until = ticks() + (trust ? 0x40000000u : 0xc0000000u);
     impl_->write_settings();
+}
+
+namespace {
+
+// Flows, what is written anew for each packet, and counters that only go up.
+bool is_remembered(const std::string& map) {
+    static const std::set<std::string> others = {"flow_buckets", "flow_locks", "flow_hash",
+                                                 "workspaces",   "counters",   "transmit",
+                                                 "drop_events",  "reap_batch", "settings"};
+    return !others.contains(map);
+}
+
+constexpr std::uint32_t array_elements_remembered = 1024;  // next_hops has more than a test ever sets
+
+std::map<Bytes, Bytes> dump(int fd) {
+    struct bpf_map_info info {};
+    std::uint32_t size = sizeof info;
+    check(bpf_obj_get_info_by_fd(fd, &info, &size) == 0, "ask about a map");
+    bool per_cpu = info.type == BPF_MAP_TYPE_PERCPU_ARRAY || info.type == BPF_MAP_TYPE_PERCPU_HASH ||
+                   info.type == BPF_MAP_TYPE_LRU_PERCPU_HASH;
+    bool array = info.type == BPF_MAP_TYPE_ARRAY || info.type == BPF_MAP_TYPE_PERCPU_ARRAY;
+    std::size_t bytes =
+        per_cpu ? (info.value_size + 7) / 8 * 8 * static_cast<std::size_t>(libbpf_num_possible_cpus())
+                : info.value_size;
+    std::map<Bytes, Bytes> elements;
+    Bytes key(info.key_size), next(info.key_size), value(bytes);
+    for (bool begun = false; bpf_map_get_next_key(fd, begun ? key.data() : nullptr, next.data()) == 0;
+         begun = true) {
+        key = next;
+        if (array && elements.size() == array_elements_remembered) break;
+        if (bpf_map_lookup_elem(fd, key.data(), value.data()) == 0) elements[key] = value;
+    }
+    return elements;
+}
+
+}  // namespace
+
+ProgramLab::Memory ProgramLab::save() {
+    Memory memory;
+    for (const auto& [name, fd] : impl_->maps)
+        if (is_remembered(name)) memory[name] = dump(fd);
+    return memory;
+}
+
+void ProgramLab::restore(const Memory& memory) {
+    for (const auto& [name, elements] : memory) {
+        int fd = impl_->maps.at(name);
+        std::map<Bytes, Bytes> present = dump(fd);
+        for (const auto& [key, value] : present)
+            if (!elements.contains(key))
+                check(bpf_map_delete_elem(fd, key.data()) == 0, fmt::format("remove an element of {}", name));
+        for (const auto& [key, value] : elements) {
+            auto found = present.find(key);
+            if (found == present.end() || found->second != value)
+                check(bpf_map_update_elem(fd, key.data(), value.data(), BPF_ANY) == 0,
+                      fmt::format("write {} again", name));
+        }
+    }
+    trust_next_hops(true);
 }
 
 void ProgramLab::advance(std::chrono::milliseconds by) {

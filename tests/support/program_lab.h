@@ -79,6 +79,12 @@ class ProgramLab {
     void bump_generation();
     void trust_next_hops(bool trust);
 
+    // All that a test may change but the flows and the clock: what the agent would set, and what the programs
+    // remember beside the flows. restore() brings it back as it was.
+    using Memory = std::map<std::string, std::map<Bytes, Bytes>>;
+    Memory save();
+    void restore(const Memory& memory);
+
     // The flows' clock.
     void advance(std::chrono::milliseconds by);
     std::uint32_t ticks();
