@@ -115,6 +115,9 @@ class NetlinkContract : public testing::TestWithParam<Implementation> {
 
 TEST_P(NetlinkContract, ListsADevice) {
     const auto device = world_->make_device("lan0");
+    // The kernel notices a carrier a moment after the device is up, from a work queue, and tells.
+    EXPECT_TRUE(told<LinkChanged>(
+        [&](const LinkChanged& event) { return event.link.ifindex == device && event.link.running; }));
     const auto found = link(device);
     ASSERT_TRUE(found);
     EXPECT_EQ(found->name, "lan0");
