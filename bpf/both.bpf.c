@@ -33,6 +33,8 @@ static __always_inline int stages(struct xdp_md *context)
 		}
 	}
 	if (verdict == VERDICT_NEXT)
+		verdict = hairpin(&packet, &found);
+	if (verdict == VERDICT_NEXT)
 		verdict = hit(&packet, &found);
 	return finish(&packet, verdict);
 }

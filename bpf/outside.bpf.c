@@ -19,6 +19,8 @@ static __always_inline int stages(struct xdp_md *context)
 		verdict = find_any(&packet, &found);
 	if (verdict == VERDICT_NEXT && !found.entry)
 		verdict = miss_from_outside(&packet);
+	if (verdict == VERDICT_NEXT && unlikely(found.view.flags & FLOW_HAIRPIN))
+		verdict = hairpin_forged(&packet, &found);
 	if (verdict == VERDICT_NEXT)
 		verdict = hit(&packet, &found);
 	return finish(&packet, verdict);

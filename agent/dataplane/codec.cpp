@@ -112,6 +112,7 @@ nat_gateway encode(const NatGatewayEntry& entry) {
     value.flags = NAT_GATEWAY_IN_USE;
     if (entry.strict_pairing) value.flags |= NAT_GATEWAY_STRICT_PAIRING;
     if (entry.hairpin) value.flags |= NAT_GATEWAY_HAIRPIN;
+    if (entry.hairpin_same_tenant) value.flags |= NAT_GATEWAY_HAIRPIN_SAME_TENANT;
     if (entry.clamp_mss) value.flags |= NAT_GATEWAY_CLAMP_MSS;
     for (const Ipv4Address& address : entry.elastic_ips) {
         if (value.elastic_ip_count == NAT_GATEWAY_ELASTIC_IPS_MAX) break;
@@ -131,6 +132,7 @@ NatGatewayEntry decode(const nat_gateway& value) {
     NatGatewayEntry entry;
     entry.strict_pairing = (value.flags & NAT_GATEWAY_STRICT_PAIRING) != 0;
     entry.hairpin = (value.flags & NAT_GATEWAY_HAIRPIN) != 0;
+    entry.hairpin_same_tenant = (value.flags & NAT_GATEWAY_HAIRPIN_SAME_TENANT) != 0;
     entry.clamp_mss = (value.flags & NAT_GATEWAY_CLAMP_MSS) != 0;
     const auto count = std::min<std::uint32_t>(value.elastic_ip_count, NAT_GATEWAY_ELASTIC_IPS_MAX);
     for (std::uint32_t i = 0; i < count; ++i) {

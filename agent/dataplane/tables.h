@@ -68,6 +68,7 @@ struct NatGatewayEntry {
     std::array<Rule, 3> filtering{};
     bool strict_pairing = false;
     bool hairpin = true;
+    bool hairpin_same_tenant = false;  // it is on, but only for instances of one VPC
     bool clamp_mss = true;
     bool operator==(const NatGatewayEntry&) const = default;
 };

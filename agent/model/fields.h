@@ -349,8 +349,10 @@ struct Schema<NatGateway> {
                          "gets another then. `strict`: it is refused then (RFC 7857 section 4)."}),
             field<&NatGateway::hairpin>(
                 {.name = "hairpin",
-                 .help = "Whether inside hosts reach each other through Elastic IPs: `off`, `on`, or "
-                         "`same_tenant` for hosts of the same VPC only."}),
+                 .help = "Whether inside hosts reach each other through Elastic IPs, as public hosts would: "
+                         "with external addresses as source, and let in by `filtering`. `off`, `on`, or "
+                         "`same_tenant` for hosts of the same VPC only. The NAT gateways of both hosts have "
+                         "to allow it."}),
             field<&NatGateway::port_range>({.name = "port_range", .help = "The external ports to use."}),
             field<&NatGateway::timeouts>(
                 {.name = "timeouts",

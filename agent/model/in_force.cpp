@@ -114,12 +114,6 @@ constexpr std::array table{
                        return std::string(gateway.pairing == Pairing::strict ? "strict" : "");
                    });
                }},
-    NotInForce{"hairpin",
-               [](const DesiredState& state, const Found& found) {
-                   find_nat_gateways(state, "hairpin", found, [](const NatGateway& gateway) {
-                       return std::string(gateway.hairpin == Hairpin::off ? "" : to_string(gateway.hairpin));
-                   });
-               }},
     NotInForce{"a flow log",
                [](const DesiredState& state, const Found& found) {
                    find_nat_gateways(state, "log_flows", found, [](const NatGateway& gateway) {

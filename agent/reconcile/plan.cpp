@@ -242,6 +242,7 @@ class Planner {
             entry.filtering = rules_of(gateway.filtering);
             entry.strict_pairing = gateway.pairing == model::Pairing::strict;
             entry.hairpin = gateway.hairpin != model::Hairpin::off;
+            entry.hairpin_same_tenant = gateway.hairpin == model::Hairpin::same_tenant;
             entry.clamp_mss = gateway.tcp_mss_clamp;
             plan_.tables.nat_gateways.emplace(number, std::move(entry));
         }

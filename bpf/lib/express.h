@@ -4,9 +4,10 @@
  * instructions less here than in the stages, which keep what they find out in memory for each other.
  *
  * Ordinary is: no VLAN tag, IPv4 without options, whole, TCP without SYN, FIN and RST, or UDP; its flow lives,
- * is of the present generation and watches for nothing; its next hop is resolved and takes its length. All of
- * that is asked before anything is changed or counted. What is not ordinary, or not right, is left to the stages as
- * it came. For what is, the lane does what they would do: tests send every packet through both.
+ * is of the present generation, watches for nothing and is no hairpin (the same mask asks for both); its next hop
+ * is resolved and takes its length. All of that is asked before anything is changed or counted. What is not ordinary,
+ * or not right, is left to the stages as it came. For what is, the lane does what they would do: tests send every
+ * packet through both.
  */
 #ifndef SALLYPORT_BPF_EXPRESS_H
 #define SALLYPORT_BPF_EXPRESS_H
@@ -121,7 +122,7 @@ static __always_inline int express_in(struct xdp_md *context, __u16 zone, const 
 	now = clock_ticks(current);
 	age = now - view.last_seen;
 	if (age > (__s32)view.timeout << FLOW_TICKS_PER_TIMEOUT_SHIFT ||
-	    view.generation != (__u16)current->generation || view.flags & FLOW_WATCH)
+	    view.generation != (__u16)current->generation || view.flags & (FLOW_WATCH | FLOW_HAIRPIN))
 		goto no;
 
 	slot = view.next_hop;

@@ -29,6 +29,16 @@ static __always_inline int flow_is_allowed(__u32 zone, __be32 instance, __be32 r
 	return bound && bound->nat_gateway == nat_gateway;
 }
 
+/* Is it still so, or still not so, that the remote is an Elastic IP? Both sides' flows are asked this. */
+static __always_inline int flow_hairpin_is_allowed(const struct nat_gateway *nat_gateway, __u8 flags,
+						   __be32 remote)
+{
+	int hairpin = bpf_map_lookup_elem(&elastic_ips, &remote) != NULL;
+
+	return hairpin ? flags & FLOW_HAIRPIN && nat_gateway->flags & NAT_GATEWAY_HAIRPIN
+		       : !(flags & FLOW_HAIRPIN);
+}
+
 /*
  * The configuration changed since the flow of `key` was last looked at. If it still allows the flow, the
  * entry takes the new generation, timers and next hop; if not, the flow is ended. Returns 0, or the reason.
@@ -57,6 +67,9 @@ verified_alone int flow_recheck(const struct flow_key *key, __u32 generation)
 	else
 		allowed = peer && flow_is_allowed(peer->key.zone, view.new_address, key->source,
 						  key->destination, number);
+	allowed = allowed &&
+		  flow_hairpin_is_allowed(nat_gateway, view.flags,
+					  view.flags & FLOW_FORWARD ? key->destination : key->source);
 	if (!allowed || !(nat_gateway->flags & NAT_GATEWAY_IN_USE)) {
 		work->standing = *entry;
 		if (flow_key_equal(&work->standing.key, key)) /* the slot may have been given to another */

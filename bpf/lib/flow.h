@@ -156,10 +156,14 @@ verified_alone int pair_create(__u32 number, __u32 place, __u32 kind)
 		reverse->key.source = wish->key.destination;
 		reverse->key.source_port = wish->key.destination_port;
 		reverse->flags = flow_watch(wish->key.protocol, FLOW_STATE_OPENING, 0);
+		if (bpf_map_lookup_elem(&elastic_ips, &wish->key.destination)) {
+			forward->flags |= FLOW_HAIRPIN;
+			reverse->flags |= FLOW_HAIRPIN;
+		}
 	}
 
 	if (kind == FLOW_KIND_FLOW && wish->mapping_id) {
-		forward->flags = FLOW_MAPPED;
+		forward->flags |= FLOW_MAPPED;
 		reverse->flags |= FLOW_MAPPED;
 		claimed = port_claim_mapped(work, wish->now);
 	} else {

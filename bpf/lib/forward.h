@@ -81,7 +81,8 @@ static __always_inline void rewrite_ip(struct iphdr *ip, const struct flow_view 
 }
 
 /* The bounds were checked by parse(); no verifier remembers them across the protocols' branches. */
-static __always_inline enum verdict rewrite_transport(struct packet *packet, const struct flow_view *view)
+static __always_inline enum verdict rewrite_transport(struct packet *packet, const struct flow_view *view,
+						      int forward)
 {
 	void *end = packet_end(packet);
 
@@ -90,13 +91,13 @@ static __always_inline enum verdict rewrite_transport(struct packet *packet, con
 
 		if ((void *)(tcp + 1) > end)
 			return drop(packet, DROP_INTERNAL_ERROR);
-		rewrite_tcp(tcp, view, packet->forward);
+		rewrite_tcp(tcp, view, forward);
 	} else if (packet->key.protocol == IPPROTO_UDP) {
 		struct udphdr *udp = packet->transport;
 
 		if ((void *)(udp + 1) > end)
 			return drop(packet, DROP_INTERNAL_ERROR);
-		rewrite_udp(udp, view, packet->forward);
+		rewrite_udp(udp, view, forward);
 	} else {
 		struct icmp_header *icmp = packet->transport;
 

@@ -6,7 +6,7 @@
 #ifndef SALLYPORT_BPF_FRAGMENT_H
 #define SALLYPORT_BPF_FRAGMENT_H
 
-#include "lib/forward.h"
+#include "lib/turn.h"
 
 #define FRAGMENT_TICKS (5 * FLOW_TOUCH_TICKS) /* five seconds between the first and the last */
 
@@ -30,36 +30,65 @@ static __noinline void fragment_remember(struct packet *packet, const struct flo
 		.next_hop = view->next_hop,
 		.nat_gateway = view->nat_gateway,
 		.forward = packet->forward,
+		.hairpin = view->flags & FLOW_HAIRPIN,
 	};
 
 	fragment_key_of(packet, &key);
 	bpf_map_update_elem(&fragments, &key, &fragment, BPF_ANY);
 }
 
-/* VERDICT_NEXT: the first fragment of this one was not seen (in this zone). */
-static __noinline enum verdict fragment_follow(struct packet *packet)
+/* What was done to the first fragment of this one; 0 if that was not seen (in this zone). */
+static __noinline int fragment_find(struct packet *packet, struct flow_view *view)
 {
-	struct flow_view view = {};
 	struct fragment *first;
 	struct fragment_key key;
-	enum verdict verdict;
-	struct hop hop = {};
 
 	fragment_key_of(packet, &key);
 	first = bpf_map_lookup_elem(&fragments, &key);
 	if (!first || clock_age(packet->now, first->last_seen) > FRAGMENT_TICKS)
-		return VERDICT_NEXT;
-	view.new_address = first->new_address;
-	view.ip_delta = first->ip_delta;
-	view.next_hop = first->next_hop;
+		return 0;
+	view->new_address = first->new_address;
+	view->ip_delta = first->ip_delta;
+	view->next_hop = first->next_hop;
+	view->nat_gateway = first->nat_gateway;
+	view->flags = first->hairpin;
 	packet->nat_gateway = first->nat_gateway;
 	packet->forward = first->forward;
+	return 1;
+}
 
-	verdict = check_ttl(packet);
+/* The two ways of a hairpin: the first fragment went both, and each is remembered. */
+static __always_inline enum verdict fragment_turn(struct packet *packet, struct flow_view *view)
+{
+	enum verdict verdict;
+
+	if (!packet->forward)
+		return drop(packet, DROP_ELASTIC_IP_FROM_OUTSIDE);
+	verdict = turn(packet, view);
+	if (verdict != VERDICT_NEXT)
+		return verdict;
+	return fragment_find(packet, view) ? VERDICT_NEXT : drop(packet, DROP_FRAGMENT_WITHOUT_FIRST);
+}
+
+/* VERDICT_NEXT: the first fragment of this one was not seen (in this zone). */
+static __noinline enum verdict fragment_follow(struct packet *packet)
+{
+	enum verdict verdict = VERDICT_NEXT;
+	struct flow_view view = {};
+	struct hop hop = {};
+
+	if (!fragment_find(packet, &view))
+		return VERDICT_NEXT;
+	if (unlikely(view.flags & FLOW_HAIRPIN))
+		verdict = fragment_turn(packet, &view);
+	if (verdict == VERDICT_NEXT)
+		verdict = check_ttl(packet);
 	if (verdict == VERDICT_NEXT)
 		verdict = next_hop_find(packet, NULL, &hop, &view);
 	if (verdict == VERDICT_NEXT)
 		verdict = check_mtu(packet, &hop);
+	if (verdict == VERDICT_NEXT && packet->turned)
+		verdict = turn_rewrite(packet);
 	if (verdict != VERDICT_NEXT)
 		return verdict;
 	rewrite_ip(packet->ip, &view, packet->forward, hop.up_the_stack);

@@ -7,6 +7,7 @@
 #include "lib/fragment.h"
 #include "lib/icmp_error.h"
 #include "lib/mss.h"
+#include "lib/turn.h"
 
 verified_alone int touch_mapping(const struct flow_key *key, __u32 now)
 {
@@ -103,7 +104,10 @@ static __always_inline enum verdict hit(struct packet *packet, struct found *fou
 	if (unlikely(packet->first_fragment))
 		fragment_remember(packet, view);
 
-	verdict = rewrite_transport(packet, view);
+	if (unlikely(packet->turned))
+		verdict = turn_rewrite(packet);
+	if (verdict == VERDICT_NEXT)
+		verdict = rewrite_transport(packet, view, packet->forward);
 	if (verdict != VERDICT_NEXT)
 		return verdict;
 	rewrite_ip(packet->ip, view, packet->forward, hop.up_the_stack);

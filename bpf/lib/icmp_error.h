@@ -11,6 +11,7 @@
 
 #include "lib/forward.h"
 #include "lib/found.h"
+#include "lib/turn.h"
 
 struct quoted {
 	struct iphdr *ip;
@@ -72,7 +73,7 @@ static __always_inline void icmp_error_parse(struct packet *packet)
 
 /* Undoes the translation in the quoted transport header; returns by what the bytes' sum changed. */
 static __always_inline __u32 icmp_error_rewrite_transport(struct packet *packet, struct quoted *quoted,
-							  const struct flow_view *view)
+							  const struct flow_view *view, int forward)
 {
 	void *end = packet_end(packet);
 	__be16 *port = quoted->transport;
@@ -87,7 +88,7 @@ static __always_inline __u32 icmp_error_rewrite_transport(struct packet *packet,
 		checksum = &icmp->checksum;
 	} else {
 		/* The quoted packet went the other way: its source is where the error goes to. */
-		if (!packet->forward) {
+		if (!forward) {
 			sum = checksum_delta16(port[0], view->new_port);
 			port[0] = view->new_port;
 		} else {
@@ -112,14 +113,57 @@ static __always_inline __u32 icmp_error_rewrite_transport(struct packet *packet,
 	return sum;
 }
 
+/* All of the error but its TTL. */
+static __always_inline void icmp_error_rewrite(struct packet *packet, struct quoted *quoted,
+					       const struct flow_view *view, int forward)
+{
+	struct icmp_header *icmp = packet->transport;
+	struct iphdr *ip = packet->ip;
+	__u32 sum, before;
+
+	/* Inside: the quoted addresses become what the receiver once sent. */
+	sum = icmp_error_rewrite_transport(packet, quoted, view, forward);
+	if (forward)
+		quoted->ip->daddr = view->new_address;
+	else
+		quoted->ip->saddr = view->new_address;
+	before = quoted->ip->check;
+	quoted->ip->check = checksum_apply(before, view->ip_delta);
+	sum += view->ip_delta + checksum_delta16(before, quoted->ip->check);
+	icmp->checksum = checksum_apply(icmp->checksum, sum);
+
+	/* Outside: whoever noticed the error inside shows the Elastic IP (RFC 5508 REQ-5). */
+	if (forward) {
+		before = checksum_delta32(ip->saddr, view->new_address);
+		ip->saddr = view->new_address;
+	} else {
+		before = view->ip_delta;
+		ip->daddr = view->new_address;
+	}
+	ip->check = checksum_apply(ip->check, before);
+}
+
+/*
+ * Through a hairpin (RFC 5508 REQ-7): the instance that noticed the error shows its Elastic IP, and so does the
+ * quote; what is left is an error from outside about a packet of the other one.
+ */
+static __noinline enum verdict icmp_error_turn(struct packet *packet)
+{
+	struct workspace *work = workspace_get();
+	struct quoted quoted;
+
+	if (!work || !icmp_error_quote(packet, &quoted))
+		return drop(packet, DROP_INTERNAL_ERROR);
+	icmp_error_rewrite(packet, &quoted, &work->outward, 1);
+	return VERDICT_NEXT;
+}
+
 static __noinline enum verdict icmp_error_translate(struct packet *packet, struct found *found)
 {
 	struct flow_view *view = &found->view;
-	struct icmp_header *icmp = packet->transport;
 	struct iphdr *ip = packet->ip;
 	struct quoted quoted;
 	enum verdict verdict;
-	__u32 sum, before;
 	struct hop hop = {};
 
 	if (!icmp_error_quote(packet, &quoted))
@@ -127,35 +171,17 @@ static __noinline enum verdict icmp_error_translate(struct packet *packet, struc
 	verdict = check_ttl(packet);
 	if (verdict == VERDICT_NEXT)
 		verdict = next_hop_find(packet, found->entry, &hop, view);
+	if (verdict == VERDICT_NEXT && packet->turned)
+		verdict = icmp_error_turn(packet);
 	if (verdict != VERDICT_NEXT)
 		return verdict;
 	if (packet->length > hop.mtu)
 		hop.up_the_stack = 1; /* no error about an error */
-
-	/* Inside: the quoted addresses become what the receiver once sent. */
-	sum = icmp_error_rewrite_transport(packet, &quoted, view);
-	if (packet->forward)
-		quoted.ip->daddr = view->new_address;
-	else
-		quoted.ip->saddr = view->new_address;
-	before = quoted.ip->check;
-	quoted.ip->check = checksum_apply(before, view->ip_delta);
-	sum += view->ip_delta + checksum_delta16(before, quoted.ip->check);
-	icmp->checksum = checksum_apply(icmp->checksum, sum);
-
-	/* Outside: whoever noticed the error inside shows the Elastic IP (RFC 5508 REQ-5). */
-	if (packet->forward) {
-		before = checksum_delta32(ip->saddr, view->new_address);
-		ip->saddr = view->new_address;
-	} else {
-		before = view->ip_delta;
-		ip->daddr = view->new_address;
-	}
+	icmp_error_rewrite(packet, &quoted, view, packet->forward);
 	if (!hop.up_the_stack) {
 		ip->ttl--;
-		before += CHECKSUM_TTL_LESS_ONE;
+		ip->check = checksum_apply(ip->check, CHECKSUM_TTL_LESS_ONE);
 	}
-	ip->check = checksum_apply(ip->check, before);
 	return send(packet, &hop);
 }
 

@@ -197,6 +197,7 @@ struct workspace {
 	struct flow_wish wish;
 	struct flow_key key;
 	struct flow_view view;
+	struct flow_view outward; /* what becomes of a packet's source before it turns around: hairpin.h */
 	struct port_claim claim;
 	__u32 place; /* in the list of the NAT gateway's Elastic IPs */
 	__u32 tried; /* Elastic IPs that have no free port */

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Stages 5 and 6, miss: the packet belongs to no flow. From inside it may open one; from outside nothing
- * may, and what is the host's own business is left to the host.
+ * may, and what is the host's own business is left to the host. A packet that has turned around (hairpin.h) is
+ * one from outside here.
  */
 #ifndef SALLYPORT_BPF_MISS_H
 #define SALLYPORT_BPF_MISS_H
 
 #include "lib/find.h"
 #include "lib/flow.h"
+#include "lib/hairpin.h"
 
 /* RFC 1812 section 5.3.7, RFC 1122 section 3.2.1.3: never to be forwarded. */
 static __always_inline int address_is_invalid(const struct flow_key *key)
@@ -56,6 +58,8 @@ static __always_inline enum verdict open_flow(struct packet *packet, __u32 numbe
 	verdict = check_opening(packet);
 	if (verdict == VERDICT_NEXT)
 		verdict = check_ttl(packet); /* a traceroute leaves no flows behind */
+	if (verdict == VERDICT_NEXT)
+		verdict = hairpin_check_opening(packet, nat_gateway);
 	if (verdict != VERDICT_NEXT)
 		return verdict;
 	counted->flow_attempts++;
@@ -101,8 +105,6 @@ static __noinline enum verdict miss_from_inside(struct packet *packet, struct fo
 		return VERDICT_PASS;
 	if (route->target != ROUTE_NAT_GATEWAY)
 		return drop(packet, DROP_BLACKHOLE_ROUTE);
-	if (bpf_map_lookup_elem(&elastic_ips, &packet->key.destination))
-		return drop(packet, DROP_ELASTIC_IP_FROM_INSIDE);
 	return open_flow(packet, route->index, found);
 }
 
@@ -116,6 +118,8 @@ static __noinline enum verdict miss_from_outside(struct packet *packet)
 	elastic_ip = bpf_map_lookup_elem(&elastic_ips, &destination);
 	if (elastic_ip) {
 		packet->nat_gateway = elastic_ip->nat_gateway;
+		if (!packet->turned && bpf_map_lookup_elem(&elastic_ips, &packet->key.source))
+			return drop(packet, DROP_ELASTIC_IP_FROM_OUTSIDE);
 		if (packet->kind == PACKET_LATER_FRAGMENT)
 			return drop(packet, DROP_FRAGMENT_WITHOUT_FIRST);
 		if (packet->kind == PACKET_ICMP_ERROR)

@@ -65,6 +65,7 @@ struct packet {
 	__u8 first_fragment; /* it has the ports, and others follow */
 	__u8 reason;	     /* enum drop_reason */
 	__u8 forward;	     /* it goes from an instance to the outside */
+	__u8 turned;	     /* it has gone outwards and now comes in: hairpin.h; not 0 means so */
 };
 
 static __always_inline void *packet_data(const struct packet *packet)

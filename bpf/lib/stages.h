@@ -7,6 +7,7 @@
 #include "lib/express.h"
 #include "lib/find.h"
 #include "lib/fragment.h"
+#include "lib/hairpin.h"
 #include "lib/hit.h"
 #include "lib/icmp_error.h"
 #include "lib/miss.h"
@@ -18,6 +19,21 @@ static __always_inline enum verdict find_any(struct packet *packet, struct found
 	if (likely(packet->kind == PACKET_PLAIN || packet->kind == PACKET_ICMP_ERROR))
 		return find(packet, &packet->key, found);
 	return packet->kind == PACKET_LATER_FRAGMENT ? fragment_follow(packet) : VERDICT_NEXT;
+}
+
+/* `found` is the flow of a packet from inside. If its remote is here, comes out as that of the receiver. */
+static __always_inline enum verdict hairpin(struct packet *packet, struct found *found)
+{
+	enum verdict verdict;
+
+	if (likely(!(found->view.flags & FLOW_HAIRPIN)))
+		return VERDICT_NEXT;
+	verdict = hairpin_leave(packet, found);
+	if (verdict == VERDICT_NEXT)
+		verdict = find(packet, &packet->key, found);
+	if (verdict == VERDICT_NEXT && !found->entry)
+		verdict = miss_from_outside(packet);
+	return verdict == VERDICT_NEXT ? hairpin_enter(packet, found) : verdict;
 }
 
 #endif

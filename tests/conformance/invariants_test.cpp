@@ -396,6 +396,11 @@ TEST(Invariants, Fourteenth_ATimerThatWasMoved) {
     other.from("10.0.0.12", 5000);
     other_seen.from(external, 40001);
     expect_broken(timer_faults(outbound(other, other_seen), before, after), "INV-14");
+    Passage hairpin = passage(Role::inside, sent(), sent(), Fate::dropped);  // by the receiver's filter
+    hairpin.after.nat_gateways[0].out_packets = 1;
+    EXPECT_TRUE(timer_faults(hairpin, before, after).empty());
+    hairpin.in = other.frame();
+    expect_broken(timer_faults(hairpin, before, after), "INV-14");
     after = before;
     after[1].timeout++;
     expect_broken(timer_faults(passage(Role::inside, sent(), sent(), Fate::refused), before, after),

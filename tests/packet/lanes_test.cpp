@@ -128,6 +128,23 @@ class LanesTest : public ::testing::Test {
         return {out, in, first, reverse};
     }
 
+    // Between two instances, through the Elastic IP of both.
+    Conversation hairpin(Role role, std::uint16_t port) {
+        Packet one = udp().from(instance, port).to(remote, 53);
+        Packet other = udp().from(other_instance, port).to(remote, 53);
+        const auto address = [&](Packet& packet, const Packet& peer) {
+            const Packet seen = lab_.run(role, peer, Lane::stages).packet.value_or(Packet{});
+            packet.destination = seen.source;
+            packet.destination_port = seen.source_port;
+        };
+        Packet to_other = one, to_one = other;
+        address(to_other, other);
+        address(to_one, one);
+        EXPECT_EQ(lab_.run(role, to_one, Lane::stages).drop_reason, "unsolicited");
+        EXPECT_EQ(lab_.run(role, to_other, Lane::stages).action, XDP_REDIRECT);
+        return {role, role, to_other, to_one};
+    }
+
     std::vector<Conversation> conversations() {
         std::vector<Conversation> all;
         std::uint16_t port = 5000;
@@ -141,6 +158,8 @@ class LanesTest : public ::testing::Test {
                             converse(out, in, udp().from(from, port).to(other_remote, 53), answered));
                         all.push_back(converse(out, in, ping().from(from, port).to(remote), answered));
                     }
+        for (Role role : {Role::inside, Role::both})
+            for (int i = 0; i < 3; i++) all.push_back(hairpin(role, ++port));
         return all;
     }
 

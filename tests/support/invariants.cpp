@@ -398,10 +398,11 @@ Faults timer_faults(const Passage& passage, const std::vector<flow_entry>& befor
     Fate fate = passage.fate();
     auto in = Ipv4View::of_frame(passage.in), out = Ipv4View::of_frame(passage.out);
     bool may_move = (fate == Fate::forwarded || fate == Fate::passed) && in && out && !in->is_icmp_error();
-    if (may_move) {
-        add_endpoints(own, *in);
-        add_endpoints(own, *out);
-    }
+    // A hairpin that is refused on its way in was sent nevertheless: its sender has used its own flow.
+    bool was_sent = (fate == Fate::dropped || fate == Fate::refused) && in && !in->is_icmp_error() &&
+                    translated(passage.after) != translated(passage.before);
+    if (may_move || was_sent) add_endpoints(own, *in);
+    if (may_move) add_endpoints(own, *out);
     std::map<KeyOfFlow, const flow_entry*> earlier;
     for (const flow_entry& entry : before) earlier[comparable(entry.key)] = &entry;
     for (const flow_entry& entry : after) {
@@ -411,12 +412,12 @@ Faults timer_faults(const Passage& passage, const std::vector<flow_entry>& befor
         if (was.last_seen == entry.last_seen && was.timeout == entry.timeout && was.state == entry.state &&
             was.packets == entry.packets)
             continue;
-        if (may_move && own.contains({entry.key.source, entry.key.source_port}) &&
+        if ((may_move || was_sent) && own.contains({entry.key.source, entry.key.source_port}) &&
             own.contains({entry.key.destination, entry.key.destination_port}))
             continue;
-        faults.push_back(fmt::format("INV-14: {} moved the timer of {}",
-                                     may_move ? "a packet of another flow" : "a packet that may not",
-                                     text(entry.key)));
+        faults.push_back(fmt::format(
+            "INV-14: {} moved the timer of {}",
+            may_move || was_sent ? "a packet of another flow" : "a packet that may not", text(entry.key)));
     }
     return faults;
 }

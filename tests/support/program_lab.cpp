@@ -239,16 +239,14 @@ ProgramLab::ProgramLab(const LabOptions& options) : impl_(std::make_unique<Impl>
     for (std::uint8_t host : hosts)
         add_next_hop(fmt::format("10.0.0.{}", host).c_str(), inside_slot,
                      {2, 0, 0, 0, 2, static_cast<std::uint8_t>(host / 10 * 16 + host % 10)});
-    subnet_key inside{32 + 16, htonl(1), network_order("10.0.0.0")};
-    subnet inside_subnet{1, 1};
-    lab.put("subnets", inside, inside_subnet);
+    add_subnet(1, "10.0.0.0/16", 1);
     prefix_key cidr{16, network_order("10.0.0.0")};
     lab.put("private_prefixes", cidr, std::uint32_t{1});
     add_route(1, "10.0.0.0/16", ROUTE_LOCAL, 0);
     add_route(1, "0.0.0.0/0", ROUTE_NAT_GATEWAY, 0);
 
     struct nat_gateway gateway {};
-    gateway.flags = NAT_GATEWAY_IN_USE;
+    gateway.flags = NAT_GATEWAY_IN_USE | NAT_GATEWAY_HAIRPIN;
     gateway.first_port = 1024;
     gateway.last_port = 65535;
     const std::chrono::seconds seconds[] = {std::chrono::seconds(300), std::chrono::seconds(60),
@@ -312,6 +310,11 @@ void ProgramLab::remove_elastic_ip(const char* address) {
     for (std::uint32_t i = 0; i < gateway.elastic_ip_count; i++)
         if (gateway.elastic_ips[i] != key) left.elastic_ips[left.elastic_ip_count++] = gateway.elastic_ips[i];
     change_nat_gateway(bound.nat_gateway, left);
+    forget_elastic_ip(address);
+}
+
+void ProgramLab::forget_elastic_ip(const char* address) {
+    std::uint32_t key = network_order(address);
     check(bpf_map_delete_elem(impl_->maps.at("elastic_ips"), &key) == 0, "remove an Elastic IP");
 }
 
@@ -339,6 +342,22 @@ void ProgramLab::add_route(std::uint32_t route_table, const char* prefix, enum r
 void ProgramLab::remove_route(std::uint32_t route_table, const char* prefix) {
     route_key key = route_key_of(route_table, prefix);
     check(bpf_map_delete_elem(impl_->maps.at("routes"), &key) == 0, "remove a route");
+}
+
+namespace {
+subnet_key subnet_key_of(std::uint32_t zone, const char* prefix) {
+    Ipv4Prefix parsed = Ipv4Prefix::parse(prefix).value();
+    return {32u + parsed.length(), htonl(zone), parsed.address().to_network()};
+}
+}  // namespace
+
+void ProgramLab::add_subnet(std::uint32_t zone, const char* prefix, std::uint32_t route_table) {
+    impl_->put("subnets", subnet_key_of(zone, prefix), subnet{route_table, route_table});
+}
+
+void ProgramLab::remove_subnet(std::uint32_t zone, const char* prefix) {
+    subnet_key key = subnet_key_of(zone, prefix);
+    check(bpf_map_delete_elem(impl_->maps.at("subnets"), &key) == 0, "remove a subnet");
 }
 
 void ProgramLab::add_local_address(const char* address) {

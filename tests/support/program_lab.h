@@ -67,11 +67,14 @@ class ProgramLab {
     // Configuration. The lab starts with NAT gateway 0, subnet 10.0.0.0/16 and a default route to it.
     void add_elastic_ip(const char* address, std::uint16_t nat_gateway = 0);
     void remove_elastic_ip(const char* address);  // from the map and from every NAT gateway
+    void forget_elastic_ip(const char* address);  // one that belongs to no NAT gateway
     void change_nat_gateway(std::uint16_t number, const struct nat_gateway& value);
     struct nat_gateway nat_gateway(std::uint16_t number);
     void add_route(std::uint32_t route_table, const char* prefix, enum route_target target,
                    std::uint16_t index);
     void remove_route(std::uint32_t route_table, const char* prefix);
+    void add_subnet(std::uint32_t zone, const char* prefix, std::uint32_t route_table);
+    void remove_subnet(std::uint32_t zone, const char* prefix);
     void add_local_address(const char* address);
     void add_next_hop(const char* address, std::uint8_t slot, const std::array<std::uint8_t, 6>& mac);
     void set_device(std::uint8_t slot, const struct device& value);

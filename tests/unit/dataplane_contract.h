@@ -65,6 +65,7 @@ inline ForwardingTables example_tables(World& world) {
                          Rule::endpoint_independent};
     gateway.strict_pairing = true;
     gateway.hairpin = false;
+    gateway.hairpin_same_tenant = true;
     tables.nat_gateways[7] = gateway;
     tables.elastic_ips[Ipv4Address(198, 51, 100, 10)] = {7, 1, 20};
     tables.elastic_ips[Ipv4Address(198, 51, 100, 11)] = {7, NO_DEVICE, 21};

@@ -34,7 +34,7 @@
 	REASON(13, FLOW_TABLE_FULL, flow_table_full, "the flow table has no room for a new flow")            \
 	REASON(14, TCP_WITHOUT_FLOW, tcp_without_flow,                                                       \
 	       "an instance sent a TCP segment that belongs to no flow and opens none")                      \
-	REASON(15, UNSOLICITED, unsolicited, "a packet from outside to an Elastic IP belongs to no flow")    \
+	REASON(15, UNSOLICITED, unsolicited, "a packet to an Elastic IP belongs to no flow")                 \
 	REASON(16, PRIVATE_DESTINATION, private_destination,                                                 \
 	       "a packet from outside is addressed to a prefix of a VPC")                                    \
 	REASON(17, TTL_EXCEEDED, ttl_exceeded, "the time to live ran out at the gateway")                    \
@@ -51,9 +51,11 @@
 	REASON(24, WRONG_EGRESS_DEVICE, wrong_egress_device,                                                 \
 	       "the host's routing leads out of a device that has no fitting role")                          \
 	REASON(25, ELASTIC_IP_FROM_INSIDE, elastic_ip_from_inside,                                           \
-	       "an instance sent to an Elastic IP of the gateway, which is not carried back in")             \
+	       "an instance sent to an Elastic IP of the gateway, which hairpin does not allow")             \
 	REASON(26, INTERNAL_ERROR, internal_error,                                                           \
-	       "a table of the data plane lacks an element that must be there; please report it")
+	       "a table of the data plane lacks an element that must be there; please report it")            \
+	REASON(42, ELASTIC_IP_FROM_OUTSIDE, elastic_ip_from_outside,                                         \
+	       "a packet from outside pretends to come from an Elastic IP of the gateway")
 
 enum drop_reason {
 	DROP_REASON_NONE = 0,

@@ -64,6 +64,7 @@ enum flow_flag {
 	FLOW_FORWARD = 1 << 0, /* this entry is the instance's direction */
 	FLOW_WATCH = 1 << 1,   /* packets of this direction may change the state: take the slow step */
 	FLOW_MAPPED = 1 << 2,  /* the flow holds a reference on an endpoint-independent mapping */
+	FLOW_HAIRPIN = 1 << 3, /* in both entries: the remote is an Elastic IP of this gateway */
 };
 
 /* last_seen counts ticks of 2^26 ns (67 ms), a timeout counts units of 2^30 ns (1.07 s). */

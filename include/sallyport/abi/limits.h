@@ -4,7 +4,7 @@
 #define SALLYPORT_ABI_LIMITS_H
 
 /* Changes whenever the meaning of anything pinned changes. An agent refuses state of another version. */
-#define SALLYPORT_LAYOUT_VERSION 2
+#define SALLYPORT_LAYOUT_VERSION 3
 
 #define FLOW_BUCKET_ENTRIES 15 /* entries of 64 bytes beside one line of tags in a 1 KB bucket */
 #define FLOW_BUCKET_BYTES 1024

@@ -117,8 +117,9 @@ enum endpoint_rule {
 enum nat_gateway_flag {
 	NAT_GATEWAY_IN_USE = 1 << 0,
 	NAT_GATEWAY_STRICT_PAIRING = 1 << 1,
-	NAT_GATEWAY_HAIRPIN = 1 << 2,
+	NAT_GATEWAY_HAIRPIN = 1 << 2, /* its instances and others may meet through Elastic IPs */
 	NAT_GATEWAY_CLAMP_MSS = 1 << 3,
+	NAT_GATEWAY_HAIRPIN_SAME_TENANT = 1 << 11, /* but only those of one VPC */
 };
 
 /* "nat_gateways", by number. */
@@ -239,7 +240,7 @@ struct fragment {
 	__u16 next_hop;
 	__u16 nat_gateway;
 	__u8 forward; /* the instance's direction */
-	__u8 zero0;
+	__u8 hairpin; /* as FLOW_HAIRPIN says of a flow */
 };
 ABI_ASSERT_SIZE(struct fragment, 16);
 

@@ -19,10 +19,10 @@ TEST(Json, SpellsObjectsAsTheFileDoes) {
         "mapping": {"tcp": "address_and_port_dependent", "udp": "endpoint_independent", "icmp": "endpoint_independent"},
         "filtering": {"tcp": "address_and_port_dependent", "udp": "address_and_port_dependent",
                       "icmp": "address_and_port_dependent"},
-        "pairing": "soft", "hairpin": "off", "port_range": "1024-65535",
+        "pairing": "soft", "hairpin": "on", "port_range": "1024-65535",
         "timeouts": {"udp": "300s", "tcp_established": "7440s", "tcp_opening": "240s", "tcp_closing": "240s",
                      "tcp_reset": "240s", "icmp": "60s"},
-        "allow_nonconformant_timeouts": false, "limits": {}, "tcp_mss_clamp": false, "log_flows": false})"));
+        "allow_nonconformant_timeouts": false, "limits": {}, "tcp_mss_clamp": true, "log_flows": false})"));
     EXPECT_EQ(to_json(state.route_tables[0]), json::parse(R"({
         "name": "private", "vpc": "main", "main": true, "origin": "file",
         "routes": [{"destination": "0.0.0.0/0", "nat_gateway": "egress"},

@@ -144,6 +144,16 @@ TEST_F(PlanTest, nat_gateways_are_carried_over_in_every_setting) {
     EXPECT_FALSE(entry.clamp_mss);
 }
 
+TEST_F(PlanTest, hairpin_is_carried_over_in_every_setting) {
+    for (auto hairpin : {model::Hairpin::off, model::Hairpin::on, model::Hairpin::same_tenant}) {
+        desired_.nat_gateways[0].hairpin = hairpin;
+        const Plan made = plan();
+        const auto& entry = made.tables.nat_gateways.at(0);
+        EXPECT_EQ(entry.hairpin, hairpin != model::Hairpin::off);
+        EXPECT_EQ(entry.hairpin_same_tenant, hairpin == model::Hairpin::same_tenant);
+    }
+}
+
 TEST_F(PlanTest, an_elastic_ip_is_on_link_where_the_most_specific_subnet_has_it) {
     Plan made = plan();
     EXPECT_EQ(made.tables.elastic_ips.at(Ipv4Address(198, 51, 100, 10)).on_link_device, 1);
