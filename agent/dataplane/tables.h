@@ -51,7 +51,7 @@ struct RouteKey {
     auto operator<=>(const RouteKey&) const = default;
 };
 
-enum class RouteKind : std::uint8_t { local = 1, nat_gateway = 2, blackhole = 3 };
+enum class RouteKind : std::uint8_t { local = 1, nat_gateway = 2, blackhole = 3, untranslated = 4 };
 struct RouteEntry {
     RouteKind kind = RouteKind::blackhole;
     std::uint16_t index = 0;

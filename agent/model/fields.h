@@ -332,6 +332,11 @@ struct Schema<NatGateway> {
                  .need = Need::required,
                  .help = "The Elastic IPs that it translates to, 1 to 64. With ports 1024-65535 each of them "
                          "carries 64512 flows to one remote address and port."}),
+            field<&NatGateway::no_translation>(
+                {.name = "no_translation",
+                 .help =
+                     "Destinations that are sent to as they are, with the inside address and port (RFC 6888 "
+                     "REQ-6), up to 64 prefixes. They need a route back; only replies come in."}),
             field<&NatGateway::mapping>(
                 {.name = "mapping",
                  .help = "When an external port is used again. `endpoint_independent`: one port for each "

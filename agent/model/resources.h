@@ -138,6 +138,7 @@ struct NatGateway {
     std::string name = {};
     std::string vpc = {};
     std::vector<std::string> elastic_ips = {};
+    std::vector<Ipv4Prefix> no_translation = {};  // destinations that see the inside address and port
     // Defaults: TCP shares external ports between remotes, as RFC 7857 section 3 allows, because servers need
     // capacity more than hole punching; only replies come in.
     PerProtocol mapping{EndpointRule::address_and_port_dependent, EndpointRule::endpoint_independent,

@@ -104,6 +104,12 @@ class Planner {
                 plan_.missing_devices.push_back(device.device);
                 continue;
             }
+            if (device.role == model::DeviceRole::outside) {
+                if (auto conflict = conflict_with_inside(device.device, link->ifindex)) {
+                    plan_.refused_devices.emplace(device.device, *std::move(conflict));
+                    continue;
+                }
+            }
             DeviceEntry entry;
             entry.name = device.device;
             entry.ifindex = link->ifindex;
@@ -119,6 +125,23 @@ class Planner {
             plan_.attach.push_back({slot, entry.name, entry.ifindex, entry.role});
             plan_.tables.devices.emplace(slot, std::move(entry));
         }
+    }
+
+    // RFC 4787 REQ-7: an outside that has the addresses of the inside, because somebody's DHCP gave it them,
+    // draws to itself what the kernel is to send to instances.
+    std::optional<std::string> conflict_with_inside(const std::string& name, std::uint32_t ifindex) const {
+        for (const netlink::InterfaceAddress& address : view_.addresses()) {
+            if (address.ifindex != ifindex) continue;
+            const Ipv4Prefix outside(address.address, address.prefix_length);
+            for (const model::Subnet& subnet : desired_.subnets) {
+                if (!subnet.cidr.contains(outside)) continue;
+                return fmt::format(
+                    "{} of {} lies in {} of subnet {}: addresses inside and outside conflict, and "
+                    "the device is not used",
+                    outside.to_string(), name, subnet.cidr.to_string(), subnet.name);
+            }
+        }
+        return std::nullopt;
     }
 
     // The address that the host speaks with on a device: one with a subnet rather than one without, which
@@ -175,6 +198,7 @@ class Planner {
             for (const model::Route& route : table.routes) {
                 plan_.tables.routes[{number, route.destination}] = route_entry(route);
             }
+            untranslated_routes(table, number);
             // The VPC's own prefixes last: nothing takes their place.
             for (const model::Vpc& vpc : desired_.vpcs) {
                 if (vpc.name != table.vpc) continue;
@@ -183,6 +207,36 @@ class Planner {
                 }
             }
         }
+    }
+
+    // Destinations that a NAT gateway does not translate are routes of their own: where the table's own route
+    // to them is that NAT gateway's, and to it alone.
+    void untranslated_routes(const model::RouteTable& table, std::uint32_t number) {
+        for (const model::NatGateway& gateway : desired_.nat_gateways) {
+            const dataplane::RouteEntry to_gateway = route_entry({{}, model::ToNatGateway{gateway.name}});
+            const dataplane::RouteEntry untranslated{RouteKind::untranslated, to_gateway.index};
+            for (const Ipv4Prefix& prefix : gateway.no_translation) {
+                const model::Route* route = route_to(table, prefix);
+                if (route != nullptr && route_entry(*route) == to_gateway) {
+                    plan_.tables.routes[{number, prefix}] = untranslated;
+                }
+                for (const model::Route& within : table.routes) {
+                    if (prefix.contains(within.destination) && route_entry(within) == to_gateway) {
+                        plan_.tables.routes[{number, within.destination}] = untranslated;
+                    }
+                }
+            }
+        }
+    }
+
+    // The route that a prefix as a whole takes, or nullptr.
+    static const model::Route* route_to(const model::RouteTable& table, const Ipv4Prefix& prefix) {
+        const model::Route* best = nullptr;
+        for (const model::Route& route : table.routes) {
+            if (!route.destination.contains(prefix)) continue;
+            if (best == nullptr || best->destination.length() < route.destination.length()) best = &route;
+        }
+        return best;
     }
 
     dataplane::RouteEntry route_entry(const model::Route& route) const {

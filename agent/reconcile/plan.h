@@ -26,7 +26,8 @@ inline constexpr std::uint32_t guard_route_metric = 4294967294U;
 struct Plan {
     dataplane::ForwardingTables tables;
     std::vector<dataplane::AttachRequest> attach;
-    std::vector<std::string> missing_devices;  // named by the configuration, not there
+    std::vector<std::string> missing_devices;            // named by the configuration, not there
+    std::map<std::string, std::string> refused_devices;  // there, but not to be used, and why
     std::set<netlink::KernelRoute> routes;
     std::vector<std::string> warnings;
 };

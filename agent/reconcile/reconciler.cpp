@@ -186,6 +186,9 @@ Result<void> Reconciler::attach(const Plan& plan) {
             status.mode = at->mode;
             status.fallback_reason = at->fallback_reason;
             status.error = at->error;
+        } else if (const auto refused = plan.refused_devices.find(device.device);
+                   refused != plan.refused_devices.end()) {
+            status.error = refused->second;
         } else {
             status.error =
                 fmt::format("there is no device {}; it is used as soon as it appears", device.device);

@@ -23,7 +23,11 @@ static __always_inline int flow_is_allowed(__u32 zone, __be32 instance, __be32 r
 	if (!subnet)
 		return 0;
 	route = route_to(subnet->route_table, remote);
-	if (!route || route->target != ROUTE_NAT_GATEWAY || route->index != nat_gateway)
+	if (!route || route->index != nat_gateway)
+		return 0;
+	if (route->target == ROUTE_UNTRANSLATED)
+		return external == instance;
+	if (route->target != ROUTE_NAT_GATEWAY)
 		return 0;
 	bound = bpf_map_lookup_elem(&elastic_ips, &external);
 	return bound && bound->nat_gateway == nat_gateway;

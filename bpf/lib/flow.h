@@ -87,6 +87,14 @@ static __always_inline enum port_result port_claim_mapped(struct workspace *work
 	return port_try(work, bpf_ntohs(work->mapping.new_port));
 }
 
+/* Claims the reverse entry of a flow that keeps its own address and port. */
+static __always_inline enum port_result port_claim_own(struct workspace *work, __u32 now)
+{
+	work->claim.now = now;
+	work->reverse.key.destination = work->reverse.new_address;
+	return port_try(work, bpf_ntohs(work->reverse.new_port));
+}
+
 /* Undoes what pair_create() has inserted so far. */
 static __always_inline void pair_undo(struct workspace *work)
 {
@@ -166,6 +174,8 @@ verified_alone int pair_create(__u32 number, __u32 place, __u32 kind)
 		forward->flags |= FLOW_MAPPED;
 		reverse->flags |= FLOW_MAPPED;
 		claimed = port_claim_mapped(work, wish->now);
+	} else if (wish->untranslated) {
+		claimed = port_claim_own(work, wish->now);
 	} else {
 		reverse->key.destination = nat_gateway->elastic_ips[place];
 		claimed = port_claim(work, nat_gateway->first_port, nat_gateway->last_port, wish->now);
@@ -270,7 +280,8 @@ static __always_inline int flow_create(struct workspace *work, const struct nat_
 	int result;
 
 	work->wish.mapping_id = 0;
-	if (nat_gateway->mapping[nat_protocol_of(work->wish.key.protocol)] == ENDPOINT_INDEPENDENT) {
+	if (!work->wish.untranslated &&
+	    nat_gateway->mapping[nat_protocol_of(work->wish.key.protocol)] == ENDPOINT_INDEPENDENT) {
 		if (!mapping_find()) {
 			result = pair_open(number, FLOW_KIND_MAPPING);
 			if (result == PAIR_EXISTS && !mapping_find())

@@ -41,6 +41,7 @@ enum icmp_type {
 enum icmp_unreachable_code {
 	ICMP_NET_UNREACHABLE = 0,
 	ICMP_HOST_UNREACHABLE = 1,
+	ICMP_PROTOCOL_UNREACHABLE = 2,
 	ICMP_FRAGMENTATION_NEEDED = 4,
 };
 

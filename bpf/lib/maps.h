@@ -167,6 +167,7 @@ struct flow_wish {
 	__u32 generation;
 	__u32 acknowledged; /* TCP: what a RST that answers the SYN has to acknowledge */
 	__u32 mapping_id;   /* of the mapping that it shall use; 0: none */
+	__u32 untranslated; /* outside it is what it is inside (RFC 6888 REQ-6) */
 };
 
 /* A search for a free port in progress. */

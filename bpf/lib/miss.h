@@ -29,9 +29,13 @@ static __always_inline enum verdict check_opening(struct packet *packet)
 		return drop(packet, DROP_ICMP_ERROR_WITHOUT_FLOW);
 	if (packet->kind == PACKET_OTHER_ERROR)
 		return drop(packet, DROP_ICMP_ERROR_MALFORMED);
-	if (packet->kind != PACKET_PLAIN)
-		return drop(packet, packet->key.protocol == IPPROTO_ICMP ? DROP_UNSUPPORTED_ICMP
-									 : DROP_UNSUPPORTED_PROTOCOL);
+	if (packet->kind != PACKET_PLAIN && packet->key.protocol == IPPROTO_ICMP)
+		return drop(packet, DROP_UNSUPPORTED_ICMP);
+	if (packet->kind != PACKET_PLAIN) {
+		/* To translate the addresses alone would break most protocols' checksums (RFC 5597 section 3). */
+		reply_icmp_error(packet, ICMP_UNREACHABLE, ICMP_PROTOCOL_UNREACHABLE, 0);
+		return drop(packet, DROP_UNSUPPORTED_PROTOCOL);
+	}
 	if (packet->key.protocol == IPPROTO_TCP &&
 	    (packet->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) != TCP_SYN) {
 		reply_tcp_reset(packet); /* decision C20 */
@@ -42,7 +46,8 @@ static __always_inline enum verdict check_opening(struct packet *packet)
 	return VERDICT_NEXT;
 }
 
-static __always_inline enum verdict open_flow(struct packet *packet, __u32 number, struct found *found)
+static __always_inline enum verdict open_flow(struct packet *packet, __u32 number, __u32 untranslated,
+					      struct found *found)
 {
 	struct nat_gateway *nat_gateway = bpf_map_lookup_elem(&nat_gateways, &number);
 	struct nat_gateway_counters *counted = nat_gateway_counters_of(packet->counters, number);
@@ -63,13 +68,14 @@ static __always_inline enum verdict open_flow(struct packet *packet, __u32 numbe
 	if (verdict != VERDICT_NEXT)
 		return verdict;
 	counted->flow_attempts++;
-	if (!nat_gateway->elastic_ip_count)
+	if (!nat_gateway->elastic_ip_count && !untranslated)
 		return drop(packet, DROP_NAT_GATEWAY_WITHOUT_ELASTIC_IP);
 	work->wish.key = packet->key;
 	work->wish.nat_gateway = number;
 	work->wish.now = packet->now;
 	work->wish.generation = packet->settings->generation;
 	work->wish.acknowledged = 0;
+	work->wish.untranslated = untranslated;
 	if (packet->key.protocol == IPPROTO_TCP && (const void *)(tcp + 1) <= packet_end(packet))
 		work->wish.acknowledged = bpf_ntohl(tcp->seq) + packet->payload + 1;
 	reason = flow_create(work, nat_gateway, number);
@@ -103,9 +109,9 @@ static __noinline enum verdict miss_from_inside(struct packet *packet, struct fo
 	}
 	if (route->target == ROUTE_LOCAL)
 		return VERDICT_PASS;
-	if (route->target != ROUTE_NAT_GATEWAY)
+	if (route->target != ROUTE_NAT_GATEWAY && route->target != ROUTE_UNTRANSLATED)
 		return drop(packet, DROP_BLACKHOLE_ROUTE);
-	return open_flow(packet, route->index, found);
+	return open_flow(packet, route->index, route->target == ROUTE_UNTRANSLATED, found);
 }
 
 static __noinline enum verdict miss_from_outside(struct packet *packet)

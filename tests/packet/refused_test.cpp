@@ -48,9 +48,6 @@ TEST_F(Refused, EachForItsReason) {
         {"zero as source", udp().from("0.0.0.0", 1).to(remote, 1), "invalid_address"},
         {"source and destination equal", udp().from(remote, 1).to(remote, 1), "invalid_address"},
     };
-    Packet gre = udp().from(instance).to(remote);
-    gre.protocol = 47;
-    cases.push_back({"GRE", gre, "unsupported_protocol"});
     Packet timestamp = ping().from(instance).to(remote);
     timestamp.icmp_type = 13;
     cases.push_back({"ICMP timestamp", timestamp, "unsupported_icmp"});

@@ -175,7 +175,10 @@ struct Judge {
     void translation(const Ipv4View& in, const Ipv4View& out, Fate fate,
                      const std::vector<flow_entry>* flows) {
         bool leaves_outside = !surroundings.is_private(out.destination());
-        if (leaves_outside) nothing_private(out);
+        bool translated = std::ranges::none_of(surroundings.untranslated, [&out](const Ipv4Prefix& prefix) {
+            return prefix.contains(out.destination());
+        });
+        if (leaves_outside && translated) nothing_private(out);
         if (fate == Fate::forwarded) {
             expect(in.ttl() == out.ttl() + 1 && out.ttl() >= 1, 4,
                    fmt::format("TTL was {} and is {}", in.ttl(), out.ttl()));
@@ -500,9 +503,7 @@ Outcome Oracle::run(Role role, const Bytes& frame, Lane lane, Faults& faults) {
     std::optional<std::vector<flow_entry>> before = entries_if_few(), after;
     passage.role = role;
     passage.in = frame;
-    passage.before = lab_.counters();
-    Outcome outcome = lab_.run(role, frame, lane);
-    passage.after = lab_.counters();
+    Outcome outcome = lab_.run(role, frame, lane, passage.before, passage.after);
     passage.out = outcome.frame;
     passage.action = outcome.action;
 

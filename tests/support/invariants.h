@@ -19,6 +19,7 @@ namespace sallyport::support {
 // The world that packets are judged in.
 struct Surroundings {
     std::vector<Ipv4Prefix> private_prefixes;
+    std::vector<Ipv4Prefix> untranslated;  // destinations that are to see private addresses (RFC 6888 REQ-6)
     std::array<std::array<std::uint8_t, 6>, 2> macs{};  // of the devices, by slot
 
     static Surroundings of_lab(ProgramLab& lab);
@@ -73,6 +74,8 @@ class Oracle {
     // Forgets the sessions counted so far: after they were cut.
     void restart();
     Outcome run(Role role, const Bytes& frame, Lane lane, Faults& faults);
+    // Lets these destinations see private addresses.
+    void expect_untranslated(const Ipv4Prefix& prefix) { surroundings_.untranslated.push_back(prefix); }
     // Judges what stands in the table, and that no session came from nowhere (INV-11).
     void look_at_table(Faults& faults);
     // Per packet, the table is compared while it has at most so many entries.

@@ -263,7 +263,14 @@ ProgramLab::ProgramLab(const LabOptions& options) : impl_(std::make_unique<Impl>
 ProgramLab::~ProgramLab() = default;
 
 Outcome ProgramLab::run(Role role, const Bytes& frame, Lane lane) {
-    auto before = counters();
+    struct counters before {
+    }, after{};
+    return run(role, frame, lane, before, after);
+}
+
+Outcome ProgramLab::run(Role role, const Bytes& frame, Lane lane, struct counters& before,
+                        struct counters& after) {
+    before = counters();
     Outcome outcome;
     outcome.frame.resize(4096);
     LIBBPF_OPTS(bpf_test_run_opts, run);
@@ -276,9 +283,10 @@ Outcome ProgramLab::run(Role role, const Bytes& frame, Lane lane) {
     errno = -error;
     check(error == 0, "run a program");
     outcome.action = static_cast<int>(run.retval);
+    outcome.took = std::chrono::nanoseconds(run.duration);
     outcome.frame.resize(run.data_size_out);
     outcome.packet = Packet::parse(outcome.frame);
-    auto after = counters();
+    after = counters();
     for (std::uint32_t reason = 1; reason < DROP_REASONS_MAX; reason++)
         if (after.drops[reason] != before.drops[reason]) outcome.drop_reason += drop_label(reason);
     return outcome;

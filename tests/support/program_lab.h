@@ -44,7 +44,8 @@ struct Outcome {
     int action = -1;          // XDP_PASS, XDP_DROP, XDP_REDIRECT, …
     std::string drop_reason;  // label, if one was counted
     Bytes frame;
-    std::optional<Packet> packet;  // `frame` taken apart
+    std::optional<Packet> packet;     // `frame` taken apart
+    std::chrono::nanoseconds took{};  // by the program, as the kernel measured it
 };
 
 class ProgramLab {
@@ -60,6 +61,9 @@ class ProgramLab {
     Outcome run(Role role, const Packet& packet, Lane lane = Lane::express) {
         return run(role, packet.frame(), lane);
     }
+
+    // The same; gives the counters as they were before and after.
+    Outcome run(Role role, const Bytes& frame, Lane lane, struct counters& before, struct counters& after);
 
     // Runs `frame` `repeat` times and gives the kernel's mean, in nanoseconds.
     std::uint32_t time(Role role, const Bytes& frame, std::uint32_t repeat);

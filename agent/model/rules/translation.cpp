@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstddef>
 #include <map>
+#include <set>
 
 #include "core/duration.h"
 #include "model/fields.h"
@@ -21,12 +22,14 @@ namespace {
 using std::chrono::seconds;
 
 constexpr seconds timeout_most{65535};  // flow entries keep it in 16 bits
+constexpr std::size_t no_translation_most = 64;
 
 class TranslationRules : Rules {
   public:
     explicit TranslationRules(Examination& examination) : Rules(examination) {}
 
     void check() {
+        for (const ElasticIp& elastic_ip : state_.elastic_ips) addresses_.insert(elastic_ip.address);
         check_elastic_ips();
         check_nat_gateways();
     }
@@ -80,6 +83,7 @@ class TranslationRules : Rules {
                                   quoted(state_.nat_gateways[first_gateway].name)),
                       fmt::format("nat_gateways[{}].elastic_ips[{}]", first_gateway, first_position));
             }
+            check_no_translation(gateway, i);
             check_ports_and_rules(gateway, i);
             check_timeouts(gateway, i);
             check_limits(gateway, i);
@@ -93,6 +97,28 @@ class TranslationRules : Rules {
               "an Elastic IP without an instance",
               fmt::format("Elastic IP {} belongs to instance {}", quoted(name), quoted(elastic_ip->instance)),
               at("elastic_ips", *index_of(Kind::elastic_ips, name), "instance"));
+    }
+
+    void check_no_translation(const NatGateway& gateway, std::size_t index) {
+        check_size(at("nat_gateways", index, "no_translation"), gateway.no_translation.size(),
+                   no_translation_most);
+        for (std::size_t i = 0; i < gateway.no_translation.size(); ++i) {
+            const Ipv4Prefix& prefix = gateway.no_translation[i];
+            const std::string path = fmt::format("nat_gateways[{}].no_translation[{}]", index, i);
+            check_special_use(path, prefix);
+            // Elastic IPs are reached by way of their own: an instance must not meet another as itself there.
+            const auto elastic_ip = addresses_.lower_bound(prefix.address());
+            if (elastic_ip != addresses_.end() && prefix.contains(*elastic_ip)) {
+                wrong(path, prefix.to_string(), "prefixes without Elastic IPs",
+                      fmt::format("{} holds the Elastic IP {}", prefix.to_string(), elastic_ip->to_string()));
+            }
+            const auto first = std::ranges::find(gateway.no_translation, prefix);
+            const auto place = static_cast<std::size_t>(first - gateway.no_translation.begin());
+            if (place == i) continue;
+            wrong(path, prefix.to_string(), "each prefix once",
+                  fmt::format("{} stands there twice", prefix.to_string()),
+                  fmt::format("nat_gateways[{}].no_translation[{}]", index, place));
+        }
     }
 
     void check_ports_and_rules(const NatGateway& gateway, std::size_t index) {
@@ -149,6 +175,8 @@ class TranslationRules : Rules {
                   "at least 1, or no such key", "a limit of 0 lets no host out");
         });
     }
+
+    std::set<Ipv4Address> addresses_;  // of all Elastic IPs
 };
 
 }  // namespace

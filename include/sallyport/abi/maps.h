@@ -76,6 +76,7 @@ enum route_target {
 	ROUTE_LOCAL = 1,       /* a prefix of the VPC itself: the kernel forwards it */
 	ROUTE_NAT_GATEWAY = 2, /* index: number of the NAT gateway */
 	ROUTE_BLACKHOLE = 3,
+	ROUTE_UNTRANSLATED = 4, /* index: NAT gateway whose timers and counters apply */
 };
 struct route {
 	__u16 target; /* enum route_target */

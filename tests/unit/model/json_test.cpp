@@ -15,7 +15,7 @@ using nlohmann::json;
 TEST(Json, SpellsObjectsAsTheFileDoes) {
     const DesiredState state = sample_state();
     EXPECT_EQ(to_json(state.nat_gateways[0]), json::parse(R"({
-        "name": "egress", "vpc": "main", "elastic_ips": ["eip-1"], "origin": "file",
+        "name": "egress", "vpc": "main", "elastic_ips": ["eip-1"], "origin": "file", "no_translation": [],
         "mapping": {"tcp": "address_and_port_dependent", "udp": "endpoint_independent", "icmp": "endpoint_independent"},
         "filtering": {"tcp": "address_and_port_dependent", "udp": "address_and_port_dependent",
                       "icmp": "address_and_port_dependent"},

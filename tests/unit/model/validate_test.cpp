@@ -192,6 +192,26 @@ const std::vector<Case> fault_cases{
          s.nat_gateways[0].port_range = {2000, 1000};
      },
      {"nat_gateways[0].port_range"}},
+    {"no_translation_twice",
+     [](DesiredState& s) {
+         s.nat_gateways[0].no_translation = {Ipv4Prefix(Ipv4Address(192, 0, 2, 0), 24),
+                                             Ipv4Prefix(Ipv4Address(192, 0, 2, 0), 24)};
+     },
+     {"nat_gateways[0].no_translation[1]"}},
+    {"no_translation_of_multicast",
+     [](DesiredState& s) { s.nat_gateways[0].no_translation = {Ipv4Prefix(Ipv4Address(224, 0, 0, 0), 8)}; },
+     {"nat_gateways[0].no_translation[0]"}},
+    {"no_translation_of_an_elastic_ip",
+     [](DesiredState& s) {
+         s.nat_gateways[0].no_translation = {Ipv4Prefix(Ipv4Address(198, 51, 100, 0), 24)};
+     },
+     {"nat_gateways[0].no_translation[0]"}},
+    {"too_many_without_translation",
+     [](DesiredState& s) {
+         for (std::uint8_t i = 0; i < 65; ++i)
+             s.nat_gateways[0].no_translation.push_back(Ipv4Prefix(Ipv4Address(192, 0, 2, i), 32));
+     },
+     {"nat_gateways[0].no_translation"}},
     {"mapping",
      [](DesiredState& s) { s.nat_gateways[0].mapping.udp = EndpointRule::address_dependent; },
      {"nat_gateways[0].mapping.udp"}},

@@ -52,6 +52,20 @@ TEST_F(PlanTest, a_device_that_is_not_there_is_left_out) {
     EXPECT_EQ(made.tables.elastic_ips.at(Ipv4Address(198, 51, 100, 10)).on_link_device, NO_DEVICE);
 }
 
+TEST_F(PlanTest, an_outside_with_addresses_of_the_inside_is_refused) {
+    network_.put_address({wan0, Ipv4Address(10, 0, 1, 77), 24});
+    Plan made = plan();
+    ASSERT_TRUE(made.refused_devices.contains("wan0"));
+    EXPECT_NE(made.refused_devices.at("wan0").find("10.0.1.0/24"), std::string::npos);
+    EXPECT_EQ(made.attach.size(), 1U);
+    network_.remove_address({wan0, Ipv4Address(10, 0, 1, 77), 24});
+    // A wider prefix takes nothing away: the kernel prefers the longer one, which is the inside's.
+    network_.put_address({wan0, Ipv4Address(10, 9, 9, 9), 8});
+    made = plan();
+    EXPECT_TRUE(made.refused_devices.empty());
+    EXPECT_EQ(made.attach.size(), 2U);
+}
+
 TEST_F(PlanTest, an_address_with_a_subnet_is_preferred_for_icmp_errors) {
     network_.put_address({wan0, Ipv4Address(198, 51, 100, 1), 32});
     EXPECT_EQ(plan().tables.devices.at(1).address, Ipv4Address(198, 51, 100, 2));
@@ -85,6 +99,22 @@ TEST_F(PlanTest, targets_that_are_not_in_force_are_closed) {
     EXPECT_EQ(made.tables.routes.at({1, Ipv4Prefix()}).kind, RouteKind::blackhole);
     EXPECT_EQ(made.tables.routes.at({1, Ipv4Prefix(Ipv4Address(192, 0, 2, 0), 24)}).kind,
               RouteKind::blackhole);
+}
+
+TEST_F(PlanTest, destinations_that_are_not_translated_are_routes_of_their_own) {
+    const Ipv4Prefix wide(Ipv4Address(198, 18, 0, 0), 15), narrow(Ipv4Address(198, 18, 7, 0), 24),
+        host(Ipv4Address(203, 0, 113, 20), 32), elsewhere(Ipv4Address(203, 0, 114, 0), 24);
+    desired_.nat_gateways[0].no_translation = {wide, host, elsewhere};
+    const model::RouteTarget here = model::ToNatGateway{desired_.nat_gateways[0].name};
+    // host lies in a blackhole; part of wide is routed on its own; the rest takes the default route.
+    desired_.route_tables[0].routes.push_back({narrow, here});
+    const auto routes = plan().tables.routes;
+    const std::uint32_t table = identifiers_.at(IDENTIFIER_ROUTE_TABLE, "private");
+    EXPECT_EQ(routes.at({table, Ipv4Prefix()}).kind, RouteKind::nat_gateway);
+    for (const Ipv4Prefix& prefix : {wide, narrow, elsewhere}) {
+        EXPECT_EQ(routes.at({table, prefix}), (dataplane::RouteEntry{RouteKind::untranslated, 0}));
+    }
+    EXPECT_FALSE(routes.contains({table, host}));
 }
 
 TEST_F(PlanTest, a_subnet_uses_its_table_or_the_main_one_or_one_of_local_routes) {

@@ -416,6 +416,19 @@ TEST_F(ReconcilerTest, a_device_that_refuses_is_told_and_tried_again) {
     EXPECT_FALSE(reconciler_->needs_retry());
 }
 
+TEST_F(ReconcilerTest, a_device_whose_addresses_conflict_is_told_and_used_when_they_are_gone) {
+    apply();
+    EXPECT_TRUE(device("wan0").attached);
+    network_.put_address({wan0, Ipv4Address(10, 0, 1, 77), 24});
+    apply();
+    EXPECT_FALSE(device("wan0").attached);
+    EXPECT_NE(device("wan0").error.find("conflict"), std::string::npos);
+    EXPECT_NE(reconciler_->last_error().find("conflict"), std::string::npos);
+    network_.remove_address({wan0, Ipv4Address(10, 0, 1, 77), 24});
+    apply();
+    EXPECT_TRUE(device("wan0").attached);
+}
+
 TEST_F(ReconcilerTest, generic_mode_is_told_with_its_reason) {
     kernel_->devices_without_native.insert("wan0");
     apply();
