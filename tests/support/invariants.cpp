@@ -45,6 +45,9 @@ std::uint16_t transport_sum(const Ipv4View& ip) {
             return 0;
         pseudo = pseudo_header_sum(ip.source(), ip.destination(), ip.protocol(),
                                    get16(ip.all, 2) - ip.header.size());
+        // In a quote other things may stand where TCP's checksum would be (RFC 4884).
+        if (ip.protocol() == tcp_protocol && (ip.transport.size() < 20 || ip.transport[12] >> 4 < 5))
+            return 0;
     } else if (ip.protocol() != icmp_protocol) {
         return 0;
     }
@@ -248,11 +251,11 @@ struct Judge {
 
     void leaves_by_the_right_device(bool outside) {
         if (passage.role == Role::both || passage.out.size() < 12) return;
-        for (std::size_t slot = 0; slot < surroundings.macs.size(); slot++) {
-            if (!std::equal(surroundings.macs[slot].begin(), surroundings.macs[slot].end(),
-                            passage.out.begin() + 6))
-                continue;
-            expect(slot == (outside ? 1u : 0u), 6, "a packet leaves by the wrong device");
+        for (std::size_t slot = 0; slot < surroundings.devices.size(); slot++) {
+            const Surroundings::Device& device = surroundings.devices[slot];
+            if (!std::equal(device.mac.begin(), device.mac.end(), passage.out.begin() + 6)) continue;
+            expect(device.role == Role::both || device.role == (outside ? Role::outside : Role::inside), 6,
+                   "a packet leaves by the wrong device");
             expect(slot != passage.slot() || passage.role == Role::inside, 6,
                    "a packet is reflected to where it came from");
             return;
@@ -287,14 +290,6 @@ struct Judge {
 };
 
 }  // namespace
-
-Surroundings Surroundings::of_lab(ProgramLab& lab) {
-    Surroundings surroundings;
-    surroundings.private_prefixes = {Ipv4Prefix::parse("10.0.0.0/16").value()};
-    for (std::uint8_t slot = 0; slot < 2; slot++)
-        std::ranges::copy(lab.device(slot).mac, surroundings.macs[slot].begin());
-    return surroundings;
-}
 
 bool Surroundings::is_private(Ipv4Address address) const {
     return std::ranges::any_of(private_prefixes,
@@ -425,8 +420,12 @@ Faults timer_faults(const Passage& passage, const std::vector<flow_entry>& befor
     return faults;
 }
 
-Faults table_faults(const std::vector<flow_entry>& entries) {
+Faults table_faults(const std::vector<flow_entry>& entries, std::optional<std::uint32_t> now) {
     Faults faults;
+    auto past = [now](const flow_entry& entry) {
+        return now && static_cast<std::int32_t>(*now - entry.last_seen) > entry.timeout
+                                                                              << FLOW_TICKS_PER_TIMEOUT_SHIFT;
+    };
     std::map<KeyOfFlow, const flow_entry*> by_key;
     for (const flow_entry& entry : entries)
         if (!by_key.emplace(comparable(entry.key), &entry).second)
@@ -441,8 +440,8 @@ Faults table_faults(const std::vector<flow_entry>& entries) {
     for (const flow_entry& entry : entries) by_tuple.emplace(tuple_of(entry.key), &entry);
 
     using External = std::tuple<std::uint32_t, std::uint16_t, std::uint8_t>;
-    std::map<External, Endpoint> owner;  // of what an endpoint-independent mapping holds
-    std::map<std::pair<External, std::uint16_t>, std::uint32_t> users;
+    std::map<External, Endpoint> owner;            // of what an endpoint-independent mapping holds
+    std::map<std::uint32_t, std::uint32_t> users;  // by the mapping's flow_id, which a reverse entry has
     auto external_of = [](const flow_entry& forward) {
         return External{forward.new_address, forward.new_port, forward.key.protocol};
     };
@@ -456,79 +455,30 @@ Faults table_faults(const std::vector<flow_entry>& entries) {
         (forward ? peer.destination : peer.source) = entry.new_address;
         (forward ? peer.destination_port : peer.source_port) = entry.new_port;
         auto [first, last] = by_tuple.equal_range(tuple_of(peer));
-        bool found = std::any_of(first, last, [&](const auto& other) {
+        auto found = std::find_if(first, last, [&](const auto& other) {
             return other.second->flow_id == entry.flow_id &&
                    (other.second->flags & FLOW_FORWARD) != (entry.flags & FLOW_FORWARD);
         });
-        if (!found) faults.push_back("INV-8: nothing goes the other way of " + text(entry.key));
+        if (found == last) faults.push_back("INV-8: nothing goes the other way of " + text(entry.key));
+        if (!forward && entry.key.kind == FLOW_KIND_FLOW && entry.flags & FLOW_MAPPED)
+            users[entry.references]++;
         if (!forward) continue;
         Endpoint internal{entry.key.source, entry.key.source_port};
-        if (entry.key.kind == FLOW_KIND_MAPPING || entry.flags & FLOW_MAPPED) {
+        bool lives = !past(entry) || (found != last && !past(*found->second));
+        if (lives && (entry.key.kind == FLOW_KIND_MAPPING || entry.flags & FLOW_MAPPED)) {
             auto held = owner.emplace(external_of(entry), internal).first;
             if (held->second != internal)
                 faults.push_back("INV-7: two internal endpoints own the external one of " + text(entry.key));
         }
-        if (entry.key.kind == FLOW_KIND_FLOW && entry.flags & FLOW_MAPPED)
-            users[{external_of(entry), entry.key.zone}]++;
     }
     for (const flow_entry& entry : entries)
         if (entry.key.kind == FLOW_KIND_MAPPING && entry.flags & FLOW_FORWARD) {
-            std::uint32_t counted = users[{external_of(entry), entry.key.zone}];
+            std::uint32_t counted = users[entry.flow_id];
             if (entry.references != counted)
                 faults.push_back(fmt::format("INV-11: {} counts {} flows of {}", text(entry.key),
                                              entry.references, counted));
         }
     return faults;
-}
-
-void Oracle::restart() {
-    start_ = lab_.counters();
-    unwatched_ = 0;
-}
-
-// To walk through a large table for each of many packets would take longer than the packets.
-std::optional<std::vector<flow_entry>> Oracle::entries_if_few() {
-    if (unwatched_ > 0) {
-        unwatched_--;
-        return std::nullopt;
-    }
-    std::vector<flow_entry> entries = lab_.entries();
-    if (entries.size() <= watched_) return entries;
-    unwatched_ = entries.size();
-    return std::nullopt;
-}
-
-Outcome Oracle::run(Role role, const Bytes& frame, Lane lane, Faults& faults) {
-    Passage passage;
-    std::optional<std::vector<flow_entry>> before = entries_if_few(), after;
-    passage.role = role;
-    passage.in = frame;
-    Outcome outcome = lab_.run(role, frame, lane, passage.before, passage.after);
-    passage.out = outcome.frame;
-    passage.action = outcome.action;
-
-    if (before) after = lab_.entries();
-    Faults found = packet_faults(surroundings_, passage, after ? &*after : nullptr);
-    if (after) {
-        Faults timers = timer_faults(passage, *before, *after);
-        found.insert(found.end(), timers.begin(), timers.end());
-    }
-    faults.insert(faults.end(), found.begin(), found.end());
-    return outcome;
-}
-
-void Oracle::look_at_table(Faults& faults) {
-    std::vector<flow_entry> entries = lab_.entries();
-    Faults found = table_faults(entries);
-    faults.insert(faults.end(), found.begin(), found.end());
-    std::uint64_t live = 0, made = 0;
-    for (const flow_entry& entry : entries)
-        live += entry.key.kind == FLOW_KIND_FLOW && entry.flags & FLOW_FORWARD;
-    struct counters now = lab_.counters();
-    for (std::size_t i = 0; i < NAT_GATEWAYS_MAX; i++)
-        made += now.nat_gateways[i].flow_attempts - start_.nat_gateways[i].flow_attempts;
-    if (live > made)
-        faults.push_back(fmt::format("INV-11: {} sessions stand and {} were ever begun", live, made));
 }
 
 }  // namespace sallyport::support

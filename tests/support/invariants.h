@@ -20,7 +20,11 @@ namespace sallyport::support {
 struct Surroundings {
     std::vector<Ipv4Prefix> private_prefixes;
     std::vector<Ipv4Prefix> untranslated;  // destinations that are to see private addresses (RFC 6888 REQ-6)
-    std::array<std::array<std::uint8_t, 6>, 2> macs{};  // of the devices, by slot
+    struct Device {
+        std::array<std::uint8_t, 6> mac{};
+        Role role = Role::inside;
+    };
+    std::vector<Device> devices;  // by slot
 
     static Surroundings of_lab(ProgramLab& lab);
     [[nodiscard]] bool is_private(Ipv4Address address) const;
@@ -40,12 +44,13 @@ enum class Fate {
 // One frame's way through one program.
 struct Passage {
     Role role = Role::inside;
+    std::optional<std::size_t> device;  // slot, where it does not follow from the role
     Bytes in, out;
     int action = -1;
     struct counters before {
     }, after{};
 
-    [[nodiscard]] std::size_t slot() const { return role == Role::outside ? 1 : 0; }
+    [[nodiscard]] std::size_t slot() const { return device.value_or(role == Role::outside ? 1 : 0); }
     [[nodiscard]] Fate fate() const;
 };
 
@@ -64,7 +69,9 @@ Faults timer_faults(const Passage& passage, const std::vector<struct flow_entry>
                     const std::vector<struct flow_entry>& after);
 
 // INV-7, INV-8, and the half of INV-11 that a table shows: a mapping counts the flows that use it.
-Faults table_faults(const std::vector<struct flow_entry>& entries);
+// `now`, in ticks: what is past its timeout owns nothing any more, though it may still stand.
+Faults table_faults(const std::vector<struct flow_entry>& entries,
+                    std::optional<std::uint32_t> now = std::nullopt);
 
 // Runs frames through a lab and judges each.
 class Oracle {
