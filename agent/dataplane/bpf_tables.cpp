@@ -117,8 +117,12 @@ Result<ForwardingTables> BpfTables::read() {
         });
     if (!done) return tl::make_unexpected(done.error());
     done = for_each<std::uint32_t, std::uint32_t>(
-        state_, "local_addresses", [&](std::uint32_t address, std::uint32_t) {
-            tables.local_addresses.insert(Ipv4Address::from_network(address));
+        state_, "local_addresses", [&](std::uint32_t address, std::uint32_t locality) {
+            if (locality == LOCAL_ADDRESS_BROADCAST) {
+                tables.link_broadcasts.insert({Ipv4Address::from_network(address)});
+            } else {
+                tables.local_addresses.insert(Ipv4Address::from_network(address));
+            }
         });
     if (!done) return tl::make_unexpected(done.error());
     if (done = read_next_hops(tables); !done) return tl::make_unexpected(done.error());
@@ -202,11 +206,20 @@ Result<void> BpfTables::remove(const Ipv4Address& address, const ElasticIpEntry&
 }
 
 Result<void> BpfTables::put(const Ipv4Address& address, std::monostate) {
-    return update(state_, "local_addresses", address.to_network(), present);
+    return update(state_, "local_addresses", address.to_network(), std::uint32_t{LOCAL_ADDRESS_OF_HOST});
 }
 
 Result<void> BpfTables::remove(const Ipv4Address& address, std::monostate) {
     return erase(state_, "local_addresses", address.to_network());
+}
+
+Result<void> BpfTables::put(const LinkBroadcast& broadcast, std::monostate) {
+    return update(state_, "local_addresses", broadcast.address.to_network(),
+                  std::uint32_t{LOCAL_ADDRESS_BROADCAST});
+}
+
+Result<void> BpfTables::remove(const LinkBroadcast& broadcast, std::monostate) {
+    return erase(state_, "local_addresses", broadcast.address.to_network());
 }
 
 Result<void> BpfTables::put(const Neighbour& key, const NextHopEntry& entry) {
@@ -223,7 +236,7 @@ Result<void> BpfTables::remove(const Neighbour& key, const NextHopEntry& entry) 
     if (auto done = erase(state_, "next_hop_numbers", encode(key)); !done) return done;
     // Flows may still name it: their packets go up the stack from now on.
     NextHopEntry unresolved = entry;
-    unresolved.resolved = false;
+    unresolved.resolved = unresolved.unreachable = false;
     if (auto done = update(state_, "next_hops", *number, encode(key, unresolved)); !done) return done;
     numbers_.set_aside(key);
     return {};

@@ -39,6 +39,8 @@ class BpfTables {
     Result<void> remove(const Ipv4Address& address, const ElasticIpEntry& entry);
     Result<void> put(const Ipv4Address& address, std::monostate);
     Result<void> remove(const Ipv4Address& address, std::monostate);
+    Result<void> put(const LinkBroadcast& broadcast, std::monostate);
+    Result<void> remove(const LinkBroadcast& broadcast, std::monostate);
     Result<void> put(const Neighbour& key, const NextHopEntry& entry);
     Result<void> remove(const Neighbour& key, const NextHopEntry& entry);
     Result<void> put(const Identifier& key, std::uint32_t number);

@@ -50,6 +50,7 @@ device encode(const DeviceEntry& entry) {
     value.mtu = entry.mtu;
     value.zone = entry.zone;
     value.role = static_cast<std::uint8_t>(entry.role);
+    value.replies_per_second = entry.replies_per_second;
     copy_mac(value.mac, entry.mac);
     return value;
 }
@@ -62,6 +63,7 @@ DeviceEntry decode(const device& value, std::string name) {
     entry.mtu = value.mtu;
     entry.zone = value.zone;
     entry.role = static_cast<Role>(value.role);
+    entry.replies_per_second = value.replies_per_second;
     entry.mac = mac_from(value.mac);
     return entry;
 }
@@ -114,6 +116,8 @@ nat_gateway encode(const NatGatewayEntry& entry) {
     if (entry.hairpin) value.flags |= NAT_GATEWAY_HAIRPIN;
     if (entry.hairpin_same_tenant) value.flags |= NAT_GATEWAY_HAIRPIN_SAME_TENANT;
     if (entry.clamp_mss) value.flags |= NAT_GATEWAY_CLAMP_MSS;
+    if (entry.lenient_quotes) value.flags |= NAT_GATEWAY_LENIENT_QUOTES;
+    value.icmp_on_exhaustion = static_cast<std::uint8_t>(entry.exhaustion);
     for (const Ipv4Address& address : entry.elastic_ips) {
         if (value.elastic_ip_count == NAT_GATEWAY_ELASTIC_IPS_MAX) break;
         value.elastic_ips[value.elastic_ip_count++] = address.to_network();
@@ -134,6 +138,8 @@ NatGatewayEntry decode(const nat_gateway& value) {
     entry.hairpin = (value.flags & NAT_GATEWAY_HAIRPIN) != 0;
     entry.hairpin_same_tenant = (value.flags & NAT_GATEWAY_HAIRPIN_SAME_TENANT) != 0;
     entry.clamp_mss = (value.flags & NAT_GATEWAY_CLAMP_MSS) != 0;
+    entry.lenient_quotes = (value.flags & NAT_GATEWAY_LENIENT_QUOTES) != 0;
+    entry.exhaustion = static_cast<Exhaustion>(value.icmp_on_exhaustion);
     const auto count = std::min<std::uint32_t>(value.elastic_ip_count, NAT_GATEWAY_ELASTIC_IPS_MAX);
     for (std::uint32_t i = 0; i < count; ++i) {
         entry.elastic_ips.push_back(Ipv4Address::from_network(value.elastic_ips[i]));
@@ -168,7 +174,9 @@ next_hop encode(const Neighbour& key, const NextHopEntry& entry) {
     value.address = key.address.to_network();
     value.mtu = entry.mtu;
     value.device = entry.device;
-    value.state = entry.resolved ? NEXT_HOP_RESOLVED : NEXT_HOP_UNRESOLVED;
+    value.state = entry.resolved      ? NEXT_HOP_RESOLVED
+                  : entry.unreachable ? NEXT_HOP_UNREACHABLE
+                                      : NEXT_HOP_UNRESOLVED;
     copy_mac(value.destination_mac, entry.destination);
     copy_mac(value.source_mac, entry.source);
     return value;
@@ -179,6 +187,7 @@ NextHopEntry decode(const next_hop& value) {
     entry.device = value.device;
     entry.mtu = value.mtu;
     entry.resolved = value.state == NEXT_HOP_RESOLVED;
+    entry.unreachable = value.state == NEXT_HOP_UNREACHABLE;
     entry.destination = mac_from(value.destination_mac);
     entry.source = mac_from(value.source_mac);
     return entry;

@@ -49,6 +49,7 @@ class TableDifference {
     Result<void> add_all() {
         if (auto r = add(now_.identifiers, wanted_.identifiers, IDENTIFIERS_MAX); !r) return r;
         if (auto r = add(now_.local_addresses, wanted_.local_addresses, LOCAL_ADDRESSES_MAX); !r) return r;
+        if (auto r = add(now_.link_broadcasts, wanted_.link_broadcasts, LOCAL_ADDRESSES_MAX); !r) return r;
         if (auto r = add(now_.private_prefixes, wanted_.private_prefixes, PRIVATE_PREFIXES_MAX); !r) return r;
         if (auto r = add(now_.devices, wanted_.devices, DEVICES_MAX); !r) return r;
         if (auto r = add(now_.next_hops, wanted_.next_hops, NEXT_HOPS_MAX); !r) return r;
@@ -66,6 +67,7 @@ class TableDifference {
         if (auto r = remove(now_.next_hops, wanted_.next_hops); !r) return r;
         if (auto r = remove(now_.devices, wanted_.devices); !r) return r;
         if (auto r = remove(now_.private_prefixes, wanted_.private_prefixes); !r) return r;
+        if (auto r = remove(now_.link_broadcasts, wanted_.link_broadcasts); !r) return r;
         if (auto r = remove(now_.local_addresses, wanted_.local_addresses); !r) return r;
         return remove(now_.identifiers, wanted_.identifiers);
     }

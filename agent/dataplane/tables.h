@@ -30,6 +30,7 @@ struct DeviceEntry {
     std::uint16_t zone = 0;
     Role role = Role::inside;
     MacAddress mac;
+    std::uint32_t replies_per_second = 0;  // ICMP errors and resets that one processor may send out of it
     bool operator==(const DeviceEntry&) const = default;
 };
 
@@ -60,6 +61,8 @@ struct RouteEntry {
 
 enum class Rule : std::uint8_t { endpoint_independent, address_dependent, address_and_port_dependent };
 
+enum class Exhaustion : std::uint8_t { host_unreachable, administratively_prohibited, not_told };
+
 struct NatGatewayEntry {
     std::vector<Ipv4Address> elastic_ips;  // at most NAT_GATEWAY_ELASTIC_IPS_MAX
     PortRange ports{1024, 65535};
@@ -70,6 +73,8 @@ struct NatGatewayEntry {
     bool hairpin = true;
     bool hairpin_same_tenant = false;  // it is on, but only for instances of one VPC
     bool clamp_mss = true;
+    Exhaustion exhaustion = Exhaustion::host_unreachable;
+    bool lenient_quotes = false;  // ICMP errors may quote headers with a wrong checksum
     bool operator==(const NatGatewayEntry&) const = default;
 };
 
@@ -86,12 +91,19 @@ struct Neighbour {
     auto operator<=>(const Neighbour&) const = default;
 };
 
+// An address to which all hosts of a link listen.
+struct LinkBroadcast {
+    Ipv4Address address;
+    auto operator<=>(const LinkBroadcast&) const = default;
+};
+
 struct NextHopEntry {
     std::uint8_t device = 0;  // slot
     std::uint16_t mtu = 0;
     bool resolved = false;
     MacAddress destination;
     MacAddress source;
+    bool unreachable = false;  // it was asked, and did not answer
     bool operator==(const NextHopEntry&) const = default;
 };
 
@@ -111,6 +123,7 @@ struct ForwardingTables {
     std::map<std::uint16_t, NatGatewayEntry> nat_gateways;
     std::map<Ipv4Address, ElasticIpEntry> elastic_ips;
     std::set<Ipv4Address> local_addresses;
+    std::set<LinkBroadcast> link_broadcasts;
     std::map<Neighbour, NextHopEntry> next_hops;  // the data plane gives each its number
     std::map<Identifier, std::uint32_t> identifiers;
     bool operator==(const ForwardingTables&) const = default;

@@ -162,6 +162,11 @@ struct Schema<Device> {
             reference<&Device::vpc>(Kind::vpcs, {.name = "vpc",
                                                  .help = "The VPC behind the device: needed for the roles "
                                                          "`inside` and `both`, not allowed for `outside`."}),
+            field<&Device::icmp_errors>(
+                {.name = "icmp_errors",
+                 .help = "Whether the gateway sends ICMP errors of its own out of the device (RFC 5508 "
+                         "REQ-9). Without them path MTU discovery and traceroute fail. Those of others are "
+                         "forwarded all the same."}),
         };
     }
 };
@@ -187,6 +192,11 @@ struct Schema<Gateway> {
                  .help = "How many flows can be tracked, 1024 to 67108864; both directions count as one. "
                          "Fixed when the flow table is made: another value takes effect after `sallyport "
                          "detach` and `sallyport reload`."}),
+            field<&Gateway::reply_rate_limit>(
+                {.name = "reply_rate_limit",
+                 .help = "How many ICMP errors and TCP resets of its own the gateway sends in a second, 1 to "
+                         "1000000, for each processor (RFC 1812 section 4.3.2.8). A fifth of it may be sent "
+                         "at once."}),
         };
     }
 };
@@ -371,6 +381,16 @@ struct Schema<NatGateway> {
             field<&NatGateway::tcp_mss_clamp>(
                 {.name = "tcp_mss_clamp",
                  .help = "Lower the maximum segment size in TCP handshakes to what the path carries."}),
+            field<&NatGateway::icmp_on_exhaustion>(
+                {.name = "icmp_on_exhaustion",
+                 .help = "What an inside host is told by ICMP when there is no port or no room for its flow: "
+                         "`host_unreachable`, which does not abort TCP connections; "
+                         "`administratively_prohibited`, as RFC 5508 REQ-8 has it; or `none`."}),
+            field<&NatGateway::icmp_quote_checksum>(
+                {.name = "icmp_quote_checksum",
+                 .help = "ICMP errors that quote an IPv4 header with a wrong checksum: `strict` drops them "
+                         "(RFC 5508 REQ-3), `lenient` lets them pass, for routers that lower the TTL before "
+                         "they quote."}),
             field<&NatGateway::log_flows>({.name = "log_flows", .help = "Write a flow log."}),
         };
     }

@@ -27,6 +27,7 @@ struct Device {
     std::string device = {};  // name of the network interface
     DeviceRole role = DeviceRole::inside;
     std::string vpc = {};  // for roles inside and both
+    bool icmp_errors = true;  // whether the gateway sends any of its own out of it
     bool operator==(const Device&) const = default;
 };
 
@@ -35,6 +36,7 @@ struct Gateway {
     std::vector<Device> devices = {};
     XdpMode xdp = XdpMode::automatic;
     std::uint32_t flow_capacity = 1048576;  // flows; fixed when the flow table is made
+    std::uint32_t reply_rate_limit = 1000;  // ICMP errors and resets per second and processor
     bool operator==(const Gateway&) const = default;
 };
 
@@ -115,6 +117,8 @@ struct PerProtocol {
 
 enum class Pairing { soft, strict };
 enum class Hairpin { off, on, same_tenant };
+enum class IcmpOnExhaustion { host_unreachable, administratively_prohibited, none };
+enum class IcmpQuoteChecksum { strict, lenient };
 
 // Defaults: what RFC 4787 REQ-5, RFC 5382 REQ-5 and RFC 5508 REQ-2 recommend or ask for.
 struct Timeouts {
@@ -151,6 +155,8 @@ struct NatGateway {
     bool allow_nonconformant_timeouts = false;  // below the floors of the RFCs, with a warning
     Limits limits = {};
     bool tcp_mss_clamp = true;
+    IcmpOnExhaustion icmp_on_exhaustion = IcmpOnExhaustion::host_unreachable;
+    IcmpQuoteChecksum icmp_quote_checksum = IcmpQuoteChecksum::strict;
     bool log_flows = false;
     Origin origin = Origin::file;
     bool operator==(const NatGateway&) const = default;

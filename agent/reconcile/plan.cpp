@@ -17,6 +17,7 @@ namespace sallyport::reconcile {
 namespace {
 
 using dataplane::DeviceEntry;
+using dataplane::Exhaustion;
 using dataplane::ForwardingTables;
 using dataplane::Identifier;
 using dataplane::Role;
@@ -41,6 +42,9 @@ Role role_of(model::DeviceRole role) {
     return Role::both;
 }
 
+// Links of two hosts have no broadcast address (RFC 3021), and lone addresses have no link.
+constexpr std::uint8_t prefix_length_with_broadcast = 31;
+
 bool faces_outside(Role role) {
     return role != Role::inside;
 }
@@ -55,6 +59,18 @@ Rule rule_of(model::EndpointRule rule) {
             break;
     }
     return Rule::address_and_port_dependent;
+}
+
+Exhaustion exhaustion_of(model::IcmpOnExhaustion told) {
+    switch (told) {
+        case model::IcmpOnExhaustion::administratively_prohibited:
+            return Exhaustion::administratively_prohibited;
+        case model::IcmpOnExhaustion::none:
+            return Exhaustion::not_told;
+        case model::IcmpOnExhaustion::host_unreachable:
+            break;
+    }
+    return Exhaustion::host_unreachable;
 }
 
 std::array<Rule, NAT_PROTOCOLS> rules_of(const model::PerProtocol& rules) {
@@ -120,7 +136,8 @@ class Planner {
             entry.zone = device.role == model::DeviceRole::outside || device.vpc.empty()
                              ? std::uint16_t{ZONE_OUTSIDE}
                              : static_cast<std::uint16_t>(zone(device.vpc));
-            entry.address = own_address(link->ifindex);
+            entry.address = device.icmp_errors ? own_address(link->ifindex) : Ipv4Address();
+            entry.replies_per_second = desired_.gateway.reply_rate_limit;
             const auto slot = static_cast<std::uint8_t>(identifiers_.at(IDENTIFIER_DEVICE, device.device));
             plan_.attach.push_back({slot, entry.name, entry.ifindex, entry.role});
             plan_.tables.devices.emplace(slot, std::move(entry));
@@ -298,6 +315,8 @@ class Planner {
             entry.hairpin = gateway.hairpin != model::Hairpin::off;
             entry.hairpin_same_tenant = gateway.hairpin == model::Hairpin::same_tenant;
             entry.clamp_mss = gateway.tcp_mss_clamp;
+            entry.exhaustion = exhaustion_of(gateway.icmp_on_exhaustion);
+            entry.lenient_quotes = gateway.icmp_quote_checksum == model::IcmpQuoteChecksum::lenient;
             plan_.tables.nat_gateways.emplace(number, std::move(entry));
         }
     }
@@ -340,7 +359,13 @@ class Planner {
     void local_addresses() {
         for (const netlink::InterfaceAddress& address : view_.addresses()) {
             plan_.tables.local_addresses.insert(address.address);
+            if (address.prefix_length < prefix_length_with_broadcast)
+                plan_.tables.link_broadcasts.insert({broadcast_of(address)});
         }
+    }
+
+    static Ipv4Address broadcast_of(const netlink::InterfaceAddress& address) {
+        return Ipv4Address(address.address.value() | 0xffffffffU >> address.prefix_length);
     }
 
     void next_hops() {
@@ -378,7 +403,8 @@ std::optional<dataplane::NextHopEntry> next_hop_of(const netlink::NeighbourEntry
                                                    const std::map<std::uint8_t, DeviceEntry>& devices) {
     // Groups have the lowest bit of the first byte set; the kernel lists them as neighbours, too.
     const bool is_station = neighbour.mac != MacAddress() && (neighbour.mac.bytes()[0] & 1) == 0;
-    if (!neighbour.usable() || !is_station) return std::nullopt;
+    const bool failed = neighbour.state == netlink::NeighbourState::failed;
+    if (!failed && (!neighbour.usable() || !is_station)) return std::nullopt;
     const auto device = std::find_if(devices.begin(), devices.end(), [&](const auto& element) {
         return element.second.ifindex == neighbour.ifindex;
     });
@@ -386,8 +412,9 @@ std::optional<dataplane::NextHopEntry> next_hop_of(const netlink::NeighbourEntry
     dataplane::NextHopEntry hop;
     hop.device = device->first;
     hop.mtu = device->second.mtu;
-    hop.resolved = true;
-    hop.destination = neighbour.mac;
+    hop.resolved = !failed;
+    hop.unreachable = failed;
+    if (!failed) hop.destination = neighbour.mac;
     hop.source = device->second.mac;
     return hop;
 }

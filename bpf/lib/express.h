@@ -3,11 +3,11 @@
  * The express lane: an ordinary packet of a flow that stands. Nearly every packet is one, and costs 200 of 700
  * instructions less here than in the stages, which keep what they find out in memory for each other.
  *
- * Ordinary is: no VLAN tag, IPv4 without options, whole, TCP without SYN, FIN and RST, or UDP; its flow lives,
- * is of the present generation, watches for nothing and is no hairpin (the same mask asks for both); its next hop
- * is resolved and takes its length. All of that is asked before anything is changed or counted. What is not ordinary,
- * or not right, is left to the stages as it came. For what is, the lane does what they would do: tests send every
- * packet through both.
+ * Ordinary is: a frame to one station, no VLAN tag, IPv4 without options, whole, TCP without SYN, FIN and RST, or
+ * UDP; its flow lives, is of the present generation, watches for nothing and is no hairpin (the same mask asks for
+ * both); its next hop is resolved and takes its length. All of that is asked before anything is changed or counted.
+ * What is not ordinary, or not right, is left to the stages as it came. For what is, the lane does what they would
+ * do: tests send every packet through both.
  */
 #ifndef SALLYPORT_BPF_EXPRESS_H
 #define SALLYPORT_BPF_EXPRESS_H
@@ -22,7 +22,6 @@ enum express {
 	EXPRESS_NO_FLOW = -2, /* nor has it a flow in this zone */
 };
 
-#define IPV4_PLAIN 0x45 /* version 4, five words of header */
 #define IP_FRAGMENT (IP_MF | IP_OFFSET)
 #define TCP_UNORDINARY (TCP_SYN | TCP_FIN | TCP_RST)
 
@@ -95,9 +94,9 @@ static __always_inline int express_in(struct xdp_md *context, __u16 zone, const 
 		goto no;
 	first = bpf_ntohl(word[0]);
 	length = first & 0xffff;
-	if (((const __be16 *)ip)[-1] != bpf_htons(ETH_P_IP) || first >> 24 != IPV4_PLAIN ||
-	    word[1] & bpf_htonl(IP_FRAGMENT) || length > (__u64)(end - (void *)ip) || ip->ttl <= 1 ||
-	    !express_ip_checksum_is_right(word))
+	if (*(const __u8 *)data & LINK_GROUP || ((const __be16 *)ip)[-1] != bpf_htons(ETH_P_IP) ||
+	    first >> 24 != IPV4_PLAIN || word[1] & bpf_htonl(IP_FRAGMENT) ||
+	    length > (__u64)(end - (void *)ip) || ip->ttl <= 1 || !express_ip_checksum_is_right(word))
 		goto no;
 	if (length < sizeof(*ip) + sizeof(*udp))
 		goto no;

@@ -82,6 +82,8 @@ static __noinline enum verdict fragment_follow(struct packet *packet)
 	if (unlikely(view.flags & FLOW_HAIRPIN))
 		verdict = fragment_turn(packet, &view);
 	if (verdict == VERDICT_NEXT)
+		verdict = check_options(packet);
+	if (verdict == VERDICT_NEXT)
 		verdict = check_ttl(packet);
 	if (verdict == VERDICT_NEXT)
 		verdict = next_hop_find(packet, NULL, &hop, &view);

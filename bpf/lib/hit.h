@@ -86,10 +86,12 @@ static __always_inline enum verdict hit(struct packet *packet, struct found *fou
 
 	packet->nat_gateway = view->nat_gateway;
 	packet->forward = view->flags & FLOW_FORWARD;
-	if (unlikely(packet->kind == PACKET_ICMP_ERROR))
+	verdict = check_options(packet);
+	if (verdict == VERDICT_NEXT && unlikely(packet->kind == PACKET_ICMP_ERROR))
 		return icmp_error_translate(packet, found);
 
-	verdict = check_ttl(packet);
+	if (verdict == VERDICT_NEXT)
+		verdict = check_ttl(packet);
 	if (verdict == VERDICT_NEXT)
 		verdict = next_hop_find(packet, found->entry, &hop, view);
 	if (verdict == VERDICT_NEXT)

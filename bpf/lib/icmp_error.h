@@ -11,12 +11,19 @@
 
 #include "lib/forward.h"
 #include "lib/found.h"
+#include "lib/icmp_error_check.h"
 #include "lib/turn.h"
 
 struct quoted {
 	struct iphdr *ip;
 	void *transport; /* 8 bytes are there for certain */
 };
+
+/* Do the packet's bytes reach so far? What follows in the frame is padding, and no part of a quote. */
+static __always_inline int icmp_error_reaches(const struct packet *packet, const void *where)
+{
+	return where - (const void *)packet->ip <= packet->length;
+}
 
 /* Where the quote is; 0 if there is too little of it. */
 static __always_inline int icmp_error_quote(struct packet *packet, struct quoted *quoted)
@@ -32,7 +39,7 @@ static __always_inline int icmp_error_quote(struct packet *packet, struct quoted
 		return 0;
 	quoted->ip = ip;
 	quoted->transport = (void *)ip + header;
-	return quoted->transport + 8 <= end;
+	return quoted->transport + 8 <= end && icmp_error_reaches(packet, quoted->transport + 8);
 }
 
 /*
@@ -46,7 +53,8 @@ static __always_inline void icmp_error_parse(struct packet *packet)
 	__be16 *port;
 
 	packet->kind = PACKET_OTHER_ERROR;
-	if (!icmp_error_quote(packet, &quoted))
+	/* One in fragments cannot be checked, and none is so large (RFC 1812 section 4.3.2.3). */
+	if (packet->first_fragment || !icmp_error_quote(packet, &quoted))
 		return;
 	/* The error goes to whoever sent what it quotes; fragments after the first quote no ports. */
 	if (quoted.ip->saddr != packet->key.destination || quoted.ip->frag_off & bpf_htons(IP_OFFSET))
@@ -71,11 +79,22 @@ static __always_inline void icmp_error_parse(struct packet *packet)
 	packet->kind = PACKET_ICMP_ERROR;
 }
 
+/*
+ * Is TCP's checksum quoted? Only eight bytes are certain to be; what follows them may be an extension, or the
+ * zeros in front of one (RFC 4884), in which no TCP header of at least five words is found.
+ */
+static __always_inline int icmp_error_quotes_tcp(const struct packet *packet, const struct quoted *quoted)
+{
+	const struct tcphdr *tcp = quoted->transport;
+
+	return (const void *)(tcp + 1) <= packet_end(packet) && icmp_error_reaches(packet, tcp + 1) &&
+	       bpf_ntohs(quoted->ip->tot_len) >= quoted->ip->ihl * 4 + sizeof(*tcp) && tcp->doff >= 5;
+}
+
 /* Undoes the translation in the quoted transport header; returns by what the bytes' sum changed. */
 static __always_inline __u32 icmp_error_rewrite_transport(struct packet *packet, struct quoted *quoted,
 							  const struct flow_view *view, int forward)
 {
-	void *end = packet_end(packet);
 	__be16 *port = quoted->transport;
 	__u16 *checksum = NULL, before;
 	__u32 sum;
@@ -100,14 +119,15 @@ static __always_inline __u32 icmp_error_rewrite_transport(struct packet *packet,
 
 			if (udp->check)
 				checksum = &udp->check;
-		} else if (quoted->transport + sizeof(struct tcphdr) <= end) {
-			/* Only eight bytes are certain to be quoted; TCP's checksum comes later. */
+		} else if (icmp_error_quotes_tcp(packet, quoted)) {
 			checksum = &((struct tcphdr *)quoted->transport)->check;
 		}
 	}
 	if (checksum) {
 		before = *checksum;
 		*checksum = checksum_apply(before, view->transport_delta);
+		if (!*checksum && quoted->ip->protocol == IPPROTO_UDP)
+			*checksum = 0xffff;
 		sum += checksum_delta16(before, *checksum);
 	}
 	return sum;
@@ -158,6 +178,24 @@ static __noinline enum verdict icmp_error_turn(struct packet *packet)
 	return VERDICT_NEXT;
 }
 
+/* Whoever noticed the error, and what it says, must be fit to be believed. */
+static __always_inline enum verdict icmp_error_judge(struct packet *packet, const struct flow_view *view)
+{
+	__u32 number = view->nat_gateway, how = packet->forward ? ICMP_ERROR_LEAVES : 0;
+	struct nat_gateway *nat_gateway = bpf_map_lookup_elem(&nat_gateways, &number);
+	__u32 header = packet->ip->ihl * 4;
+	int reason;
+
+	if (!nat_gateway)
+		return drop(packet, DROP_INTERNAL_ERROR);
+	if (address_is_no_source(packet->ip->saddr))
+		return drop(packet, DROP_INVALID_ADDRESS);
+	if (nat_gateway->flags & NAT_GATEWAY_LENIENT_QUOTES)
+		how |= ICMP_ERROR_QUOTE_LENIENT;
+	reason = icmp_error_check(packet->context, packet->link_bytes + header, packet->length - header, how);
+	return reason ? drop(packet, reason) : VERDICT_NEXT;
+}
+
 static __noinline enum verdict icmp_error_translate(struct packet *packet, struct found *found)
 {
 	struct flow_view *view = &found->view;
@@ -168,7 +206,9 @@ static __noinline enum verdict icmp_error_translate(struct packet *packet, struc
 
 	if (!icmp_error_quote(packet, &quoted))
 		return drop(packet, DROP_ICMP_ERROR_MALFORMED);
-	verdict = check_ttl(packet);
+	verdict = icmp_error_judge(packet, view);
+	if (verdict == VERDICT_NEXT)
+		verdict = check_ttl(packet);
 	if (verdict == VERDICT_NEXT)
 		verdict = next_hop_find(packet, found->entry, &hop, view);
 	if (verdict == VERDICT_NEXT && packet->turned)

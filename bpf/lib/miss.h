@@ -11,13 +11,11 @@
 #include "lib/flow.h"
 #include "lib/hairpin.h"
 
-/* RFC 1812 section 5.3.7, RFC 1122 section 3.2.1.3: never to be forwarded. */
+/* RFC 1812 section 5.3.7: never to be forwarded. Multicast and broadcast destinations were the host's. */
 static __always_inline int address_is_invalid(const struct flow_key *key)
 {
-	__u32 source = bpf_ntohl(key->source), destination = bpf_ntohl(key->destination);
-
-	return source >> 28 >= 14 || source >> 24 == 127 || source >> 24 == 0 || destination >> 24 == 127 ||
-	       destination >> 24 == 0 || key->source == key->destination;
+	return address_is_no_source(key->source) || address_is_no_source(key->destination) ||
+	       key->source == key->destination;
 }
 
 /* May this packet open a flow? Anything else is refused with a reason, and TCP with a reset. */
@@ -43,7 +41,19 @@ static __always_inline enum verdict check_opening(struct packet *packet)
 	}
 	if (packet->key.protocol == IPPROTO_ICMP && packet->key.destination_port)
 		return drop(packet, DROP_UNSUPPORTED_ICMP); /* an answer to nothing */
-	return VERDICT_NEXT;
+	return check_options(packet);
+}
+
+/* No flow can be made: what the instance is told (decision C5). */
+static __always_inline void reply_exhausted(struct packet *packet, const struct nat_gateway *nat_gateway)
+{
+	if (nat_gateway->icmp_on_exhaustion == EXHAUSTION_NOT_TOLD)
+		return;
+	reply_icmp_error(packet, ICMP_UNREACHABLE,
+			 nat_gateway->icmp_on_exhaustion == EXHAUSTION_PROHIBITED
+				 ? ICMP_ADMINISTRATIVELY_PROHIBITED
+				 : ICMP_HOST_UNREACHABLE,
+			 0);
 }
 
 static __always_inline enum verdict open_flow(struct packet *packet, __u32 number, __u32 untranslated,
@@ -85,20 +95,22 @@ static __always_inline enum verdict open_flow(struct packet *packet, __u32 numbe
 	}
 	if (reason == DROP_PORT_EXHAUSTED)
 		counted->port_allocation_errors++;
-	reply_icmp_error(packet, ICMP_UNREACHABLE, ICMP_HOST_UNREACHABLE, 0); /* decision C5 */
+	reply_exhausted(packet, nat_gateway);
 	return drop(packet, reason);
 }
 
 static __noinline enum verdict miss_from_inside(struct packet *packet, struct found *found)
 {
+	__u32 locality = address_locality(packet->key.destination);
 	struct subnet *subnet;
 	struct route *route;
 
-	if (address_is_multicast_or_broadcast(packet->key.destination) ||
-	    address_is_local(packet->key.destination))
+	if (address_is_multicast_or_broadcast(packet->key.destination) || locality == LOCAL_ADDRESS_OF_HOST)
 		return VERDICT_PASS;
 	if (address_is_invalid(&packet->key))
 		return drop(packet, DROP_INVALID_ADDRESS);
+	if (packet_is_for_many(packet))
+		return drop(packet, DROP_LINK_BROADCAST);
 	subnet = subnet_of(packet->key.zone, packet->key.source);
 	if (!subnet)
 		return drop(packet, DROP_SOURCE_NOT_IN_SUBNET);
@@ -111,6 +123,8 @@ static __noinline enum verdict miss_from_inside(struct packet *packet, struct fo
 		return VERDICT_PASS;
 	if (route->target != ROUTE_NAT_GATEWAY && route->target != ROUTE_UNTRANSLATED)
 		return drop(packet, DROP_BLACKHOLE_ROUTE);
+	if (locality == LOCAL_ADDRESS_BROADCAST) /* of another link than the instance's (RFC 2644) */
+		return drop(packet, DROP_INVALID_ADDRESS);
 	return open_flow(packet, route->index, route->target == ROUTE_UNTRANSLATED, found);
 }
 
@@ -121,6 +135,10 @@ static __noinline enum verdict miss_from_outside(struct packet *packet)
 
 	if (address_is_local(destination) || address_is_multicast_or_broadcast(destination))
 		return VERDICT_PASS;
+	if (address_is_invalid(&packet->key))
+		return drop(packet, DROP_INVALID_ADDRESS);
+	if (packet_is_for_many(packet))
+		return drop(packet, DROP_LINK_BROADCAST);
 	elastic_ip = bpf_map_lookup_elem(&elastic_ips, &destination);
 	if (elastic_ip) {
 		packet->nat_gateway = elastic_ip->nat_gateway;
@@ -136,6 +154,9 @@ static __noinline enum verdict miss_from_outside(struct packet *packet)
 	}
 	if (address_is_private(destination))
 		return drop(packet, DROP_PRIVATE_DESTINATION);
+	/* On one arm: of a VPC, but of no subnet. The host would send it on untranslated. */
+	if (packet->device->role == DEVICE_BOTH && address_is_private(packet->key.source))
+		return drop(packet, DROP_SOURCE_NOT_IN_SUBNET);
 	return VERDICT_PASS;
 }
 

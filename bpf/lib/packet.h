@@ -30,6 +30,7 @@ enum packet_kind {
 
 #define LINK_BYTES_MAX (sizeof(struct ethhdr) + VLAN_TAGS_MAX * 4)
 #define LINK_BYTES_MASK 31
+#define LINK_GROUP 1 /* in the first byte of an Ethernet address: multicast, or broadcast */
 
 /* Byte 13 of the TCP header. */
 enum tcp_flag {
@@ -76,6 +77,17 @@ static __always_inline void *packet_data(const struct packet *packet)
 static __always_inline void *packet_end(const struct packet *packet)
 {
 	return (void *)(long)packet->context->data_end;
+}
+
+/*
+ * Was the frame sent to a whole link? Asked of the frame each time: what a stage remembered would have the verifier
+ * walk through all that follows once for each answer.
+ */
+static __always_inline int packet_is_for_many(const struct packet *packet)
+{
+	const struct ethhdr *ethernet = packet_data(packet);
+
+	return (const void *)(ethernet + 1) <= packet_end(packet) && ethernet->h_dest[0] & LINK_GROUP;
 }
 
 /* The second half of a key: ports as they lie in a header, source first. */
@@ -137,7 +149,15 @@ static __always_inline void packet_zone(struct packet *packet, __u16 zone)
 
 static __always_inline int address_is_multicast_or_broadcast(__be32 address)
 {
-	return (bpf_ntohl(address) >> 28) >= 14; /* 224/4 and 240/4, which has 255.255.255.255 */
+	return bpf_ntohl(address) >> 28 == 14 || address == 0xffffffff;
+}
+
+/* RFC 1812 section 5.3.7, RFC 1122 section 3.2.1.3: such a source names no single host. */
+static __always_inline int address_is_no_source(__be32 address)
+{
+	__u32 value = bpf_ntohl(address);
+
+	return value >> 28 >= 14 || value >> 24 == 127 || value >> 24 == 0;
 }
 
 #endif

@@ -10,6 +10,7 @@
 #include "lib/checksum.h"
 #include "lib/drop.h"
 #include "lib/icmp_error.h"
+#include "lib/options.h"
 #include "lib/packet.h"
 
 struct vlan_tag {
@@ -101,6 +102,7 @@ static __always_inline enum verdict parse_ipv4(struct packet *packet, void *data
 	__u32 link = READ_ONCE(packet->link_bytes);
 	struct iphdr *ip = data + link;
 	__u32 header, room;
+	int options;
 
 	if (link > LINK_BYTES_MAX)
 		return drop(packet, DROP_INTERNAL_ERROR);
@@ -111,6 +113,14 @@ static __always_inline enum verdict parse_ipv4(struct packet *packet, void *data
 	if (ip->version != 4 || header < sizeof(*ip) || packet->length < header ||
 	    packet->length > end - (void *)ip || !ipv4_checksum_is_right(ip, end))
 		return drop(packet, DROP_MALFORMED_IPV4);
+	/* Read again, so that the verifier does not tell two lengths of header apart in all that follows. */
+	if (unlikely(READ_ONCE(*(const __u8 *)ip) != IPV4_PLAIN)) {
+		options = options_look(packet->context, link + sizeof(*ip), header - sizeof(*ip));
+		if (options & OPTIONS_BROKEN)
+			return drop(packet, DROP_MALFORMED_IPV4);
+		if (options & OPTIONS_SOURCE_ROUTE) /* whoever it is for: the host may forward it */
+			return drop(packet, DROP_SOURCE_ROUTED);
+	}
 	packet->ip = ip;
 	packet->transport = (void *)ip + header;
 	room = packet->length - header;

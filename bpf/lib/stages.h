@@ -13,9 +13,14 @@
 #include "lib/miss.h"
 #include "lib/parse.h"
 
-/* Later fragments have no tuple of their own; what is of no kind that is translated has no flow. */
+/*
+ * Later fragments have no tuple of their own; what is of no kind that is translated has no flow. Nor has what was
+ * sent to a whole link: it may be the host's, but is not forwarded (RFC 1812 section 5.3.4).
+ */
 static __always_inline enum verdict find_any(struct packet *packet, struct found *found)
 {
+	if (unlikely(packet_is_for_many(packet)))
+		return VERDICT_NEXT;
 	if (likely(packet->kind == PACKET_PLAIN || packet->kind == PACKET_ICMP_ERROR))
 		return find(packet, &packet->key, found);
 	return packet->kind == PACKET_LATER_FRAGMENT ? fragment_follow(packet) : VERDICT_NEXT;

@@ -178,7 +178,7 @@ class LanesTest : public ::testing::Test {
     }
 
     void make_odd(Packet& packet) {
-        switch (below(16)) {
+        switch (below(17)) {
             case 0:
                 packet.ttl = static_cast<std::uint8_t>(below(3));
                 break;
@@ -224,6 +224,9 @@ class LanesTest : public ::testing::Test {
                 break;
             case 14:
                 packet.payload.clear();
+                break;
+            case 15:
+                packet.destination_mac[0] |= 1;
                 break;
             default:
                 packet.tcp_flags = syn;

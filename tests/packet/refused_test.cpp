@@ -47,6 +47,8 @@ TEST_F(Refused, EachForItsReason) {
         {"loopback as destination", udp().from(instance, 1).to("127.0.0.1", 1), "invalid_address"},
         {"zero as source", udp().from("0.0.0.0", 1).to(remote, 1), "invalid_address"},
         {"source and destination equal", udp().from(remote, 1).to(remote, 1), "invalid_address"},
+        {"class E as destination", udp().from(instance, 1).to("240.0.0.1", 1), "invalid_address"},
+        {"broadcast of another link", udp().from(instance, 1).to("198.51.100.255", 1), "invalid_address"},
     };
     Packet timestamp = ping().from(instance).to(remote);
     timestamp.icmp_type = 13;

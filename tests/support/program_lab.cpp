@@ -227,6 +227,7 @@ ProgramLab::ProgramLab(const LabOptions& options) : impl_(std::make_unique<Impl>
         device.ifindex = if_nametoindex(names[slot]);
         device.address = network_order(addresses[slot]);
         device.mtu = 1500;
+        device.replies_per_second = 1000;
         device.zone = slot == inside_slot ? 1 : 0;
         device.role = slot == inside_slot ? DEVICE_INSIDE : DEVICE_OUTSIDE;
         const std::uint8_t mac[] = {2, 0, 0, 0, 0, static_cast<std::uint8_t>(0x0a + slot)};
@@ -235,13 +236,13 @@ ProgramLab::ProgramLab(const LabOptions& options) : impl_(std::make_unique<Impl>
         if (device.ifindex) lab.put("transmit", std::uint32_t{slot}, device.ifindex);
         add_local_address(addresses[slot]);
     }
+    lab.put("local_addresses", network_order("198.51.100.255"), std::uint32_t{LOCAL_ADDRESS_BROADCAST});
     add_next_hop(remote_router, outside_slot, {2, 0, 0, 0, 1, 0xfe});
     for (std::uint8_t host : hosts)
         add_next_hop(fmt::format("10.0.0.{}", host).c_str(), inside_slot,
                      {2, 0, 0, 0, 2, static_cast<std::uint8_t>(host / 10 * 16 + host % 10)});
     add_subnet(1, "10.0.0.0/16", 1);
-    prefix_key cidr{16, network_order("10.0.0.0")};
-    lab.put("private_prefixes", cidr, std::uint32_t{1});
+    add_private_prefix("10.0.0.0/16");
     add_route(1, "10.0.0.0/16", ROUTE_LOCAL, 0);
     add_route(1, "0.0.0.0/0", ROUTE_NAT_GATEWAY, 0);
 
@@ -381,18 +382,24 @@ void ProgramLab::remove_subnet(std::uint32_t zone, const char* prefix) {
 }
 
 void ProgramLab::add_local_address(const char* address) {
-    impl_->put("local_addresses", network_order(address), std::uint32_t{1});
+    impl_->put("local_addresses", network_order(address), std::uint32_t{LOCAL_ADDRESS_OF_HOST});
+}
+
+void ProgramLab::add_private_prefix(const char* prefix) {
+    Ipv4Prefix parsed = Ipv4Prefix::parse(prefix).value();
+    prefix_key key{parsed.length(), parsed.address().to_network()};
+    impl_->put("private_prefixes", key, std::uint32_t{1});
 }
 
 void ProgramLab::add_next_hop(const char* address, std::uint8_t slot,
-                              const std::array<std::uint8_t, 6>& mac) {
+                              const std::array<std::uint8_t, 6>& mac, enum next_hop_state state) {
     struct device device = this->device(slot);
     struct next_hop hop {};
     hop.ifindex = device.ifindex;
     hop.address = network_order(address);
     hop.mtu = device.mtu;
     hop.device = slot;
-    hop.state = NEXT_HOP_RESOLVED;
+    hop.state = static_cast<std::uint8_t>(state);
     std::copy(mac.begin(), mac.end(), hop.destination_mac);
     std::copy(std::begin(device.mac), std::end(device.mac), hop.source_mac);
     std::uint32_t number = impl_->next_hops++;

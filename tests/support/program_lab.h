@@ -83,7 +83,9 @@ class ProgramLab {
     void add_subnet(std::uint32_t zone, const char* prefix, std::uint32_t route_table);
     void remove_subnet(std::uint32_t zone, const char* prefix);
     void add_local_address(const char* address);
-    void add_next_hop(const char* address, std::uint8_t slot, const std::array<std::uint8_t, 6>& mac);
+    void add_private_prefix(const char* prefix);
+    void add_next_hop(const char* address, std::uint8_t slot, const std::array<std::uint8_t, 6>& mac,
+                      enum next_hop_state state = NEXT_HOP_RESOLVED);
     void set_device(std::uint8_t slot, const struct device& value);
     struct device device(std::uint8_t slot);
     void bump_generation();

@@ -66,14 +66,17 @@ inline ForwardingTables example_tables(World& world) {
     gateway.strict_pairing = true;
     gateway.hairpin = false;
     gateway.hairpin_same_tenant = true;
+    gateway.exhaustion = Exhaustion::administratively_prohibited;
+    gateway.lenient_quotes = true;
     tables.nat_gateways[7] = gateway;
     tables.elastic_ips[Ipv4Address(198, 51, 100, 10)] = {7, 1, 20};
     tables.elastic_ips[Ipv4Address(198, 51, 100, 11)] = {7, NO_DEVICE, 21};
     tables.local_addresses.insert(Ipv4Address(10, 0, 1, 1));
+    tables.link_broadcasts.insert({Ipv4Address(10, 0, 1, 255)});
     tables.next_hops[{world.first_device().ifindex, Ipv4Address(10, 0, 1, 5)}] = {
         0, 1500, true, MacAddress({2, 1, 1, 1, 1, 1}), MacAddress({2, 0, 0, 0, 0, 0})};
     tables.next_hops[{world.second_device().ifindex, Ipv4Address(198, 51, 100, 1)}] = {
-        1, 1400, false, MacAddress(), MacAddress({2, 0, 0, 0, 0, 1})};
+        1, 1400, false, MacAddress(), MacAddress({2, 0, 0, 0, 0, 1}), true};
     return tables;
 }
 
@@ -135,6 +138,7 @@ TEST_P(DataplaneContract, what_was_applied_is_read_back) {
     EXPECT_EQ(got.nat_gateways, wanted.nat_gateways);
     EXPECT_EQ(got.elastic_ips, wanted.elastic_ips);
     EXPECT_EQ(got.local_addresses, wanted.local_addresses);
+    EXPECT_EQ(got.link_broadcasts, wanted.link_broadcasts);
     EXPECT_EQ(got.next_hops, wanted.next_hops);
     EXPECT_EQ(got.identifiers, wanted.identifiers);
 }

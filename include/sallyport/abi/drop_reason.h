@@ -54,6 +54,15 @@
 	       "an instance sent to an Elastic IP of the gateway, which hairpin does not allow")             \
 	REASON(26, INTERNAL_ERROR, internal_error,                                                           \
 	       "a table of the data plane lacks an element that must be there; please report it")            \
+	REASON(27, SOURCE_ROUTED, source_routed,                                                             \
+	       "the packet, or the one that an ICMP error quotes, has a source route option")                \
+	REASON(28, RECORDED_ADDRESS, recorded_address,                                                       \
+	       "an IPv4 option of a packet that would leave has recorded addresses of the inside")           \
+	REASON(29, LINK_BROADCAST, link_broadcast,                                                           \
+	       "a frame to a whole link carries a packet for a single host (RFC 1812 5.3.4)")                \
+	REASON(30, ICMP_ERROR_CHECKSUM, icmp_error_checksum,                                                 \
+	       "the checksum of an ICMP error, or of the header that it quotes, is wrong")                   \
+	REASON(31, NEIGHBOUR_UNREACHABLE, neighbour_unreachable, "the next hop does not answer ARP")         \
 	REASON(42, ELASTIC_IP_FROM_OUTSIDE, elastic_ip_from_outside,                                         \
 	       "a packet from outside pretends to come from an Elastic IP of the gateway")
 

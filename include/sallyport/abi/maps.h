@@ -49,7 +49,8 @@ struct device {
 	__u8 role;  /* enum device_role */
 	__u8 mac[6];
 	__u8 zero0;
-	__u32 zero1[3];
+	__u32 replies_per_second; /* ICMP errors and resets that a processor may send out of it */
+	__u32 zero1[2];
 };
 ABI_ASSERT_SIZE(struct device, 32);
 
@@ -121,6 +122,14 @@ enum nat_gateway_flag {
 	NAT_GATEWAY_HAIRPIN = 1 << 2, /* its instances and others may meet through Elastic IPs */
 	NAT_GATEWAY_CLAMP_MSS = 1 << 3,
 	NAT_GATEWAY_HAIRPIN_SAME_TENANT = 1 << 11, /* but only those of one VPC */
+	NAT_GATEWAY_LENIENT_QUOTES = 1 << 13,	   /* ICMP errors may quote headers with a wrong checksum */
+};
+
+/* What an instance is told when no flow can be made for it. */
+enum exhaustion {
+	EXHAUSTION_UNREACHABLE = 0, /* ICMP 3/1, which aborts no TCP connection */
+	EXHAUSTION_PROHIBITED = 1,  /* ICMP 3/13, as RFC 5508 REQ-8 has it */
+	EXHAUSTION_NOT_TOLD = 2,
 };
 
 /* "nat_gateways", by number. */
@@ -133,7 +142,8 @@ struct nat_gateway {
 	__u16 timeouts[TIMEOUT_CLASSES]; /* timeout units, see flow.h */
 	__u8 mapping[NAT_PROTOCOLS];	 /* enum endpoint_rule */
 	__u8 filtering[NAT_PROTOCOLS];
-	__u8 zero0[2];
+	__u8 icmp_on_exhaustion; /* enum exhaustion */
+	__u8 zero0;
 	__u32 zero1[8];
 };
 ABI_ASSERT_SIZE(struct nat_gateway, 320);
@@ -150,13 +160,19 @@ struct elastic_ip {
 };
 ABI_ASSERT_SIZE(struct elastic_ip, 8);
 
-/* "local_addresses", by address: addresses of the host itself; the value is unused. */
+/* "local_addresses", by address: what the kernel does not forward. */
+enum local_address {
+	LOCAL_ADDRESS_OF_HOST = 1,   /* the host's own */
+	LOCAL_ADDRESS_BROADCAST = 2, /* the directed broadcast of a link that the host is on */
+};
 
 /* "next_hops", by number; number 0 is never used. */
 enum next_hop_state {
 	NEXT_HOP_UNUSED = 0,
 	NEXT_HOP_RESOLVED = 1,
 	NEXT_HOP_UNRESOLVED = 2, /* the packet goes up the stack, which resolves the neighbour */
+	NEXT_HOP_UNREACHABLE =
+		3, /* it did not answer: the sender is told, and now and then it is tried anew */
 };
 struct next_hop {
 	__u32 ifindex;
@@ -247,7 +263,7 @@ ABI_ASSERT_SIZE(struct fragment, 16);
 
 /* "reply_budgets", one element per CPU: how many ICMP errors and resets may still be made. */
 struct reply_budget {
-	__u64 tokens; /* in thousandths */
+	__u64 tokens; /* a reply costs as many as a second has nanoseconds */
 	__u64 refilled_ns;
 };
 

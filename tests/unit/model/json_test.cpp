@@ -22,14 +22,16 @@ TEST(Json, SpellsObjectsAsTheFileDoes) {
         "pairing": "soft", "hairpin": "on", "port_range": "1024-65535",
         "timeouts": {"udp": "300s", "tcp_established": "7440s", "tcp_opening": "240s", "tcp_closing": "240s",
                      "tcp_reset": "240s", "icmp": "60s"},
-        "allow_nonconformant_timeouts": false, "limits": {}, "tcp_mss_clamp": true, "log_flows": false})"));
+        "allow_nonconformant_timeouts": false, "limits": {}, "tcp_mss_clamp": true,
+        "icmp_on_exhaustion": "host_unreachable", "icmp_quote_checksum": "strict", "log_flows": false})"));
     EXPECT_EQ(to_json(state.route_tables[0]), json::parse(R"({
         "name": "private", "vpc": "main", "main": true, "origin": "file",
         "routes": [{"destination": "0.0.0.0/0", "nat_gateway": "egress"},
                    {"destination": "192.0.2.0/24", "blackhole": true}]})"));
     EXPECT_EQ(to_json(state.gateway), json::parse(R"({
-        "name": "gw1", "xdp": "auto", "flow_capacity": 1048576,
-        "devices": [{"device": "lan0", "role": "inside", "vpc": "main"}, {"device": "wan0", "role": "outside"}]})"));
+        "name": "gw1", "xdp": "auto", "flow_capacity": 1048576, "reply_rate_limit": 1000,
+        "devices": [{"device": "lan0", "role": "inside", "vpc": "main", "icmp_errors": true},
+                    {"device": "wan0", "role": "outside", "icmp_errors": true}]})"));
 }
 
 TEST(Json, LeavesOutWhatIsNotSet) {

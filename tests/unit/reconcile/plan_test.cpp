@@ -213,6 +213,27 @@ TEST_F(PlanTest, all_addresses_of_the_host_are_its_own) {
     EXPECT_TRUE(plan().tables.local_addresses.contains(Ipv4Address(172, 16, 0, 5)));
 }
 
+TEST_F(PlanTest, links_have_a_broadcast_address_unless_they_are_of_two_hosts) {
+    network_.put_link(link(20, "mgmt0", wan0_mac));
+    network_.put_address({20, Ipv4Address(172, 16, 0, 5), 24});
+    network_.put_address({20, Ipv4Address(172, 16, 1, 5), 31});
+    network_.put_address({20, Ipv4Address(172, 16, 2, 5), 32});
+    const auto broadcasts = plan().tables.link_broadcasts;
+    EXPECT_TRUE(broadcasts.contains({Ipv4Address(172, 16, 0, 255)}));
+    EXPECT_FALSE(broadcasts.contains({Ipv4Address(172, 16, 1, 5)}));
+    EXPECT_FALSE(broadcasts.contains({Ipv4Address(172, 16, 2, 5)}));
+}
+
+TEST_F(PlanTest, what_the_gateway_says_itself_is_limited_and_may_be_switched_off) {
+    desired_.gateway.reply_rate_limit = 70;
+    desired_.gateway.devices[0].icmp_errors = false;
+    const auto devices = plan().tables.devices;
+    EXPECT_EQ(devices.at(0).address, Ipv4Address());
+    EXPECT_NE(devices.at(1).address, Ipv4Address());
+    EXPECT_EQ(devices.at(0).replies_per_second, 70U);
+    EXPECT_EQ(devices.at(1).replies_per_second, 70U);
+}
+
 TEST_F(PlanTest, usable_neighbours_on_our_devices_are_next_hops) {
     network_.put_link(link(20, "mgmt0", wan0_mac));
     network_.put_neighbour(neighbour(20, Ipv4Address(172, 16, 0, 9), router_mac));
@@ -220,7 +241,10 @@ TEST_F(PlanTest, usable_neighbours_on_our_devices_are_next_hops) {
     network_.put_neighbour(neighbour(lan0, Ipv4Address(224, 0, 0, 22), MacAddress({1, 0, 0x5e, 0, 0, 0x16}),
                                      netlink::NeighbourState::noarp));
     const auto hops = plan().tables.next_hops;
-    ASSERT_EQ(hops.size(), 2U);
+    ASSERT_EQ(hops.size(), 3U);
+    const auto& failed = hops.at({lan0, Ipv4Address(10, 0, 1, 6)});
+    EXPECT_TRUE(failed.unreachable);
+    EXPECT_FALSE(failed.resolved);
     const auto& hop = hops.at({wan0, router});
     EXPECT_TRUE(hop.resolved);
     EXPECT_EQ(hop.device, 1);

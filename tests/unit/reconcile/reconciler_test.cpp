@@ -183,8 +183,10 @@ TEST_F(ReconcilerTest, a_neighbour_is_followed_without_touching_flows) {
     EXPECT_FALSE(follow().changed());  // still usable
 
     network_.put_neighbour(neighbour(wan0, router, {}, NeighbourState::failed));
-    EXPECT_EQ(follow().tables.removed, 1U);
-    EXPECT_FALSE(kernel_->tables.next_hops.contains(key));
+    EXPECT_EQ(follow().tables.written, 1U);
+    EXPECT_TRUE(kernel_->tables.next_hops.at(key).unreachable);
+    network_.put_neighbour(neighbour(wan0, router, {}, NeighbourState::incomplete));
+    EXPECT_FALSE(follow().changed());  // asked again, and has not answered yet
 
     network_.put_neighbour(neighbour(wan0, router, router_mac));
     EXPECT_EQ(follow().tables.written, 1U);
