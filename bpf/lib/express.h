@@ -3,9 +3,9 @@
  * The express lane: an ordinary packet of a flow that stands. Nearly every packet is one, and costs 200 of 700
  * instructions less here than in the stages, which keep what they find out in memory for each other.
  *
- * Ordinary is: a frame to one station, no VLAN tag, IPv4 without options, whole, TCP without SYN, FIN and RST, or
- * UDP; its flow lives, is of the present generation, watches for nothing and is no hairpin (the same mask asks for
- * both); its next hop is resolved and takes its length. All of that is asked before anything is changed or counted.
+ * Ordinary is: a frame to one station, no VLAN tag, IPv4 without options, whole, TCP with ACK and without SYN, FIN and
+ * RST, or UDP; its flow lives, is of the present generation, watches for nothing and is no hairpin (the same mask asks
+ * for both); its next hop is resolved and takes its length. All of that is asked before anything is changed or counted.
  * What is not ordinary, or not right, is left to the stages as it came. For what is, the lane does what they would
  * do: tests send every packet through both.
  */
@@ -23,7 +23,7 @@ enum express {
 };
 
 #define IP_FRAGMENT (IP_MF | IP_OFFSET)
-#define TCP_UNORDINARY (TCP_SYN | TCP_FIN | TCP_RST)
+#define TCP_FLAGS_THAT_MATTER (TCP_SYN | TCP_FIN | TCP_RST | TCP_ACK)
 
 /*
  * The sum of a right header is a multiple of 0xffff, and not 0, which begins with a version of 0. A number is a
@@ -42,7 +42,7 @@ static __always_inline int express_tcp(const struct tcphdr *tcp, const void *end
 {
 	__u32 header;
 
-	if ((const void *)(tcp + 1) > end || tcp_flags_of(tcp) & TCP_UNORDINARY)
+	if ((const void *)(tcp + 1) > end || (tcp_flags_of(tcp) & TCP_FLAGS_THAT_MATTER) != TCP_ACK)
 		return 0;
 	header = tcp->doff * 4;
 	return header >= sizeof(*tcp) && header <= room;
@@ -139,7 +139,7 @@ static __always_inline int express_in(struct xdp_md *context, __u16 zone, const 
 	if (protocol == IPPROTO_TCP) {
 		if ((void *)(tcp + 1) > end) /* it is not, but the verifier has forgotten */
 			goto no;
-		if (forward && tcp_flags_of(tcp) & TCP_ACK)
+		if (acknowledgement_is_kept(&view, forward))
 			WRITE_ONCE(entry->tcp_acknowledged, bpf_ntohl(tcp->ack_seq));
 		rewrite_tcp(tcp, &view, forward);
 	} else {

@@ -130,6 +130,7 @@ static __always_inline enum verdict find(struct packet *packet, const struct flo
 {
 	struct flow_view *view = &found->view;
 
+	found->made = 0;
 	found->entry = flow_find(key, view);
 	if (!found->entry)
 		return VERDICT_NEXT;

@@ -161,6 +161,7 @@ verified_alone int pair_create(__u32 number, __u32 place, __u32 kind)
 	} else {
 		forward->key = wish->key;
 		forward->tcp_acknowledged = wish->acknowledged;
+		reverse->tcp_acknowledged = wish->acknowledged;
 		reverse->key.source = wish->key.destination;
 		reverse->key.source_port = wish->key.destination_port;
 		reverse->flags = flow_watch(wish->key.protocol, FLOW_STATE_OPENING, 0);

@@ -58,7 +58,16 @@ static __always_inline void touch(struct packet *packet, struct found *found)
 		touch_mapping(&packet->key, packet->now);
 }
 
-/* The state machine sees the packets that can move it, and TCP's acknowledgements are kept for it. */
+/* Is a direction's last acknowledgement kept? A mapped flow has no room for the remote's (abi/flow.h). */
+static __always_inline int acknowledgement_is_kept(const struct flow_view *view, int forward)
+{
+	return forward || !(view->flags & FLOW_MAPPED);
+}
+
+/*
+ * The state machine sees the packets that can move it, and TCP's acknowledgements are kept for it: but not those
+ * of a SYN, which begins the numbers, nor of a RST, which may be anybody's.
+ */
 static __always_inline void track(struct packet *packet, struct found *found)
 {
 	const struct tcphdr *tcp = packet->transport;
@@ -71,10 +80,11 @@ static __always_inline void track(struct packet *packet, struct found *found)
 			segment.sequence = bpf_ntohl(tcp->seq);
 			segment.acknowledges = bpf_ntohl(tcp->ack_seq);
 		}
-		if (packet->forward && packet->tcp_flags & TCP_ACK)
+		if ((packet->tcp_flags & (TCP_SYN | TCP_RST | TCP_ACK)) == TCP_ACK &&
+		    acknowledgement_is_kept(&found->view, packet->forward))
 			WRITE_ONCE(found->entry->tcp_acknowledged, bpf_ntohl(tcp->ack_seq));
 	}
-	if (unlikely(step))
+	if (unlikely(step) && !found->made)
 		flow_step(&packet->key, &segment);
 }
 

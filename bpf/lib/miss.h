@@ -90,6 +90,7 @@ static __always_inline enum verdict open_flow(struct packet *packet, __u32 numbe
 		work->wish.acknowledged = bpf_ntohl(tcp->seq) + packet->payload + 1;
 	reason = flow_create(work, nat_gateway, number);
 	if (!reason) {
+		found->made = 1;
 		found->entry = flow_find(&packet->key, &found->view);
 		return found->entry ? VERDICT_NEXT : drop(packet, DROP_INTERNAL_ERROR);
 	}

@@ -48,15 +48,16 @@ ABI_ASSERT_SIZE(struct flow_key, 16);
 
 /*
  * States of a flow. Both entries carry the state; it changes under the lock of the forward entry's
- * region. UDP and ICMP use OPENING until the first reply and ESTABLISHED from then on.
+ * region. UDP and ICMP are opening until the first reply and ESTABLISHED from then on.
  */
 enum flow_state {
 	FLOW_STATE_OPENING = 0,		/* a SYN, or a first datagram, from the instance */
 	FLOW_STATE_ESTABLISHED = 1,	/* both sides have been heard */
 	FLOW_STATE_FIN_FROM_INSIDE = 2, /* half-closed: still the established timer (RFC 5382 5) */
 	FLOW_STATE_FIN_FROM_OUTSIDE = 3,
-	FLOW_STATE_CLOSING = 4, /* both FINs were seen */
-	FLOW_STATE_RESET = 5,	/* a RST whose sequence number fits (RFC 7857 2.2) */
+	FLOW_STATE_CLOSING = 4,		     /* both FINs were seen */
+	FLOW_STATE_RESET = 5,		     /* a RST whose sequence number fits (RFC 7857 2.2) */
+	FLOW_STATE_OPENING_FROM_OUTSIDE = 6, /* a SYN, or a first datagram, from the remote */
 	FLOW_STATES
 };
 
@@ -93,8 +94,10 @@ struct flow_entry {
 	__u8 state; /* enum flow_state */
 	__u8 flags; /* enum flow_flag */
 	union {
-		__u32 tcp_acknowledged; /* forward: the last acknowledgement the instance sent, host order */
-		__u32 references;	/* mapping, forward: flows that use it */
+		/* The last acknowledgement that was sent in this direction, host order. Forward entry of an opening
+		 * flow: what answers the SYN. */
+		__u32 tcp_acknowledged;
+		__u32 references; /* mapping, forward: flows that use it; mapped flow, reverse: its mapping */
 	};
 	__u32 packets;
 	__u64 bytes;

@@ -66,7 +66,9 @@ _Static_assert((int)TABLE_INSERTED == FLOW_INSERTED && (int)TABLE_EXISTS == FLOW
 _Static_assert((int)TABLE_REMOVE_ANY == FLOW_REMOVE_ANY && (int)TABLE_REMOVE_EXPIRED == FLOW_REMOVE_EXPIRED &&
 		       (int)TABLE_REMOVE_UNREFERENCED == FLOW_REMOVE_UNREFERENCED,
 	       "removals");
-_Static_assert((int)TABLE_EVENT_NONE == EVENT_NONE && (int)TABLE_EVENT_REPLY == EVENT_REPLY &&
+_Static_assert((int)TABLE_EVENT_NONE == EVENT_NONE &&
+		       (int)TABLE_EVENT_ANSWER_INSIDE == EVENT_ANSWER_INSIDE &&
+		       (int)TABLE_EVENT_ANSWER_OUTSIDE == EVENT_ANSWER_OUTSIDE &&
 		       (int)TABLE_EVENT_SYN_INSIDE == EVENT_SYN_INSIDE &&
 		       (int)TABLE_EVENT_SYN_OUTSIDE == EVENT_SYN_OUTSIDE &&
 		       (int)TABLE_EVENT_FIN_INSIDE == EVENT_FIN_INSIDE &&
@@ -407,12 +409,26 @@ int table_watch(__u8 protocol, int state, int forward)
 
 int table_tcp_event(const struct table_segment *segment, int from_inside, __u32 acknowledged, int state)
 {
-	return tcp_event((const struct segment *)segment, from_inside, acknowledged, state);
+	struct tcp_known known = {
+		.acknowledged = acknowledged,
+		.window = tcp_window((const struct segment *)segment, from_inside),
+	};
+
+	return tcp_event((const struct segment *)segment, from_inside, &known, state);
 }
 
-__u32 table_tcp_reset_window(void)
+int table_tcp_event_unknown(const struct table_segment *segment, int from_inside, int state)
 {
-	return TCP_RESET_WINDOW;
+	struct tcp_known known = { .window = 0 };
+
+	return tcp_event((const struct segment *)segment, from_inside, &known, state);
+}
+
+__u32 table_tcp_window(__u8 flags, int from_inside)
+{
+	struct segment segment = { .flags = flags };
+
+	return tcp_window(&segment, from_inside);
 }
 
 void table_reverse_key(const struct flow_entry *forward, struct flow_key *key)

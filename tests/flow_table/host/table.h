@@ -27,7 +27,8 @@ enum table_insert_result { TABLE_INSERTED, TABLE_EXISTS, TABLE_FULL };
 enum table_removal { TABLE_REMOVE_ANY, TABLE_REMOVE_EXPIRED, TABLE_REMOVE_UNREFERENCED };
 enum table_event {
 	TABLE_EVENT_NONE,
-	TABLE_EVENT_REPLY,
+	TABLE_EVENT_ANSWER_INSIDE,
+	TABLE_EVENT_ANSWER_OUTSIDE,
 	TABLE_EVENT_SYN_INSIDE,
 	TABLE_EVENT_SYN_OUTSIDE,
 	TABLE_EVENT_FIN_INSIDE,
@@ -128,7 +129,10 @@ int table_state_after(int state, int event);
 int table_timeout_class(__u8 protocol, int state);
 int table_watch(__u8 protocol, int state, int forward);
 int table_tcp_event(const struct table_segment *segment, int from_inside, __u32 acknowledged, int state);
-__u32 table_tcp_reset_window(void);
+/* The same where nothing is known of the sender's numbers. */
+int table_tcp_event_unknown(const struct table_segment *segment, int from_inside, int state);
+/* How far a segment may lie beyond what was acknowledged. */
+__u32 table_tcp_window(__u8 flags, int from_inside);
 
 void table_reverse_key(const struct flow_entry *forward, struct flow_key *key);
 void table_mapping_key(const struct flow_key *forward, struct flow_key *key);
