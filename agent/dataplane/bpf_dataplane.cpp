@@ -10,7 +10,9 @@
 #include <algorithm>
 #include <cstddef>
 #include <new>
+#include <optional>
 #include <utility>
+#include <vector>
 
 #include "dataplane/attacher.h"
 #include "dataplane/bpf_tables.h"
@@ -19,6 +21,7 @@
 #include "dataplane/pinned_state.h"
 #include "dataplane/programs.h"
 #include "dataplane/table_difference.h"
+#include "dataplane/tcp_resets.h"
 
 namespace sallyport::dataplane {
 namespace {
@@ -141,6 +144,12 @@ class Live {
     std::vector<DropEvent> events;
     std::unique_ptr<ring_buffer, RingBufferDeleter> ring;
     std::size_t sweep_position = 0;
+    std::optional<TcpResets> resets;  // once there is a NAT gateway that wants them
+
+    [[nodiscard]] bool resets_are_wanted(std::uint16_t nat_gateway) const {
+        const auto found = now.nat_gateways.find(nat_gateway);
+        return found != now.nat_gateways.end() && found->second.reset_on_idle;
+    }
 
     // Only the agent writes the settings, and all of them at once.
     Result<settings> read_settings() const {
@@ -273,7 +282,10 @@ Result<void> BpfDataplane::detach_all() {
 Result<void> BpfDataplane::keep_next_hops_valid(std::chrono::seconds duration) {
     if (!impl_->live) return tl::make_unexpected(no_state());
     return impl_->live->change_settings(
-        [&](settings& value, std::uint32_t now) { value.next_hops_valid_until = now + ticks(duration); });
+        [&](settings& value, std::uint32_t now) {
+            value.next_hops_valid_until = now + ticks(duration);
+            value.jiffies_offset_ns = 0;  // asked for anew now and then, so that no error can add up
+        });
 }
 
 Result<Counters> BpfDataplane::counters() {
@@ -351,8 +363,17 @@ Result<SweepReport> BpfDataplane::sweep(std::size_t buckets) {
     const std::size_t first = live.sweep_position;
     const std::size_t count = std::min(buckets == 0 ? total : buckets, total - first);
 
+    const bool with_resets = std::ranges::any_of(
+        live.now.nat_gateways, [](const auto& numbered) { return numbered.second.reset_on_idle; });
+    if (with_resets && !live.resets) {
+        auto resets = TcpResets::open();
+        if (!resets) return tl::make_unexpected(resets.error());
+        live.resets.emplace(std::move(*resets));
+    }
+
     const auto batch = live.reap_batch.elements<reap_request>();
     std::size_t waiting = 0;
+    std::vector<TcpConnection> ending;
     Result<void> reaped;
     const auto reap = [&] {
         if (waiting == 0 || !reaped) return;
@@ -361,9 +382,18 @@ Result<SweepReport> BpfDataplane::sweep(std::size_t buckets) {
         } else {
             reaped = tl::make_unexpected(removed.error());
         }
+        for (const TcpConnection& connection : std::exchange(ending, {})) {
+            // One that is still there was used at the last moment.
+            if (scan->is_gone(connection.slot, connection.flow_id))
+                report.resets_sent += live.resets->send(connection, live.now.devices);
+        }
     };
     scan->expired(first, count, [&](const reap_request& request) {
         if (!reaped) return;
+        if (with_resets) {
+            const auto connection = scan->connection_of(request);
+            if (connection && live.resets_are_wanted(connection->nat_gateway)) ending.push_back(*connection);
+        }
         batch[waiting++] = request;
         if (waiting == reap_run) reap();
     });

@@ -118,6 +118,7 @@ nat_gateway encode(const NatGatewayEntry& entry) {
     if (entry.clamp_mss) value.flags |= NAT_GATEWAY_CLAMP_MSS;
     if (entry.lenient_quotes) value.flags |= NAT_GATEWAY_LENIENT_QUOTES;
     value.icmp_on_exhaustion = static_cast<std::uint8_t>(entry.exhaustion);
+    if (entry.reset_on_idle) value.flags |= NAT_GATEWAY_RESET_ON_IDLE;
     for (const Ipv4Address& address : entry.elastic_ips) {
         if (value.elastic_ip_count == NAT_GATEWAY_ELASTIC_IPS_MAX) break;
         value.elastic_ips[value.elastic_ip_count++] = address.to_network();
@@ -140,6 +141,7 @@ NatGatewayEntry decode(const nat_gateway& value) {
     entry.clamp_mss = (value.flags & NAT_GATEWAY_CLAMP_MSS) != 0;
     entry.lenient_quotes = (value.flags & NAT_GATEWAY_LENIENT_QUOTES) != 0;
     entry.exhaustion = static_cast<Exhaustion>(value.icmp_on_exhaustion);
+    entry.reset_on_idle = (value.flags & NAT_GATEWAY_RESET_ON_IDLE) != 0;
     const auto count = std::min<std::uint32_t>(value.elastic_ip_count, NAT_GATEWAY_ELASTIC_IPS_MAX);
     for (std::uint32_t i = 0; i < count; ++i) {
         entry.elastic_ips.push_back(Ipv4Address::from_network(value.elastic_ips[i]));

@@ -55,7 +55,8 @@ struct FlowRecord {
     Endpoint inside;
     Endpoint external;
     Endpoint remote;
-    std::string_view state;  // opening, established, fin_from_inside, fin_from_outside, closing, reset
+    // opening, opening_from_outside, established, fin_from_inside, fin_from_outside, closing, reset
+    std::string_view state;
     std::uint32_t idle_seconds = 0;
     std::uint32_t timeout_seconds = 0;
     std::uint32_t generation = 0;
@@ -78,6 +79,7 @@ struct FlowTableStatus {
 struct SweepReport {
     std::uint64_t looked_at = 0;
     std::uint64_t removed = 0;
+    std::uint64_t resets_sent = 0;  // to ends of connections that were removed
 };
 
 struct DeviceCounters {
@@ -147,7 +149,7 @@ class Dataplane {
     virtual Result<FlowTableStatus> flow_table_status() = 0;
 
     // Removes what is past its timeout, looking at a slice of the table of at most `buckets` buckets (0:
-    // all).
+    // all). Both ends of a TCP connection that is removed get a reset where its NAT gateway says so.
     virtual Result<SweepReport> sweep(std::size_t buckets = 0) = 0;
 
     // Drop events are sent for `duration` from now; poll_drop_events() hands over what has come.

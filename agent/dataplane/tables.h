@@ -75,6 +75,7 @@ struct NatGatewayEntry {
     bool clamp_mss = true;
     Exhaustion exhaustion = Exhaustion::host_unreachable;
     bool lenient_quotes = false;  // ICMP errors may quote headers with a wrong checksum
+    bool reset_on_idle = false;
     bool operator==(const NatGatewayEntry&) const = default;
 };
 

@@ -391,6 +391,13 @@ struct Schema<NatGateway> {
                  .help = "ICMP errors that quote an IPv4 header with a wrong checksum: `strict` drops them "
                          "(RFC 5508 REQ-3), `lenient` lets them pass, for routers that lower the TTL before "
                          "they quote."}),
+            field<&NatGateway::tcp_reset_on_idle_timeout>(
+                {.name = "tcp_reset_on_idle_timeout",
+                 .help = "Send a reset to both ends of a TCP connection that is forgotten because it was "
+                         "idle for "
+                         "too long, instead of silence. With endpoint-independent mapping of TCP only the "
+                         "instance "
+                         "gets one."}),
             field<&NatGateway::log_flows>({.name = "log_flows", .help = "Write a flow log."}),
         };
     }

@@ -157,6 +157,7 @@ struct NatGateway {
     bool tcp_mss_clamp = true;
     IcmpOnExhaustion icmp_on_exhaustion = IcmpOnExhaustion::host_unreachable;
     IcmpQuoteChecksum icmp_quote_checksum = IcmpQuoteChecksum::strict;
+    bool tcp_reset_on_idle_timeout = false;
     bool log_flows = false;
     Origin origin = Origin::file;
     bool operator==(const NatGateway&) const = default;

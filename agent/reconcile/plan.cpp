@@ -317,6 +317,7 @@ class Planner {
             entry.clamp_mss = gateway.tcp_mss_clamp;
             entry.exhaustion = exhaustion_of(gateway.icmp_on_exhaustion);
             entry.lenient_quotes = gateway.icmp_quote_checksum == model::IcmpQuoteChecksum::lenient;
+            entry.reset_on_idle = gateway.tcp_reset_on_idle_timeout;
             plan_.tables.nat_gateways.emplace(number, std::move(entry));
         }
     }

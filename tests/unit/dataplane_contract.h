@@ -64,6 +64,7 @@ inline ForwardingTables example_tables(World& world) {
     gateway.filtering = {Rule::address_dependent, Rule::address_and_port_dependent,
                          Rule::endpoint_independent};
     gateway.strict_pairing = true;
+    gateway.reset_on_idle = true;
     gateway.hairpin = false;
     gateway.hairpin_same_tenant = true;
     gateway.exhaustion = Exhaustion::administratively_prohibited;

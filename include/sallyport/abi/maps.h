@@ -29,7 +29,8 @@ struct settings {
 	__u32 next_hops_valid_until; /* tick; past it next hops are not trusted, the kernel is asked */
 	__u32 drop_events_until;     /* tick; drop events are sent until then */
 	__u32 zero0;
-	__u64 zero1[5];
+	__u64 jiffies_offset_ns; /* CLOCK_MONOTONIC less the jiffies; 0: the next packet finds out */
+	__u64 zero1[4];
 };
 ABI_ASSERT_SIZE(struct settings, 64);
 
@@ -121,6 +122,7 @@ enum nat_gateway_flag {
 	NAT_GATEWAY_STRICT_PAIRING = 1 << 1,
 	NAT_GATEWAY_HAIRPIN = 1 << 2, /* its instances and others may meet through Elastic IPs */
 	NAT_GATEWAY_CLAMP_MSS = 1 << 3,
+	NAT_GATEWAY_RESET_ON_IDLE = 1 << 10, /* the agent's business */
 	NAT_GATEWAY_HAIRPIN_SAME_TENANT = 1 << 11, /* but only those of one VPC */
 	NAT_GATEWAY_LENIENT_QUOTES = 1 << 13,	   /* ICMP errors may quote headers with a wrong checksum */
 };

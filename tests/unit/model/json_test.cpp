@@ -23,7 +23,8 @@ TEST(Json, SpellsObjectsAsTheFileDoes) {
         "timeouts": {"udp": "300s", "tcp_established": "7440s", "tcp_opening": "240s", "tcp_closing": "240s",
                      "tcp_reset": "240s", "icmp": "60s"},
         "allow_nonconformant_timeouts": false, "limits": {}, "tcp_mss_clamp": true,
-        "icmp_on_exhaustion": "host_unreachable", "icmp_quote_checksum": "strict", "log_flows": false})"));
+        "icmp_on_exhaustion": "host_unreachable", "icmp_quote_checksum": "strict",
+        "tcp_reset_on_idle_timeout": false, "log_flows": false})"));
     EXPECT_EQ(to_json(state.route_tables[0]), json::parse(R"({
         "name": "private", "vpc": "main", "main": true, "origin": "file",
         "routes": [{"destination": "0.0.0.0/0", "nat_gateway": "egress"},

@@ -155,6 +155,7 @@ TEST_F(PlanTest, nat_gateways_are_carried_over_in_every_setting) {
     gateway.pairing = model::Pairing::strict;
     gateway.hairpin = model::Hairpin::off;
     gateway.tcp_mss_clamp = false;
+    gateway.tcp_reset_on_idle_timeout = true;
     const Plan made = plan();
     const auto& entry = made.tables.nat_gateways.at(0);
     EXPECT_EQ(entry.elastic_ips,
@@ -172,6 +173,7 @@ TEST_F(PlanTest, nat_gateways_are_carried_over_in_every_setting) {
     EXPECT_TRUE(entry.strict_pairing);
     EXPECT_FALSE(entry.hairpin);
     EXPECT_FALSE(entry.clamp_mss);
+    EXPECT_TRUE(entry.reset_on_idle);
 }
 
 TEST_F(PlanTest, hairpin_is_carried_over_in_every_setting) {
