@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <sys/utsname.h>
+#include <time.h>
 
 #include <algorithm>
 #include <iterator>
@@ -26,6 +27,13 @@ bool weakly_ordered_memory() {
     return machine != "x86_64" && machine != "i686" && machine != "s390x";
 }
 
+// The coarse clocks are as fine as the kernel's ticks are long.
+std::uint32_t jiffy_ns() {
+    timespec step{};
+    if (clock_getres(CLOCK_MONOTONIC_COARSE, &step) != 0 || step.tv_sec != 0) return 0;
+    return static_cast<std::uint32_t>(step.tv_nsec);
+}
+
 template <typename Skeleton>
 struct Destroy {
     void operator()(Skeleton* skeleton) const { Skeleton::destroy(skeleton); }
@@ -46,6 +54,7 @@ Result<UniqueFd> load_copy(Select program_of, std::uint32_t slot, const meta& de
               std::begin(skeleton->rodata->hash_seed));
     skeleton->rodata->device_slot = slot;
     skeleton->rodata->weakly_ordered_memory = weakly_ordered_memory();
+    skeleton->rodata->jiffy_ns = jiffy_ns();
 
     bpf_map* map = nullptr;
     bpf_object__for_each_map(map, skeleton->obj) {

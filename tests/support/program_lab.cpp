@@ -71,6 +71,9 @@ Opened with_constants(Skeleton* skeleton, std::uint32_t regions, std::uint32_t s
     skeleton->rodata->flow_regions = regions;
     skeleton->rodata->device_slot = slot;
     skeleton->rodata->express_lane = lane == Lane::express;
+    timespec step{};
+    clock_getres(CLOCK_MONOTONIC_COARSE, &step);
+    skeleton->rodata->jiffy_ns = static_cast<std::uint32_t>(step.tv_nsec);  // as the agent does
     for (std::uint32_t i = 0; i < 4; i++) skeleton->rodata->hash_seed[i] = 0x9e3779b9u * (i + 1);
     return {skeleton->obj, [skeleton] { Skeleton::destroy(skeleton); }};
 }
