@@ -16,7 +16,7 @@ PORT = 7007
 
 def _agent(world: Routed, **settings: object) -> Agent:
     configuration = world.configuration()
-    configuration["nat_gateways"][0] |= {"timeouts": {"tcp_established": "1s"}, "allow_nonconformant_timeouts": True,
+    configuration["nat_gateways"][0] |= {"timeouts": {"tcp_established": "3s"}, "allow_nonconformant_timeouts": True,
                                          **settings}
     return Agent(world.gateway, configuration)
 

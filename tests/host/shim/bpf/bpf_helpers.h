@@ -144,6 +144,7 @@ static inline int64_t host_csum_diff(const void *from, uint32_t from_size, const
 #define bpf_get_prandom_u32() host_random()
 #define bpf_ktime_get_coarse_ns() host_clock_ns()
 #define bpf_ktime_get_ns() host_clock_ns()
+#define bpf_jiffies64() (host_clock_ns() / 4000000)
 
 #define bpf_ringbuf_reserve(map, size, flags) ((void)(map), host_event_reserve(size))
 #define bpf_ringbuf_submit(event, flags) ((void)(event))
