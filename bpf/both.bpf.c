@@ -29,7 +29,7 @@ static __always_inline int stages(struct xdp_md *context)
 			packet_zone(&packet, packet.device->zone);
 			verdict = miss_from_inside(&packet, &found);
 		} else {
-			verdict = miss_from_outside(&packet);
+			verdict = miss_from_outside(&packet, &found);
 		}
 	}
 	if (verdict == VERDICT_NEXT)

@@ -130,6 +130,9 @@ nat_gateway encode(const NatGatewayEntry& entry) {
         value.mapping[i] = static_cast<std::uint8_t>(entry.mapping[i]);
         value.filtering[i] = static_cast<std::uint8_t>(entry.filtering[i]);
     }
+    if (entry.port_quarantine > std::chrono::seconds::zero())
+        value.port_quarantine = encode_timeout(entry.port_quarantine);
+    value.port_quarantine_max = entry.port_quarantine_max;
     return value;
 }
 
@@ -152,6 +155,8 @@ NatGatewayEntry decode(const nat_gateway& value) {
         entry.mapping[i] = static_cast<Rule>(value.mapping[i]);
         entry.filtering[i] = static_cast<Rule>(value.filtering[i]);
     }
+    if (value.port_quarantine != 0) entry.port_quarantine = decode_timeout(value.port_quarantine);
+    entry.port_quarantine_max = value.port_quarantine_max;
     return entry;
 }
 

@@ -173,7 +173,8 @@ FlowTableStatus FlowScan::count() const {
             const flow_entry& entry = buckets_[i].entry[number];
             if ((read_once(entry.flags) & FLOW_FORWARD) == 0) return;
             const bool mapping = read_once(entry.key.kind) == FLOW_KIND_MAPPING;
-            if (past(entry) && (!mapping || read_once(entry.references) == 0)) {
+            if (mapping && read_once(entry.references) == 0) return;  // its port rests
+            if (past(entry) && !mapping) {
                 const flow_entry* peer = peer_of(entry);
                 if (peer == nullptr || past(*peer)) return;
             }

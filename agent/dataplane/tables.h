@@ -69,6 +69,8 @@ struct NatGatewayEntry {
     std::array<std::chrono::seconds, 6> timeouts{};  // by enum timeout_class
     std::array<Rule, 3> mapping{};                   // by enum nat_protocol
     std::array<Rule, 3> filtering{};
+    std::chrono::seconds port_quarantine{0};
+    std::uint32_t port_quarantine_max = 0;
     bool strict_pairing = false;
     bool hairpin = true;
     bool hairpin_same_tenant = false;  // it is on, but only for instances of one VPC

@@ -353,11 +353,16 @@ struct Schema<NatGateway> {
                          "inside address and port, whatever the remote (RFC 4787 REQ-1). "
                          "`address_and_port_dependent`: ports are shared between remotes, which multiplies "
                          "capacity. One value for all protocols, or one for each."}),
-            field<&NatGateway::filtering>(
-                {.name = "filtering",
-                 .help =
-                     "Who may send to a mapping from outside. `address_and_port_dependent`: only the remotes "
-                     "that the inside host has sent to. One value for all protocols, or one for each."}),
+            field<&NatGateway::filtering>({.name = "filtering",
+                                           .help = "Who may send to an external port in use from outside. "
+                                                   "`address_and_port_dependent`: only "
+                                                   "remotes that the inside host has sent to. "
+                                                   "`address_dependent`: these addresses from any "
+                                                   "of their ports. `endpoint_independent`: anybody (RFC "
+                                                   "4787 REQ-8). The two wider ones take "
+                                                   "an external port for each flow where mapping is "
+                                                   "`address_and_port_dependent`. One value "
+                                                   "for all protocols, or one for each."}),
             field<&NatGateway::pairing>(
                 {.name = "pairing",
                  .help = "`soft`: an inside host keeps its Elastic IP as long as that has a free port, and "
@@ -369,6 +374,14 @@ struct Schema<NatGateway> {
                          "`same_tenant` for hosts of the same VPC only. The NAT gateways of both hosts have "
                          "to allow it."}),
             field<&NatGateway::port_range>({.name = "port_range", .help = "The external ports to use."}),
+            field<&NatGateway::port_quarantine>(
+                {.name = "port_quarantine",
+                 .help =
+                     "How long a freed port rests before another inside endpoint gets it, where filtering is "
+                     "`endpoint_independent` (RFC 6888 REQ-8); 0s: not at all. TCP needs no rest."}),
+            field<&NatGateway::port_quarantine_max>(
+                {.name = "port_quarantine_max",
+                 .help = "How many ports may rest at once. What is freed beyond that is free at once."}),
             field<&NatGateway::timeouts>(
                 {.name = "timeouts",
                  .help = "How long a flow is kept without traffic, at most 65535s each."}),

@@ -151,6 +151,9 @@ struct NatGateway {
     Pairing pairing = Pairing::soft;
     Hairpin hairpin = Hairpin::on;
     PortRange port_range{1024, 65535};
+    // RFC 6888 REQ-8, where filtering is endpoint_independent.
+    std::chrono::seconds port_quarantine{120};
+    std::uint32_t port_quarantine_max = 16384;  // ports
     Timeouts timeouts = {};
     bool allow_nonconformant_timeouts = false;  // below the floors of the RFCs, with a warning
     Limits limits = {};

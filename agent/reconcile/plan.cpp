@@ -311,6 +311,8 @@ class Planner {
             entry.timeouts = timeouts_of(gateway.timeouts);
             entry.mapping = rules_of(gateway.mapping);
             entry.filtering = rules_of(gateway.filtering);
+            entry.port_quarantine = gateway.port_quarantine;
+            entry.port_quarantine_max = gateway.port_quarantine_max;
             entry.strict_pairing = gateway.pairing == model::Pairing::strict;
             entry.hairpin = gateway.hairpin != model::Hairpin::off;
             entry.hairpin_same_tenant = gateway.hairpin == model::Hairpin::same_tenant;

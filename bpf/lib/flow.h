@@ -7,20 +7,9 @@
 #define SALLYPORT_BPF_FLOW_H
 
 #include "lib/checksum.h"
+#include "lib/filter.h"
 #include "lib/ports.h"
 #include "lib/state.h"
-
-static __always_inline enum nat_protocol nat_protocol_of(__u8 protocol)
-{
-	return protocol == IPPROTO_TCP ? NAT_TCP : protocol == IPPROTO_UDP ? NAT_UDP : NAT_ICMP;
-}
-
-static __always_inline __u32 new_flow_id(void)
-{
-	__u32 id = bpf_get_prandom_u32();
-
-	return id ? id : 1; /* 0 marks an unused entry */
-}
 
 /* Fills in what both entries of a pair have in common. */
 static __always_inline void flow_entry_begin(struct flow_entry *entry, const struct flow_wish *wish,
@@ -33,9 +22,9 @@ static __always_inline void flow_entry_begin(struct flow_entry *entry, const str
 	entry->last_seen = wish->now;
 	entry->flow_id = flow_id;
 	entry->generation = wish->generation;
-	entry->timeout = nat_gateway->timeouts[flow_timeout_class(protocol, FLOW_STATE_OPENING)];
+	entry->timeout = nat_gateway->timeouts[flow_timeout_class(protocol, wish->state)];
 	entry->nat_gateway = wish->nat_gateway;
-	entry->state = FLOW_STATE_OPENING;
+	entry->state = wish->state;
 }
 
 /*
@@ -67,9 +56,24 @@ verified_alone int elastic_ip_home(__u32 number, __be32 instance, __u32 zone)
 	return best;
 }
 
-/* A mapping lives as long as its flows: they touch it when this many ticks (34 s) turn over. */
-#define MAPPING_TOUCH_SHIFT 9
+/* A mapping lives as long as its flows: they touch it when this many ticks (17 s) turn over. */
+#define MAPPING_TOUCH_SHIFT 8
 #define MAPPING_TOUCH_UNITS ((1 << (MAPPING_TOUCH_SHIFT - FLOW_TICKS_PER_TIMEOUT_SHIFT)) + 1)
+
+/* As long as any flow on a mapping may live, and the time by which their touch may lag behind. */
+static __always_inline __u16 mapping_timeout(const struct nat_gateway *nat_gateway, __u8 protocol)
+{
+	return nat_gateway->timeouts[flow_timeout_class(protocol, FLOW_STATE_ESTABLISHED)] +
+	       MAPPING_TOUCH_UNITS;
+}
+
+/* The same for its entries: where no agent tidies up, a mapping whose flows timed out rests as well. */
+static __always_inline __u16 mapping_entry_timeout(const struct nat_gateway *nat_gateway, __u8 protocol)
+{
+	__u32 timeout = mapping_timeout(nat_gateway, protocol) + port_quarantine(nat_gateway, protocol);
+
+	return timeout > 0xffff ? 0xffff : timeout;
+}
 
 /* What pair_create() may say beside a reason for a drop. */
 enum pair_result {
@@ -130,10 +134,10 @@ verified_alone int pair_create(__u32 number, __u32 place, __u32 kind)
 {
 	struct nat_gateway *nat_gateway = bpf_map_lookup_elem(&nat_gateways, &number);
 	struct workspace *work = workspace_get();
-	struct flow_entry *forward, *reverse;
+	struct flow_entry *forward, *reverse, *found;
 	enum port_result claimed;
-	enum timeout_class established;
 	const struct flow_wish *wish;
+	__u16 rest;
 	__u32 forward_slot = 0;
 	int inserted;
 
@@ -152,10 +156,11 @@ verified_alone int pair_create(__u32 number, __u32 place, __u32 kind)
 	reverse->new_port = wish->key.source_port;
 	reverse->peer_slot = flow_peer_reference(~0U, wish->key.zone);
 	if (kind == FLOW_KIND_MAPPING) {
-		/* As long as any flow on it may live, and the time by which their touch may lag behind. */
-		established = flow_timeout_class(wish->key.protocol, FLOW_STATE_ESTABLISHED);
-		forward->timeout = nat_gateway->timeouts[established] + MAPPING_TOUCH_UNITS;
-		reverse->timeout = forward->timeout;
+		forward->timeout = mapping_entry_timeout(nat_gateway, wish->key.protocol);
+		/* Nobody touches the reverse entry: it must not outlast the forward one's rest. */
+		rest = port_quarantine(nat_gateway, wish->key.protocol);
+		reverse->timeout = rest ? rest : forward->timeout;
+		forward->state = reverse->state = MAPPING_IN_USE;
 		flow_mapping_key(&wish->key, &forward->key);
 		forward->references = 1;
 	} else {
@@ -164,7 +169,10 @@ verified_alone int pair_create(__u32 number, __u32 place, __u32 kind)
 		reverse->tcp_acknowledged = wish->acknowledged;
 		reverse->key.source = wish->key.destination;
 		reverse->key.source_port = wish->key.destination_port;
-		reverse->flags = flow_watch(wish->key.protocol, FLOW_STATE_OPENING, 0);
+		forward->flags = flow_watch(wish->key.protocol, wish->state, 1);
+		if (wish->permitted)
+			forward->flags |= FLOW_PERMITTED;
+		reverse->flags = flow_watch(wish->key.protocol, wish->state, 0);
 		if (bpf_map_lookup_elem(&elastic_ips, &wish->key.destination)) {
 			forward->flags |= FLOW_HAIRPIN;
 			reverse->flags |= FLOW_HAIRPIN;
@@ -191,6 +199,8 @@ verified_alone int pair_create(__u32 number, __u32 place, __u32 kind)
 		return DROP_PORT_EXHAUSTED;
 
 	flow_complete_forward(forward, reverse);
+	if (kind == FLOW_KIND_MAPPING && wish->unshared)
+		flow_unshared_key(forward, &forward->key);
 	forward->peer_slot = flow_peer_reference(work->claim.slot, ZONE_OUTSIDE);
 	inserted = flow_insert(forward, &forward_slot);
 	if (inserted == FLOW_INSERTED) {
@@ -203,22 +213,43 @@ verified_alone int pair_create(__u32 number, __u32 place, __u32 kind)
 	if (inserted == FLOW_FULL)
 		return flow_make_room(&forward->key, wish->now, &work->standing) ? PAIR_BEHIND_EXPIRED
 										 : DROP_FLOW_TABLE_FULL;
-	return PAIR_EXISTS;
+	found = flow_standing(&forward->key, forward_slot);
+	if (!found || !flow_expired(found, wish->now))
+		return PAIR_EXISTS;
+	work->standing = *found; /* a mapping whose rest is over */
+	return PAIR_BEHIND_EXPIRED;
+}
+
+/*
+ * Takes a reference on the mapping of work->mapping.key. If there is one, work->mapping is a copy of its forward
+ * entry, and 1 is returned.
+ */
+static __always_inline int mapping_take(struct workspace *work, const struct nat_gateway *nat_gateway)
+{
+	struct flow_entry *mapping = &work->mapping;
+
+	if (!flow_reference(&mapping->key, work->wish.now,
+			    mapping_entry_timeout(nat_gateway, work->wish.key.protocol), mapping))
+		return 0;
+	if (mapping->state == MAPPING_RESTING)
+		resting_port_ended(mapping->nat_gateway);
+	return 1;
 }
 
 /*
  * Looks for the endpoint-independent mapping of work->wish.key's source (RFC 4787 REQ-1). If there is one,
  * work->mapping is a copy of its forward entry, one reference on it is the caller's, and 1 is returned.
  */
-verified_alone int mapping_find(void)
+verified_alone int mapping_find(__u32 number)
 {
+	struct nat_gateway *nat_gateway = bpf_map_lookup_elem(&nat_gateways, &number);
 	struct workspace *work = workspace_get();
 	struct elastic_ip *bound;
 
-	if (!work)
+	if (!work || !nat_gateway)
 		return 0;
-	flow_mapping_key(&work->wish.key, &work->key);
-	if (!flow_reference(&work->key, work->wish.now, &work->mapping))
+	flow_mapping_key(&work->wish.key, &work->mapping.key);
+	if (!mapping_take(work, nat_gateway))
 		return 0;
 	bound = bpf_map_lookup_elem(&elastic_ips, &work->mapping.new_address);
 	if (bound && bound->nat_gateway == work->wish.nat_gateway)
@@ -231,9 +262,12 @@ verified_alone int mapping_find(void)
 /* Gives the reference back. */
 static __always_inline void mapping_put(struct workspace *work)
 {
-	flow_mapping_key(&work->wish.key, &work->key);
-	if (flow_unreference(&work->key, work->wish.mapping_id))
-		flow_end(&work->mapping, FLOW_REMOVE_UNREFERENCED, work->wish.now);
+	const struct flow_entry *mapping = &work->mapping;
+	__u32 now = work->wish.now;
+
+	if (flow_unreference(&mapping->key, mapping->flow_id, 0, now) == FLOW_REFERENCES_NONE &&
+	    !mapping_rest(&mapping->key, mapping->flow_id, work->wish.nat_gateway, now))
+		flow_end(mapping, FLOW_REMOVE_UNREFERENCED, now);
 }
 
 /* Each Elastic IP once, with room for entries in the way that have timed out. */
@@ -271,31 +305,78 @@ verified_alone loop_head_first int pair_open(__u32 number, __u32 kind)
 	return DROP_FLOW_TABLE_FULL;
 }
 
+/* Takes the permit that address-dependent filtering wants of a flow on work->mapping. Returns 0 or the reason. */
+verified_alone int flow_permit(__u32 timeout)
+{
+	struct workspace *work = workspace_get();
+	struct flow_key *key;
+
+	if (!work)
+		return DROP_INTERNAL_ERROR;
+	key = &work->key;
+	key->source = work->wish.key.destination;
+	key->source_port = work->wish.key.destination_port;
+	key->destination = work->mapping.new_address;
+	key->destination_port = work->mapping.new_port;
+	key->protocol = work->wish.key.protocol;
+	if (permit_take(key, timeout, work->wish.now) == FLOW_FULL) {
+		if (!flow_make_room(&work->permit.key, work->wish.now, &work->standing))
+			return DROP_FLOW_TABLE_FULL;
+		flow_end(&work->standing, FLOW_REMOVE_EXPIRED, work->wish.now);
+		if (permit_take(key, timeout, work->wish.now) == FLOW_FULL)
+			return DROP_FLOW_TABLE_FULL;
+	}
+	work->wish.permitted = 1;
+	return 0;
+}
+
 /*
- * Makes the flow that work->wish describes. Returns 0 when it stands, made here or by another processor, or
- * the reason why there is none.
+ * Makes the flow that work->wish describes on work->mapping, if wish.mapping_id says that there is one. Returns 0
+ * when it stands, made here or by another processor, or the reason why there is none.
+ */
+static __always_inline int flow_attach(struct workspace *work, const struct nat_gateway *nat_gateway,
+				       __u32 number)
+{
+	__u8 protocol = work->wish.key.protocol;
+	int result = 0;
+
+	work->wish.permitted = 0;
+	if (work->wish.mapping_id && filtering_of(nat_gateway, protocol) == ADDRESS_DEPENDENT)
+		result = flow_permit(mapping_timeout(nat_gateway, protocol));
+	if (!result)
+		result = pair_open(number, FLOW_KIND_FLOW);
+	if (result && work->wish.permitted)
+		permit_put(&work->key, work->wish.now);
+	if (result && work->wish.mapping_id)
+		mapping_put(work);
+	return result > 0 ? result : 0;
+}
+
+/*
+ * Makes the flow that work->wish describes, and its mapping: the same for all remotes, or, where others than its
+ * remote may send to its port, one that no other flow has.
  */
 static __always_inline int flow_create(struct workspace *work, const struct nat_gateway *nat_gateway,
 				       __u32 number)
 {
+	__u8 protocol = work->wish.key.protocol;
 	int result;
 
+	work->wish.state = FLOW_STATE_OPENING;
 	work->wish.mapping_id = 0;
+	work->wish.unshared = nat_gateway->mapping[nat_protocol_of(protocol)] != ENDPOINT_INDEPENDENT;
 	if (!work->wish.untranslated &&
-	    nat_gateway->mapping[nat_protocol_of(work->wish.key.protocol)] == ENDPOINT_INDEPENDENT) {
-		if (!mapping_find()) {
+	    (!work->wish.unshared || filtering_of(nat_gateway, protocol) != ADDRESS_AND_PORT_DEPENDENT)) {
+		if (work->wish.unshared || !mapping_find(number)) {
 			result = pair_open(number, FLOW_KIND_MAPPING);
-			if (result == PAIR_EXISTS && !mapping_find())
+			if (result == PAIR_EXISTS && (work->wish.unshared || !mapping_find(number)))
 				result = DROP_FLOW_TABLE_FULL;
 			if (result > 0)
 				return result;
 		}
 		work->wish.mapping_id = work->mapping.flow_id;
 	}
-	result = pair_open(number, FLOW_KIND_FLOW);
-	if (result && work->wish.mapping_id)
-		mapping_put(work);
-	return result > 0 ? result : 0;
+	return flow_attach(work, nat_gateway, number);
 }
 
 #endif

@@ -27,11 +27,18 @@ enum flow_insert_result {
 	FLOW_FULL,
 };
 
+/* What is left of a mapping's or permit's references when one is given back. */
+enum flow_references {
+	FLOW_REFERENCES_UNKNOWN, /* it is gone, or it is another */
+	FLOW_REFERENCES_LEFT,
+	FLOW_REFERENCES_NONE,
+};
+
 /* What must hold, under the lock, for an entry to be removed. */
 enum flow_removal {
 	FLOW_REMOVE_ANY,
 	FLOW_REMOVE_EXPIRED,	  /* this entry and its peer are past their timeout */
-	FLOW_REMOVE_UNREFERENCED, /* a mapping that no flow uses */
+	FLOW_REMOVE_UNREFERENCED, /* a mapping or permit that no flow uses */
 };
 
 static __always_inline int flow_key_equal(const struct flow_key *a, const struct flow_key *b)
@@ -68,6 +75,22 @@ static __always_inline void flow_entry_barrier(struct flow_entry *entry)
 	if (weakly_ordered_memory)
 		__sync_fetch_and_add(&entry->bytes, 0);
 	compiler_barrier();
+}
+
+/* One reference less, or the beginning of a mapping's rest: see flow_unreference(). Under the lock. */
+static __always_inline int flow_entry_unreference(struct flow_entry *entry, __u32 rest, __u32 now)
+{
+	if (!rest) {
+		if (!entry->references)
+			return FLOW_REFERENCES_UNKNOWN;
+		return --entry->references ? FLOW_REFERENCES_LEFT : FLOW_REFERENCES_NONE;
+	}
+	if (entry->references || entry->state == MAPPING_RESTING)
+		return FLOW_REFERENCES_LEFT;
+	entry->state = MAPPING_RESTING;
+	WRITE_ONCE(entry->timeout, rest);
+	WRITE_ONCE(entry->last_seen, now);
+	return FLOW_REFERENCES_NONE;
 }
 
 #ifdef FLOW_TABLE_HASH
@@ -457,9 +480,14 @@ unlock:
 	return done;
 }
 
-/* Adds one to a mapping's references unless it went away. */
-verified_alone int flow_reference(const struct flow_key *key, __u32 now, struct flow_entry *copy)
+/*
+ * Adds one to the references of a mapping or permit unless it went away, and wakes a mapping that rests unless that
+ * is over. *copy, which may hold the key, is what it was before.
+ */
+verified_alone int flow_reference(const struct flow_key *key, __u32 now, __u32 timeout,
+				  struct flow_entry *copy)
 {
+	int done = 0;
 	struct flow_bucket *first, *second;
 	struct flow_entry *entry;
 	struct flow_home home;
@@ -478,40 +506,47 @@ verified_alone int flow_reference(const struct flow_key *key, __u32 now, struct 
 	entry = flow_bucket_find(first, key, home.tag, &number);
 	if (!entry)
 		entry = flow_bucket_find(second, key, home.tag, &number);
-	if (entry) {
-		entry->references++;
-		WRITE_ONCE(entry->last_seen, now);
+	if (entry && !(entry->state == MAPPING_RESTING && flow_past(entry, now))) {
 		*copy = *entry;
+		entry->references++;
+		entry->state = MAPPING_IN_USE;
+		WRITE_ONCE(entry->timeout, timeout);
+		WRITE_ONCE(entry->last_seen, now);
+		done = 1;
 	}
 	bpf_spin_unlock(&lock->lock);
-	return entry != NULL;
+	return done;
 }
 
-/* Takes one reference away; returns flow_id if that was the last one, else 0. */
-verified_alone __u32 flow_unreference(const struct flow_key *key, __u32 flow_id)
+/*
+ * Takes one reference away. With `rest` other than 0, sends the mapping to rest for so many timeout units instead,
+ * if it has no reference. Returns enum flow_references; of a rest, whether it began, as _NONE or _LEFT.
+ */
+verified_alone int flow_unreference(const struct flow_key *key, __u32 flow_id, __u32 rest, __u32 now)
 {
+	int left = FLOW_REFERENCES_UNKNOWN;
 	struct flow_bucket *first, *second;
 	struct flow_entry *entry;
 	struct flow_home home;
 	struct flow_lock *lock;
-	__u32 number, unused = 0;
+	__u32 number;
 
 	if (!key)
-		return 0;
+		return FLOW_REFERENCES_UNKNOWN;
 	home = flow_home_of(key);
 	lock = bpf_map_lookup_elem(&flow_locks, &home.region);
 	first = flow_bucket_at(home.first);
 	second = flow_bucket_at(home.second);
 	if (!lock || !first || !second)
-		return 0;
+		return FLOW_REFERENCES_UNKNOWN;
 	bpf_spin_lock(&lock->lock);
 	entry = flow_bucket_find(first, key, home.tag, &number);
 	if (!entry)
 		entry = flow_bucket_find(second, key, home.tag, &number);
-	if (entry && entry->flow_id == flow_id && entry->references && --entry->references == 0)
-		unused = flow_id;
+	if (entry && entry->flow_id == flow_id)
+		left = flow_entry_unreference(entry, rest, now);
 	bpf_spin_unlock(&lock->lock);
-	return unused;
+	return left;
 }
 
 /* Makes two entries each other's peer. `reverse_slot` must hold the entry called flow_id. */

@@ -9,6 +9,7 @@
 #include "lib/mss.h"
 #include "lib/turn.h"
 
+/* Touches the mapping, and the permit if there is one, of the flow of `key`. */
 verified_alone int touch_mapping(const struct flow_key *key, __u32 now)
 {
 	struct flow_entry *entry, *mapping;
@@ -24,8 +25,16 @@ verified_alone int touch_mapping(const struct flow_key *key, __u32 now)
 		return 0;
 	flow_mapping_key(&entry->key, &mapping_key);
 	mapping = flow_find(&mapping_key, &view);
+	if (!mapping || view.new_address != entry->new_address || view.new_port != entry->new_port) {
+		flow_unshared_key(entry, &mapping_key);
+		mapping = flow_find(&mapping_key, &view);
+	}
 	if (mapping)
 		WRITE_ONCE(mapping->last_seen, now);
+	if (entry->flags & FLOW_PERMITTED) {
+		flow_reverse_key(entry, &mapping_key);
+		permit_touch(&mapping_key, now);
+	}
 	return mapping != NULL;
 }
 

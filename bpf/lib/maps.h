@@ -9,6 +9,7 @@
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
+#include "lib/compiler.h"
 #include "lib/flow_view.h"
 #include "sallyport/abi/flow.h"
 #include "sallyport/abi/maps.h"
@@ -109,6 +110,13 @@ struct {
 } nat_gateways SEC(".maps");
 
 struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, NAT_GATEWAYS_MAX);
+	__type(key, __u32);
+	__type(value, struct nat_gateway_usage);
+} nat_gateway_usage SEC(".maps");
+
+struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, ELASTIC_IPS_MAX);
 	__type(key, __be32);
@@ -168,6 +176,10 @@ struct flow_wish {
 	__u32 acknowledged; /* TCP: what a RST that answers the SYN has to acknowledge */
 	__u32 mapping_id;   /* of the mapping that it shall use; 0: none */
 	__u32 untranslated; /* outside it is what it is inside (RFC 6888 REQ-6) */
+	__u8 unshared;	    /* a mapping that is to be made is for this flow alone */
+	__u8 permitted;	    /* a reference on a permit is the flow's */
+	__u8 state;	    /* enum flow_state to begin with */
+	__u8 zero0;
 };
 
 /* A search for a free port in progress. */
@@ -191,6 +203,7 @@ struct workspace {
 	struct flow_entry forward;
 	struct flow_entry reverse;
 	struct flow_entry mapping;
+	struct flow_entry permit;
 	struct flow_entry standing; /* past its timeout, and in the way of a new one */
 	struct flow_entry ending;
 	struct flow_entry removed;
@@ -217,6 +230,13 @@ struct {
 	__type(key, __u32);
 	__type(value, struct workspace);
 } workspaces SEC(".maps");
+
+static __always_inline struct workspace *workspace_get(void)
+{
+	__u32 owner = workspace_owner;
+
+	return bpf_map_lookup_elem(&workspaces, &owner);
+}
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

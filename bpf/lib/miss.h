@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Stages 5 and 6, miss: the packet belongs to no flow. From inside it may open one; from outside nothing
- * may, and what is the host's own business is left to the host. A packet that has turned around (hairpin.h) is
- * one from outside here.
+ * Stages 5 and 6, miss: the packet belongs to no flow. From inside it may open one; from outside only where the
+ * filtering lets it (inbound.h), and what is the host's own business is left to the host. A packet that has turned
+ * around (hairpin.h) is one from outside here.
  */
 #ifndef SALLYPORT_BPF_MISS_H
 #define SALLYPORT_BPF_MISS_H
@@ -10,13 +10,7 @@
 #include "lib/find.h"
 #include "lib/flow.h"
 #include "lib/hairpin.h"
-
-/* RFC 1812 section 5.3.7: never to be forwarded. Multicast and broadcast destinations were the host's. */
-static __always_inline int address_is_invalid(const struct flow_key *key)
-{
-	return address_is_no_source(key->source) || address_is_no_source(key->destination) ||
-	       key->source == key->destination;
-}
+#include "lib/inbound.h"
 
 /* May this packet open a flow? Anything else is refused with a reason, and TCP with a reset. */
 static __always_inline enum verdict check_opening(struct packet *packet)
@@ -129,7 +123,7 @@ static __noinline enum verdict miss_from_inside(struct packet *packet, struct fo
 	return open_flow(packet, route->index, route->target == ROUTE_UNTRANSLATED, found);
 }
 
-static __noinline enum verdict miss_from_outside(struct packet *packet)
+static __noinline enum verdict miss_from_outside(struct packet *packet, struct found *found)
 {
 	__be32 destination = packet->key.destination;
 	struct elastic_ip *elastic_ip;
@@ -147,11 +141,11 @@ static __noinline enum verdict miss_from_outside(struct packet *packet)
 			return drop(packet, DROP_ELASTIC_IP_FROM_OUTSIDE);
 		if (packet->kind == PACKET_LATER_FRAGMENT)
 			return drop(packet, DROP_FRAGMENT_WITHOUT_FIRST);
-		if (packet->kind == PACKET_ICMP_ERROR)
-			return drop(packet, DROP_ICMP_ERROR_WITHOUT_FLOW);
 		if (packet->kind == PACKET_OTHER_ERROR)
 			return drop(packet, DROP_ICMP_ERROR_MALFORMED);
-		return drop(packet, DROP_UNSOLICITED);
+		if (packet->kind != PACKET_PLAIN && packet->kind != PACKET_ICMP_ERROR)
+			return drop(packet, DROP_UNSOLICITED);
+		return inbound(packet, found);
 	}
 	if (address_is_private(destination))
 		return drop(packet, DROP_PRIVATE_DESTINATION);

@@ -160,4 +160,11 @@ static __always_inline int address_is_no_source(__be32 address)
 	return value >> 28 >= 14 || value >> 24 == 127 || value >> 24 == 0;
 }
 
+/* RFC 1812 section 5.3.7: never to be forwarded. Multicast and broadcast destinations were the host's. */
+static __always_inline int address_is_invalid(const struct flow_key *key)
+{
+	return address_is_no_source(key->source) || address_is_no_source(key->destination) ||
+	       key->source == key->destination;
+}
+
 #endif

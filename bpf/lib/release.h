@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The end of a flow: forward entry, reverse entry, port, mapping, in this order. Whoever removes the
+ * The end of a flow: forward entry, reverse entry, port, permit, mapping, in this order. Whoever removes the
  * forward entry owns the rest; a port is never free while a reverse entry stands.
  */
 #ifndef SALLYPORT_BPF_RELEASE_H
@@ -9,6 +9,8 @@
 #include "lib/drop.h"
 #include "lib/flow_table.h"
 #include "lib/pair.h"
+#include "lib/permit.h"
+#include "lib/quarantine.h"
 
 static __always_inline void port_set_unmark(struct port_set *set, __u32 port)
 {
@@ -41,23 +43,47 @@ verified_alone int port_release(const struct flow_key *reverse)
 	return 1;
 }
 
-static __always_inline struct workspace *workspace_get(void)
-{
-	__u32 owner = workspace_owner;
-
-	return bpf_map_lookup_elem(&workspaces, &owner);
-}
-
 /* Ends the pair whose forward entry is a copy at `forward`. */
 static __always_inline int flow_end_pair(struct workspace *work, const struct flow_entry *forward,
 					 enum flow_removal removal, __u32 now)
 {
+	int permitted, rested;
+	__u32 number;
+
 	if (!flow_remove(forward, removal, now, &work->removed))
 		return 0;
+	permitted = work->removed.flags & FLOW_PERMITTED;
+	rested = forward->key.kind == FLOW_KIND_MAPPING && work->removed.state == MAPPING_RESTING;
+	number = work->removed.nat_gateway;
 	flow_reverse_key(forward, &work->removed.key);
 	flow_remove(&work->removed, FLOW_REMOVE_ANY, now, &work->removed);
 	port_release(&work->removed.key);
+	if (permitted)
+		permit_put(&work->removed.key, now);
+	if (rested)
+		resting_port_ended(number);
 	return 1;
+}
+
+/* Gives back the reference that `forward`, a copy of what was a flow's, had on the mapping called `mapping_id`. */
+static __always_inline void mapping_release(struct workspace *work, const struct flow_entry *forward,
+					    __u32 mapping_id, __u32 now)
+{
+	struct flow_entry *mapping = &work->released;
+	int left;
+
+	mapping->new_address = forward->new_address;
+	mapping->new_port = forward->new_port;
+	mapping->flow_id = mapping_id;
+	flow_mapping_key(&forward->key, &mapping->key);
+	left = flow_unreference(&mapping->key, mapping_id, 0, now);
+	if (left == FLOW_REFERENCES_UNKNOWN) { /* not the one for all remotes */
+		flow_unshared_key(forward, &mapping->key);
+		left = flow_unreference(&mapping->key, mapping_id, 0, now);
+	}
+	if (left == FLOW_REFERENCES_NONE &&
+	    !mapping_rest(&mapping->key, mapping_id, forward->nat_gateway, now))
+		flow_end_pair(work, mapping, FLOW_REMOVE_UNREFERENCED, now);
 }
 
 /*
@@ -80,7 +106,6 @@ static __always_inline __u32 flow_mapping_held(const struct flow_entry *forward)
 static __always_inline int flow_end_forward(struct workspace *work, const struct flow_entry *forward,
 					    enum flow_removal removal, __u32 now)
 {
-	struct flow_entry *mapping = &work->released;
 	struct counters *counted;
 	__u32 zero = 0, mapping_id;
 
@@ -90,14 +115,8 @@ static __always_inline int flow_end_forward(struct workspace *work, const struct
 	counted = bpf_map_lookup_elem(&counters, &zero);
 	if (removal == FLOW_REMOVE_EXPIRED && forward->key.kind == FLOW_KIND_FLOW && counted)
 		nat_gateway_counters_of(counted, forward->nat_gateway)->idle_timeouts++;
-	if (!mapping_id)
-		return 1;
-	flow_mapping_key(&forward->key, &mapping->key);
-	mapping->new_address = forward->new_address;
-	mapping->new_port = forward->new_port;
-	mapping->flow_id = flow_unreference(&mapping->key, mapping_id);
-	if (mapping->flow_id)
-		flow_end_pair(work, mapping, FLOW_REMOVE_UNREFERENCED, now);
+	if (mapping_id)
+		mapping_release(work, forward, mapping_id, now);
 	return 1;
 }
 

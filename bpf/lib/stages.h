@@ -10,6 +10,7 @@
 #include "lib/hairpin.h"
 #include "lib/hit.h"
 #include "lib/icmp_error.h"
+#include "lib/inbound.h"
 #include "lib/miss.h"
 #include "lib/parse.h"
 
@@ -37,7 +38,7 @@ static __always_inline enum verdict hairpin(struct packet *packet, struct found 
 	if (verdict == VERDICT_NEXT)
 		verdict = find(packet, &packet->key, found);
 	if (verdict == VERDICT_NEXT && !found->entry)
-		verdict = miss_from_outside(packet);
+		verdict = miss_from_outside(packet, found);
 	return verdict == VERDICT_NEXT ? hairpin_enter(packet, found) : verdict;
 }
 

@@ -26,6 +26,7 @@
 	MAP(routes)                                                                                          \
 	MAP(private_prefixes)                                                                                \
 	MAP(nat_gateways)                                                                                    \
+	MAP(nat_gateway_usage)                                                                               \
 	MAP(elastic_ips)                                                                                     \
 	MAP(local_addresses)                                                                                 \
 	MAP(next_hops)                                                                                       \

@@ -528,6 +528,10 @@ struct counters ProgramLab::counters() {
     return sum;
 }
 
+std::uint32_t ProgramLab::resting_ports(std::uint16_t nat_gateway) {
+    return impl_->get<nat_gateway_usage>("nat_gateway_usage", std::uint32_t{nat_gateway}).resting_ports;
+}
+
 void ProgramLab::for_each_entry(const std::function<void(const struct flow_entry&)>& visit) {
     const auto* buckets = static_cast<const flow_bucket*>(impl_->buckets);
     for (std::size_t i = 0; i < std::size_t{impl_->regions} * FLOW_REGION_BUCKETS; i++)
@@ -578,15 +582,21 @@ std::uint32_t ProgramLab::reap(const std::vector<struct reap_request>& requests,
 }
 
 std::uint32_t ProgramLab::reap_all(std::uint32_t mode) {
-    std::vector<struct reap_request> requests;
-    const auto* buckets = static_cast<const flow_bucket*>(impl_->buckets);
-    for (std::uint32_t i = 0; i < impl_->regions * FLOW_REGION_BUCKETS; i++)
-        for (std::uint32_t number = 0; number < FLOW_BUCKET_ENTRIES; number++) {
-            const flow_entry& entry = buckets[i].entry[number];
-            if (buckets[i].tags.tag[number] && entry.flags & FLOW_FORWARD && entry.key.kind == FLOW_KIND_FLOW)
-                requests.push_back({FLOW_SLOT(i, number), entry.flow_id});
-        }
-    return reap(requests, mode);
+    const auto reap_kind = [&](std::uint8_t kind) {
+        std::vector<struct reap_request> requests;
+        const auto* buckets = static_cast<const flow_bucket*>(impl_->buckets);
+        for (std::uint32_t i = 0; i < impl_->regions * FLOW_REGION_BUCKETS; i++)
+            for (std::uint32_t number = 0; number < FLOW_BUCKET_ENTRIES; number++) {
+                const flow_entry& entry = buckets[i].entry[number];
+                if (buckets[i].tags.tag[number] && entry.flags & FLOW_FORWARD && entry.key.kind == kind &&
+                    (kind == FLOW_KIND_FLOW || entry.references == 0))
+                    requests.push_back({FLOW_SLOT(i, number), entry.flow_id});
+            }
+        return reap(requests, mode);
+    };
+    const std::uint32_t flows = reap_kind(FLOW_KIND_FLOW);
+    reap_kind(FLOW_KIND_MAPPING);
+    return flows;
 }
 
 int ProgramLab::program_fd(Role role) const {

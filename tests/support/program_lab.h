@@ -105,13 +105,15 @@ class ProgramLab {
     // As many ICMP errors and resets as may ever be made at once may be made now.
     void refill_reply_budget();
 
-    struct counters counters();                // sum over processors
+    struct counters counters();  // sum over processors
+    std::uint32_t resting_ports(std::uint16_t nat_gateway = 0);
     std::vector<struct flow_entry> entries();  // all that stand in the table (array only)
     Bytes table();                             // the memory of all buckets (array only)
     void restore_table(const Bytes& memory);
     void for_each_entry(const std::function<void(const struct flow_entry&)>& visit);
     std::uint32_t reap(const std::vector<struct reap_request>& requests, std::uint32_t mode);
-    std::uint32_t reap_all(std::uint32_t mode);  // offers every forward entry to the reaper
+    // Offers every flow to the reaper, and every mapping without flows; how many flows it removed.
+    std::uint32_t reap_all(std::uint32_t mode);
 
     int program_fd(Role role) const;
     int map_fd(const std::string& name) const;

@@ -63,6 +63,8 @@ inline ForwardingTables example_tables(World& world) {
     gateway.mapping = {Rule::address_and_port_dependent, Rule::endpoint_independent, Rule::address_dependent};
     gateway.filtering = {Rule::address_dependent, Rule::address_and_port_dependent,
                          Rule::endpoint_independent};
+    gateway.port_quarantine = std::chrono::seconds{120};
+    gateway.port_quarantine_max = 4000;
     gateway.strict_pairing = true;
     gateway.reset_on_idle = true;
     gateway.hairpin = false;

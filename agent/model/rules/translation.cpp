@@ -127,6 +127,12 @@ class TranslationRules : Rules {
                   "a range within 1-65535",
                   fmt::format("ports {} cannot be used", gateway.port_range.to_string()));
         }
+        if (gateway.port_quarantine > timeout_most) {
+            const std::string read = format_duration(gateway.port_quarantine);
+            wrong(at("nat_gateways", index, "port_quarantine"), read,
+                  fmt::format("0s to {}", format_duration(timeout_most)),
+                  fmt::format("{} is longer than a port can rest", read));
+        }
         check_mapping(gateway.mapping, at("nat_gateways", index, "mapping"));
     }
 

@@ -64,7 +64,10 @@
 	       "the checksum of an ICMP error, or of the header that it quotes, is wrong")                   \
 	REASON(31, NEIGHBOUR_UNREACHABLE, neighbour_unreachable, "the next hop does not answer ARP")         \
 	REASON(42, ELASTIC_IP_FROM_OUTSIDE, elastic_ip_from_outside,                                         \
-	       "a packet from outside pretends to come from an Elastic IP of the gateway")
+	       "a packet from outside pretends to come from an Elastic IP of the gateway")                   \
+	REASON(44, FILTERED, filtered,                                                                       \
+	       "a packet from outside to a port in use comes from a remote that the NAT gateway does not "   \
+	       "let in")
 
 enum drop_reason {
 	DROP_REASON_NONE = 0,

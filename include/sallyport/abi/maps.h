@@ -146,9 +146,19 @@ struct nat_gateway {
 	__u8 filtering[NAT_PROTOCOLS];
 	__u8 icmp_on_exhaustion; /* enum exhaustion */
 	__u8 zero0;
-	__u32 zero1[8];
+	__u16 port_quarantine; /* timeout units that a freed port rests; 0: none does */
+	__u16 zero1;
+	__u32 port_quarantine_max; /* ports that rest at once */
+	__u32 zero2[6];
 };
 ABI_ASSERT_SIZE(struct nat_gateway, 320);
+
+/* "nat_gateway_usage", by number: what the programs count, exactly and for all processors together. */
+struct nat_gateway_usage {
+	__u32 resting_ports;
+	__u32 zero0[15]; /* a cache line each */
+};
+ABI_ASSERT_SIZE(struct nat_gateway_usage, 64);
 
 #define NO_NAT_GATEWAY 0xffff
 #define NO_DEVICE 0xff

@@ -66,6 +66,10 @@ _Static_assert((int)TABLE_INSERTED == FLOW_INSERTED && (int)TABLE_EXISTS == FLOW
 _Static_assert((int)TABLE_REMOVE_ANY == FLOW_REMOVE_ANY && (int)TABLE_REMOVE_EXPIRED == FLOW_REMOVE_EXPIRED &&
 		       (int)TABLE_REMOVE_UNREFERENCED == FLOW_REMOVE_UNREFERENCED,
 	       "removals");
+_Static_assert((int)TABLE_REFERENCES_UNKNOWN == FLOW_REFERENCES_UNKNOWN &&
+		       (int)TABLE_REFERENCES_LEFT == FLOW_REFERENCES_LEFT &&
+		       (int)TABLE_REFERENCES_NONE == FLOW_REFERENCES_NONE,
+	       "references");
 _Static_assert((int)TABLE_EVENT_NONE == EVENT_NONE &&
 		       (int)TABLE_EVENT_ANSWER_INSIDE == EVENT_ANSWER_INSIDE &&
 		       (int)TABLE_EVENT_ANSWER_OUTSIDE == EVENT_ANSWER_OUTSIDE &&
@@ -314,14 +318,14 @@ int table_make_room(const struct flow_key *key, __u32 now, struct flow_entry *vi
 	return flow_make_room(key, now, victim);
 }
 
-int table_reference(const struct flow_key *key, __u32 now, struct flow_entry *copy)
+int table_reference(const struct flow_key *key, __u32 now, __u32 timeout, struct flow_entry *copy)
 {
-	return flow_reference(key, now, copy);
+	return flow_reference(key, now, timeout, copy);
 }
 
-__u32 table_unreference(const struct flow_key *key, __u32 flow_id)
+int table_unreference(const struct flow_key *key, __u32 flow_id, __u32 rest, __u32 now)
 {
-	return flow_unreference(key, flow_id);
+	return flow_unreference(key, flow_id, rest, now);
 }
 
 struct flow_entry *table_lookup(const struct flow_key *key, struct flow_view *view)
@@ -372,7 +376,7 @@ int table_step(const struct flow_key *key, const struct table_segment *segment)
 
 int table_recheck(const struct flow_key *key, __u16 generation)
 {
-	return flow_recheck(key, generation);
+	return flow_recheck(key, generation, table_now());
 }
 
 int table_end(const struct flow_entry *entry, int removal)

@@ -25,6 +25,7 @@ extern "C" {
 /* Equal to the enums of bpf/lib; table.c asserts it. */
 enum table_insert_result { TABLE_INSERTED, TABLE_EXISTS, TABLE_FULL };
 enum table_removal { TABLE_REMOVE_ANY, TABLE_REMOVE_EXPIRED, TABLE_REMOVE_UNREFERENCED };
+enum table_references { TABLE_REFERENCES_UNKNOWN, TABLE_REFERENCES_LEFT, TABLE_REFERENCES_NONE };
 enum table_event {
 	TABLE_EVENT_NONE,
 	TABLE_EVENT_ANSWER_INSIDE,
@@ -110,8 +111,9 @@ struct flow_entry *table_at(__u32 slot);
 struct flow_entry *table_peer(const struct flow_entry *entry);
 int table_expired(const struct flow_entry *entry, __u32 now);
 int table_make_room(const struct flow_key *key, __u32 now, struct flow_entry *victim);
-int table_reference(const struct flow_key *key, __u32 now, struct flow_entry *copy);
-__u32 table_unreference(const struct flow_key *key, __u32 flow_id);
+int table_reference(const struct flow_key *key, __u32 now, __u32 timeout, struct flow_entry *copy);
+/* Returns enum table_references. */
+int table_unreference(const struct flow_key *key, __u32 flow_id, __u32 rest, __u32 now);
 
 /* As a packet finds its flow: one past its timeout is ended and not found. */
 struct flow_entry *table_lookup(const struct flow_key *key, struct flow_view *view);

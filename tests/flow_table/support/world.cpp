@@ -43,7 +43,10 @@ std::string text(const flow_key& key) {
         return std::string(name) + ":" + std::to_string(ntohs(port));
     };
     return endpoint(key.source, key.source_port) + " to " + endpoint(key.destination, key.destination_port) +
-           " protocol " + std::to_string(key.protocol) + (key.kind == FLOW_KIND_MAPPING ? " mapping" : "") +
+           " protocol " + std::to_string(key.protocol) +
+           (key.kind == FLOW_KIND_MAPPING  ? " mapping"
+            : key.kind == FLOW_KIND_PERMIT ? " permit"
+                                           : "") +
            " zone " + std::to_string(key.zone);
 }
 
@@ -116,7 +119,8 @@ class Audit {
         if (pairs == Pairs::no) return faults_;
         for (const auto& [key, standing] : entries_) look_at_pair(key, standing);
         for (const auto& [key, standing] : entries_)
-            if (key.kind == FLOW_KIND_MAPPING && standing.entry->flags & FLOW_FORWARD)
+            if ((key.kind == FLOW_KIND_MAPPING && standing.entry->flags & FLOW_FORWARD) ||
+                key.kind == FLOW_KIND_PERMIT)
                 if (!(standing.entry->references == references_[key]))
                     fault(text(key) + " has " + std::to_string(standing.entry->references) +
                           " references of " + std::to_string(references_[key]) + " flows");
@@ -152,6 +156,7 @@ class Audit {
 
     void look_at_pair(const flow_key& key, const Standing& standing) {
         const flow_entry& entry = *standing.entry;
+        if (key.kind == FLOW_KIND_PERMIT) return;  // stands alone
         const bool forward = entry.flags & FLOW_FORWARD;
         if (!(deltas_fit(key, forward, entry.new_address, entry.new_port, entry.ip_delta,
                          entry.transport_delta)))
@@ -166,8 +171,10 @@ class Audit {
             fault(text(key) + ": its peer is not in the table");
         if (!(peer->peer_slot == standing.slot)) fault(text(key) + ": is not its peer's peer");
         if (!(((peer->flags ^ entry.flags) & FLOW_FORWARD) != 0)) fault(text(key) + ": both go the same way");
-        if (!(peer->state == entry.state)) fault(text(key) + ": its peer is in another state");
         if (!forward) return;
+        // A mapping's forward entry alone says that it rests.
+        if (!(peer->state == entry.state) && key.kind != FLOW_KIND_MAPPING)
+            fault(text(key) + ": its peer is in another state");
         flow_key reverse{};
         table_reverse_key(&entry, &reverse);
         if (!(equal(reverse, peer->key)))
@@ -175,12 +182,24 @@ class Audit {
         if (!(peer->new_address == key.source && peer->new_port == key.source_port))
             fault(text(key) + ": the reverse entry leads to another instance");
         if (entry.flags & FLOW_MAPPED) look_at_mapping(key, entry, *peer);
+        if (entry.flags & FLOW_PERMITTED) {
+            flow_key permit = reverse;
+            permit.source_port = 0;
+            permit.kind = FLOW_KIND_PERMIT;
+            if (entries_.find(permit) == entries_.end()) fault(text(key) + ": its permit is not there");
+            ++references_[permit];
+        }
     }
 
     void look_at_mapping(const flow_key& key, const flow_entry& entry, const flow_entry& reverse) {
         flow_key mapping{};
         table_mapping_key(&key, &mapping);
-        const auto found = entries_.find(mapping);
+        auto found = entries_.find(mapping);
+        if (found == entries_.end() || found->second.entry->flow_id != reverse.references) {
+            mapping.destination = entry.new_address;  // that of one flow alone
+            mapping.destination_port = entry.new_port;
+            found = entries_.find(mapping);
+        }
         // A mapping may be cut, or time out, while flows stay on the port that they have.
         if (found == entries_.end() || found->second.entry->flow_id != reverse.references) return;
         ++references_[mapping];
@@ -234,6 +253,7 @@ void TableTest::gateway(std::uint32_t number, const std::vector<std::uint32_t>& 
     made->mapping[NAT_TCP] = ADDRESS_AND_PORT_DEPENDENT;
     made->mapping[NAT_UDP] = ENDPOINT_INDEPENDENT;
     made->mapping[NAT_ICMP] = ENDPOINT_INDEPENDENT;
+    for (std::uint8_t& filtering : made->filtering) filtering = ADDRESS_AND_PORT_DEPENDENT;
 }
 
 void TableTest::expect_sound() const {

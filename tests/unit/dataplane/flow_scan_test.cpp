@@ -220,9 +220,20 @@ TEST_F(FlowScanTest, a_mapping_is_no_flow_and_stays_while_it_is_referred_to) {
     const std::uint32_t later = now + 11 * ticks_per_unit;
     EXPECT_EQ(expired(later), Expired{});
     EXPECT_EQ(FlowScan(buckets_, later).count().mappings, 1U);
-    at(1).references = 0;
+    at(1).references = 0;  // its port rests now
+    EXPECT_EQ(FlowScan(buckets_, now).count().mappings, 0U);
+    EXPECT_EQ(expired(), Expired{});
     EXPECT_EQ(expired(later), (Expired{{1, 5}}));
     EXPECT_EQ(FlowScan(buckets_, later).count().mappings, 0U);
+}
+
+TEST_F(FlowScanTest, a_permit_is_no_flow_and_goes_when_nobody_touches_it) {
+    put(1, 5, 0, false).key.kind = FLOW_KIND_PERMIT;
+    EXPECT_TRUE(flows().empty());
+    EXPECT_EQ(FlowScan(buckets_, now).count().flows, 0U);
+    EXPECT_EQ(FlowScan(buckets_, now).count().mappings, 0U);
+    EXPECT_EQ(expired(), Expired{});
+    EXPECT_EQ(expired(now + 11 * ticks_per_unit), (Expired{{1, 5}}));
 }
 
 TEST_F(FlowScanTest, an_entry_that_is_being_written_or_removed_is_passed_over) {

@@ -20,6 +20,7 @@ TEST(Json, SpellsObjectsAsTheFileDoes) {
         "filtering": {"tcp": "address_and_port_dependent", "udp": "address_and_port_dependent",
                       "icmp": "address_and_port_dependent"},
         "pairing": "soft", "hairpin": "on", "port_range": "1024-65535",
+        "port_quarantine": "120s", "port_quarantine_max": 16384,
         "timeouts": {"udp": "300s", "tcp_established": "7440s", "tcp_opening": "240s", "tcp_closing": "240s",
                      "tcp_reset": "240s", "icmp": "60s"},
         "allow_nonconformant_timeouts": false, "limits": {}, "tcp_mss_clamp": true,

@@ -392,9 +392,12 @@ const std::vector<Case> warning_cases{
     {"limits",
      [](DesiredState& s) { s.nat_gateways[0].limits.flows_per_host = 10; },
      {"nat_gateways[0].limits"}},
-    {"filtering",
-     [](DesiredState& s) { s.nat_gateways[0].filtering.icmp = EndpointRule::endpoint_independent; },
-     {"nat_gateways[0].filtering"}},
+    {"every_filtering_is_in_force",
+     [](DesiredState& s) {
+         s.nat_gateways[0].filtering = {EndpointRule::endpoint_independent, EndpointRule::address_dependent,
+                                        EndpointRule::endpoint_independent};
+     },
+     {}},
     {"hairpin_is_in_force", [](DesiredState& s) { s.nat_gateways[0].hairpin = Hairpin::same_tenant; }, {}},
     {"clamping_of_the_mss_is_in_force", [](DesiredState& s) { s.nat_gateways[0].tcp_mss_clamp = true; }, {}},
     {"log_flows", [](DesiredState& s) { s.nat_gateways[0].log_flows = true; }, {"nat_gateways[0].log_flows"}},

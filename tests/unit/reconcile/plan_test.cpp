@@ -152,6 +152,10 @@ TEST_F(PlanTest, nat_gateways_are_carried_over_in_every_setting) {
                         std::chrono::seconds{4}, std::chrono::seconds{5}, std::chrono::seconds{6}};
     gateway.mapping = {model::EndpointRule::endpoint_independent, model::EndpointRule::address_dependent,
                        model::EndpointRule::address_and_port_dependent};
+    gateway.filtering = {model::EndpointRule::address_and_port_dependent,
+                         model::EndpointRule::endpoint_independent, model::EndpointRule::address_dependent};
+    gateway.port_quarantine = std::chrono::seconds{77};
+    gateway.port_quarantine_max = 88;
     gateway.pairing = model::Pairing::strict;
     gateway.hairpin = model::Hairpin::off;
     gateway.tcp_mss_clamp = false;
@@ -170,6 +174,11 @@ TEST_F(PlanTest, nat_gateways_are_carried_over_in_every_setting) {
     EXPECT_EQ(entry.mapping[NAT_TCP], dataplane::Rule::endpoint_independent);
     EXPECT_EQ(entry.mapping[NAT_UDP], dataplane::Rule::address_dependent);
     EXPECT_EQ(entry.mapping[NAT_ICMP], dataplane::Rule::address_and_port_dependent);
+    EXPECT_EQ(entry.filtering[NAT_TCP], dataplane::Rule::address_and_port_dependent);
+    EXPECT_EQ(entry.filtering[NAT_UDP], dataplane::Rule::endpoint_independent);
+    EXPECT_EQ(entry.filtering[NAT_ICMP], dataplane::Rule::address_dependent);
+    EXPECT_EQ(entry.port_quarantine, std::chrono::seconds{77});
+    EXPECT_EQ(entry.port_quarantine_max, 88U);
     EXPECT_TRUE(entry.strict_pairing);
     EXPECT_FALSE(entry.hairpin);
     EXPECT_FALSE(entry.clamp_mss);
