@@ -31,7 +31,7 @@ static __always_inline int hairpin_refused(const struct flow_entry *entry, __u32
 
 	if (!peer)
 		return DROP_UNSOLICITED; /* it is being made, or ended */
-	if (peer->key.kind == FLOW_KIND_MAPPING && READ_ONCE(peer->state) == MAPPING_RESTING)
+	if (READ_ONCE(peer->key.kind) == FLOW_KIND_MAPPING && READ_ONCE(peer->state) == MAPPING_RESTING)
 		return DROP_UNSOLICITED;
 	receiver_zone = READ_ONCE(peer->key.zone);
 	number = READ_ONCE(peer->nat_gateway);

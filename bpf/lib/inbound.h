@@ -59,20 +59,16 @@ verified_alone int inbound_refusal(const struct flow_key *key, __u32 number, __u
 {
 	struct nat_gateway *nat_gateway = bpf_map_lookup_elem(&nat_gateways, &number);
 	struct workspace *work = workspace_get();
-	__be32 source;
 
 	if (!key || !nat_gateway || !work)
 		return DROP_INTERNAL_ERROR;
 	if (!filter_admits(nat_gateway, key, now))
 		return DROP_FILTERED;
-	source = key->source;
-	/* The host does not come from there. Nor does an Elastic IP, but in a hairpin: miss.h has asked. */
-	if (bpf_map_lookup_elem(&local_addresses, &source))
-		return DROP_INVALID_ADDRESS;
-	if (!flow_is_allowed(work->mapping.key.zone, work->mapping.key.source, source, key->destination,
-			     number))
-		return DROP_FILTERED;
-	return 0;
+	/* Where the instance cannot send, nothing comes from. */
+	return flow_is_allowed(work->mapping.key.zone, work->mapping.key.source, key->source,
+			       key->destination, number)
+		       ? 0
+		       : DROP_FILTERED;
 }
 
 /* Makes the flow of `key`, which comes from outside, on work->mapping. Returns 0 or the reason why there is none. */
@@ -134,6 +130,9 @@ static __always_inline enum verdict inbound(struct packet *packet, struct found 
 	    filtering_of(nat_gateway, protocol) == ADDRESS_AND_PORT_DEPENDENT ||
 	    !inbound_mapping(&packet->key, number, packet->now))
 		return drop(packet, is_error ? DROP_ICMP_ERROR_WITHOUT_FLOW : DROP_UNSOLICITED);
+	/* One that has turned around has an Elastic IP as source, maybe the very one that it is addressed to. */
+	if (!packet->turned && (address_is_invalid(&packet->key) || address_is_local(packet->key.source)))
+		return drop(packet, DROP_INVALID_ADDRESS);
 	reason = inbound_refusal(&packet->key, number, packet->now);
 	if (reason)
 		return drop(packet, reason);

@@ -232,7 +232,9 @@ struct Judge {
         }
         bool found = std::ranges::any_of(flows, [&](const flow_entry& entry) {
             const flow_key& key = entry.key;
-            auto either = [](std::uint32_t has, std::uint32_t wanted) { return has == wanted || has == 0; };
+            auto either = [&](std::uint32_t has, std::uint32_t wanted) {
+                return has == wanted || has == 0 || key.kind == FLOW_KIND_MAPPING;
+            };
             return key.protocol == quoted.protocol() && ntohl(key.source) == quoted.source().value() &&
                    ntohs(key.source_port) == from &&
                    either(ntohl(key.destination), quoted.destination().value()) &&
@@ -454,23 +456,43 @@ Faults table_faults(const std::vector<flow_entry>& entries, std::optional<std::u
         std::swap(peer.source_port, peer.destination_port);
         (forward ? peer.destination : peer.source) = entry.new_address;
         (forward ? peer.destination_port : peer.source_port) = entry.new_port;
-        auto [first, last] = by_tuple.equal_range(tuple_of(peer));
-        auto found = std::find_if(first, last, [&](const auto& other) {
-            return other.second->flow_id == entry.flow_id &&
-                   (other.second->flags & FLOW_FORWARD) != (entry.flags & FLOW_FORWARD);
-        });
-        if (found == last) faults.push_back("INV-8: nothing goes the other way of " + text(entry.key));
+        auto other_way = [&](const flow_key& key) {
+            auto [first, last] = by_tuple.equal_range(tuple_of(key));
+            auto found = std::find_if(first, last, [&](const auto& other) {
+                return other.second->flow_id == entry.flow_id &&
+                       (other.second->flags & FLOW_FORWARD) != (entry.flags & FLOW_FORWARD);
+            });
+            return found == last ? nullptr : found->second;
+        };
+        if (entry.key.kind == FLOW_KIND_MAPPING && forward) peer.source = peer.source_port = 0;
+        const flow_entry* other = other_way(peer);
+        if (!other && entry.key.kind == FLOW_KIND_MAPPING && !forward) {  // of one flow alone
+            peer.destination = entry.key.destination;
+            peer.destination_port = entry.key.destination_port;
+            other = other_way(peer);
+        }
+        if (!other) faults.push_back("INV-8: nothing goes the other way of " + text(entry.key));
         if (!forward && entry.key.kind == FLOW_KIND_FLOW && entry.flags & FLOW_MAPPED)
             users[entry.references]++;
         if (!forward) continue;
         Endpoint internal{entry.key.source, entry.key.source_port};
-        bool lives = !past(entry) || (found != last && !past(*found->second));
+        bool lives = !past(entry) || (other && !past(*other));
         if (lives && (entry.key.kind == FLOW_KIND_MAPPING || entry.flags & FLOW_MAPPED)) {
             auto held = owner.emplace(external_of(entry), internal).first;
             if (held->second != internal)
                 faults.push_back("INV-7: two internal endpoints own the external one of " + text(entry.key));
         }
     }
+    // A permit stands for the flows between an external endpoint and an address.
+    std::map<KeyOfFlow, std::uint32_t> permitted;
+    for (const flow_entry& entry : entries)
+        if (entry.key.kind == FLOW_KIND_FLOW && entry.flags & FLOW_FORWARD && entry.flags & FLOW_PERMITTED)
+            permitted[{entry.key.destination, entry.new_address, 0, entry.new_port, entry.key.protocol,
+                       FLOW_KIND_PERMIT, ZONE_OUTSIDE}]++;
+    for (const flow_entry& entry : entries)
+        if (entry.key.kind == FLOW_KIND_PERMIT && permitted[comparable(entry.key)] != entry.references)
+            faults.push_back(fmt::format("INV-11: {} counts {} flows of {}", text(entry.key),
+                                         entry.references, permitted[comparable(entry.key)]));
     for (const flow_entry& entry : entries)
         if (entry.key.kind == FLOW_KIND_MAPPING && entry.flags & FLOW_FORWARD) {
             std::uint32_t counted = users[entry.flow_id];
