@@ -130,7 +130,8 @@ static __noinline enum verdict miss_from_outside(struct packet *packet, struct f
 
 	if (address_is_local(destination) || address_is_multicast_or_broadcast(destination))
 		return VERDICT_PASS;
-	if (address_is_invalid(&packet->key))
+	/* Source and destination may be equal: two mappings of one Elastic IP that meet in a hairpin. */
+	if (address_is_no_source(packet->key.source) || address_is_no_source(destination))
 		return drop(packet, DROP_INVALID_ADDRESS);
 	if (packet_is_for_many(packet))
 		return drop(packet, DROP_LINK_BROADCAST);

@@ -443,7 +443,8 @@ Faults table_faults(const std::vector<flow_entry>& entries, std::optional<std::u
 
     using External = std::tuple<std::uint32_t, std::uint16_t, std::uint8_t>;
     std::map<External, Endpoint> owner;            // of what an endpoint-independent mapping holds
-    std::map<std::uint32_t, std::uint32_t> users;  // by the mapping's flow_id, which a reverse entry has
+    // By the mapping's flow_id, which a reverse entry has. It is random, and among many two may be equal.
+    std::map<std::pair<std::uint32_t, External>, std::uint32_t> users;
     auto external_of = [](const flow_entry& forward) {
         return External{forward.new_address, forward.new_port, forward.key.protocol};
     };
@@ -473,7 +474,8 @@ Faults table_faults(const std::vector<flow_entry>& entries, std::optional<std::u
         }
         if (!other) faults.push_back("INV-8: nothing goes the other way of " + text(entry.key));
         if (!forward && entry.key.kind == FLOW_KIND_FLOW && entry.flags & FLOW_MAPPED)
-            users[entry.references]++;
+            users[{entry.references,
+                   External{entry.key.destination, entry.key.destination_port, entry.key.protocol}}]++;
         if (!forward) continue;
         Endpoint internal{entry.key.source, entry.key.source_port};
         bool lives = !past(entry) || (other && !past(*other));
@@ -495,7 +497,7 @@ Faults table_faults(const std::vector<flow_entry>& entries, std::optional<std::u
                                          entry.references, permitted[comparable(entry.key)]));
     for (const flow_entry& entry : entries)
         if (entry.key.kind == FLOW_KIND_MAPPING && entry.flags & FLOW_FORWARD) {
-            std::uint32_t counted = users[entry.flow_id];
+            std::uint32_t counted = users[{entry.flow_id, external_of(entry)}];
             if (entry.references != counted)
                 faults.push_back(fmt::format("INV-11: {} counts {} flows of {}", text(entry.key),
                                              entry.references, counted));
