@@ -346,7 +346,7 @@ static __always_inline int flow_attach(struct workspace *work, const struct nat_
 	if (!result)
 		result = pair_open(number, FLOW_KIND_FLOW);
 	if (result && work->wish.permitted)
-		permit_put(&work->key, work->wish.now);
+		permit_put(work, &work->key, work->wish.now);
 	if (result && work->wish.mapping_id)
 		mapping_put(work);
 	return result > 0 ? result : 0;
@@ -356,12 +356,16 @@ static __always_inline int flow_attach(struct workspace *work, const struct nat_
  * Makes the flow that work->wish describes, and its mapping: the same for all remotes, or, where others than its
  * remote may send to its port, one that no other flow has.
  */
-static __always_inline int flow_create(struct workspace *work, const struct nat_gateway *nat_gateway,
-				       __u32 number)
+verified_alone int flow_create(__u32 number)
 {
-	__u8 protocol = work->wish.key.protocol;
+	struct nat_gateway *nat_gateway = bpf_map_lookup_elem(&nat_gateways, &number);
+	struct workspace *work = workspace_get();
+	__u8 protocol;
 	int result;
 
+	if (!work || !nat_gateway)
+		return DROP_INTERNAL_ERROR;
+	protocol = work->wish.key.protocol;
 	work->wish.state = FLOW_STATE_OPENING;
 	work->wish.mapping_id = 0;
 	work->wish.unshared = nat_gateway->mapping[nat_protocol_of(protocol)] != ENDPOINT_INDEPENDENT;

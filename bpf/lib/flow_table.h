@@ -426,6 +426,14 @@ unlock:
 	return result;
 }
 
+/* Does `removal` hold? Under the lock. */
+static __always_inline int flow_may_go(const struct flow_entry *entry, int removal, __u32 now)
+{
+	if (removal == FLOW_REMOVE_EXPIRED)
+		return flow_past(entry, now);
+	return removal != FLOW_REMOVE_UNREFERENCED || !entry->references;
+}
+
 /*
  * Removes the entry of which `known` is a copy, if it is still there and `removal` holds. Of the copy only
  * key, flow_id and peer_slot count. *removed, which may be the same memory, gets what it was at the end, for
@@ -435,18 +443,19 @@ verified_alone int flow_remove(const struct flow_entry *known, int removal, __u3
 			       struct flow_entry *removed)
 {
 	struct flow_bucket *first, *second, *bucket;
-	struct flow_entry *entry, *peer = NULL;
+	struct flow_entry *entry, *peer;
 	struct flow_home home;
 	struct flow_lock *lock;
-	__u32 number, flow_id;
-	int done = 0;
+	__u32 number;
 
 	if (!known || !removed)
 		return 0;
-	flow_id = known->flow_id;
-	/* No helper may be called under the lock, so the peer is looked up before it. */
-	if (removal == FLOW_REMOVE_EXPIRED)
+	/* The peer's time is written without a lock, so it may as well be read before this one is taken. */
+	if (removal == FLOW_REMOVE_EXPIRED) {
 		peer = flow_at_slot(known->peer_slot);
+		if (peer && READ_ONCE(peer->flow_id) == known->flow_id && !flow_past(peer, now))
+			return 0;
+	}
 	home = flow_home_of(&known->key);
 	lock = bpf_map_lookup_elem(&flow_locks, &home.region);
 	first = bucket = flow_bucket_at(home.first);
@@ -460,24 +469,18 @@ verified_alone int flow_remove(const struct flow_entry *known, int removal, __u3
 		bucket = second;
 		entry = flow_bucket_find(second, &known->key, home.tag, &number);
 	}
-	if (!entry || entry->flow_id != flow_id)
-		goto unlock;
-	if (removal == FLOW_REMOVE_EXPIRED &&
-	    (!flow_past(entry, now) ||
-	     (peer && READ_ONCE(peer->flow_id) == flow_id && !flow_past(peer, now))))
-		goto unlock;
-	if (removal == FLOW_REMOVE_UNREFERENCED && entry->references)
-		goto unlock;
-	*removed = *entry;
-	WRITE_ONCE(entry->flow_id, 0);
-	flow_entry_barrier(entry);
-	WRITE_ONCE(bucket->tags.tag[number & 15], 0);
-	if (bucket == second)
-		WRITE_ONCE(first->tags.spilled, first->tags.spilled - 1);
-	done = 1;
-unlock:
+	if (entry && entry->flow_id == known->flow_id && flow_may_go(entry, removal, now)) {
+		*removed = *entry;
+		WRITE_ONCE(entry->flow_id, 0);
+		flow_entry_barrier(entry);
+		WRITE_ONCE(bucket->tags.tag[number & 15], 0);
+		if (bucket == second)
+			WRITE_ONCE(first->tags.spilled, first->tags.spilled - 1);
+	} else {
+		entry = NULL;
+	}
 	bpf_spin_unlock(&lock->lock);
-	return done;
+	return entry != NULL;
 }
 
 /*

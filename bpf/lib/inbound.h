@@ -71,9 +71,8 @@ verified_alone int inbound_refusal(const struct flow_key *key, __u32 number, __u
 		       : DROP_FILTERED;
 }
 
-/* Makes the flow of `key`, which comes from outside, on work->mapping. Returns 0 or the reason why there is none. */
-static __always_inline int inbound_open(struct packet *packet, const struct nat_gateway *nat_gateway,
-					struct workspace *work)
+/* Describes the flow that the packet opens in work->wish, as the instance of work->mapping would. */
+static __always_inline void inbound_wish(const struct packet *packet, struct workspace *work)
 {
 	const struct tcphdr *tcp = packet->transport;
 	struct flow_wish *wish = &work->wish;
@@ -90,15 +89,24 @@ static __always_inline int inbound_open(struct packet *packet, const struct nat_
 		wish->acknowledged = bpf_ntohl(tcp->seq) + packet->payload + 1;
 	wish->state = FLOW_STATE_OPENING_FROM_OUTSIDE;
 	wish->untranslated = 0;
+	wish->mapping_id = work->mapping.flow_id;
+}
+
+/* Makes the flow of work->wish on work->mapping. Returns 0 or the reason why there is none. */
+verified_alone int inbound_create(__u32 number)
+{
+	struct nat_gateway *nat_gateway = bpf_map_lookup_elem(&nat_gateways, &number);
+	struct workspace *work = workspace_get();
+
+	if (!work || !nat_gateway)
+		return DROP_INTERNAL_ERROR;
 	if (!mapping_take(work, nat_gateway))
 		return DROP_UNSOLICITED;
-	wish->mapping_id = work->mapping.flow_id;
-	if (work->mapping.new_address != packet->key.destination ||
-	    work->mapping.new_port != packet->key.destination_port) {
+	if (work->mapping.flow_id != work->wish.mapping_id) {
 		mapping_put(work); /* another one than was looked at */
 		return DROP_UNSOLICITED;
 	}
-	return flow_attach(work, nat_gateway, packet->nat_gateway);
+	return flow_attach(work, nat_gateway, number);
 }
 
 /* Lets the packet in by the mapping alone, without a flow. */
@@ -114,20 +122,19 @@ static __always_inline enum verdict inbound_by_mapping(struct packet *packet, st
 }
 
 /*
- * A packet to an Elastic IP of a NAT gateway that belongs to no flow. If it may go on, `found` is its new flow; for an
- * ICMP error, which makes none (RFC 5508 REQ-6), the mapping.
+ * A packet to an Elastic IP of a NAT gateway that belongs to no flow. If it may go on, `found` is the mapping for an
+ * ICMP error, which makes no flow (RFC 5508 REQ-6); else there is no entry in it, and work->wish is the flow to make.
  */
-static __always_inline enum verdict inbound(struct packet *packet, struct found *found)
+static __always_inline enum verdict check_inbound(struct packet *packet, struct found *found)
 {
 	__u32 number = packet->nat_gateway;
 	struct nat_gateway *nat_gateway = bpf_map_lookup_elem(&nat_gateways, &number);
-	int is_error = packet->kind == PACKET_ICMP_ERROR, reason;
 	struct workspace *work = workspace_get();
-	__u8 protocol = packet->key.protocol;
+	int is_error = packet->kind == PACKET_ICMP_ERROR, reason;
 	enum verdict verdict;
 
 	if (!work || !nat_gateway || !(nat_gateway->flags & NAT_GATEWAY_IN_USE) ||
-	    filtering_of(nat_gateway, protocol) == ADDRESS_AND_PORT_DEPENDENT ||
+	    filtering_of(nat_gateway, packet->key.protocol) == ADDRESS_AND_PORT_DEPENDENT ||
 	    !inbound_mapping(&packet->key, number, packet->now))
 		return drop(packet, is_error ? DROP_ICMP_ERROR_WITHOUT_FLOW : DROP_UNSOLICITED);
 	/* One that has turned around has an Elastic IP as source, maybe the very one that it is addressed to. */
@@ -138,16 +145,24 @@ static __always_inline enum verdict inbound(struct packet *packet, struct found 
 		return drop(packet, reason);
 	if (is_error)
 		return inbound_by_mapping(packet, found, work);
-	if (protocol == IPPROTO_TCP &&
+	if (packet->key.protocol == IPPROTO_TCP &&
 	    (packet->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) != TCP_SYN)
 		return drop(packet, DROP_UNSOLICITED);
 	verdict = check_ttl(packet);
 	if (verdict != VERDICT_NEXT)
 		return verdict;
 	nat_gateway_counters_of(packet->counters, number)->flow_attempts++;
-	reason = inbound_open(packet, nat_gateway, work);
-	if (reason)
-		return drop(packet, reason);
+	inbound_wish(packet, work);
+	return VERDICT_NEXT;
+}
+
+/* `reason` is what inbound_create() says: the packet's flow is found, or the packet refused. */
+static __noinline enum verdict inbound_created(struct packet *packet, struct found *found, int reason)
+{
+	struct workspace *work = workspace_get();
+
+	if (reason || !work)
+		return drop(packet, reason ? reason : DROP_INTERNAL_ERROR);
 	found->entry = flow_find(&packet->key, &found->view);
 	if (found->entry)
 		return VERDICT_NEXT;
@@ -155,8 +170,8 @@ static __always_inline enum verdict inbound(struct packet *packet, struct found 
 	 * The instance has a flow to this very remote already, through another external port, which its answers
 	 * will take. A datagram is let in all the same; a connection cannot begin.
 	 */
-	return protocol == IPPROTO_TCP ? drop(packet, DROP_UNSOLICITED)
-				       : inbound_by_mapping(packet, found, work);
+	return packet->key.protocol == IPPROTO_TCP ? drop(packet, DROP_UNSOLICITED)
+						   : inbound_by_mapping(packet, found, work);
 }
 
 #endif

@@ -213,8 +213,12 @@ struct workspace {
 	struct flow_view view;
 	struct flow_view outward; /* what becomes of a packet's source before it turns around: hairpin.h */
 	struct port_claim claim;
-	__u32 place; /* in the list of the NAT gateway's Elastic IPs */
-	__u32 tried; /* Elastic IPs that have no free port */
+	struct {
+		__u32 mapping_id; /* of the mapping that the flow held a reference on; 0: none */
+		__u32 flags;	  /* enum flow_flag */
+	} ended;		  /* what else is to be given back of the flow in `ending` */
+	__u32 place;		  /* in the list of the NAT gateway's Elastic IPs */
+	__u32 tried;		  /* Elastic IPs that have no free port */
 };
 
 enum workspace_owner {

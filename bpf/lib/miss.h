@@ -50,15 +50,13 @@ static __always_inline void reply_exhausted(struct packet *packet, const struct 
 			 0);
 }
 
-static __always_inline enum verdict open_flow(struct packet *packet, __u32 number, __u32 untranslated,
-					      struct found *found)
+/* Describes the flow that the packet opens in work->wish. */
+static __always_inline enum verdict wish_flow(struct packet *packet, __u32 number, __u32 untranslated)
 {
 	struct nat_gateway *nat_gateway = bpf_map_lookup_elem(&nat_gateways, &number);
-	struct nat_gateway_counters *counted = nat_gateway_counters_of(packet->counters, number);
 	const struct tcphdr *tcp = packet->transport;
 	struct workspace *work = workspace_get();
 	enum verdict verdict;
-	int reason;
 
 	packet->nat_gateway = number;
 	packet->forward = 1;
@@ -71,7 +69,7 @@ static __always_inline enum verdict open_flow(struct packet *packet, __u32 numbe
 		verdict = hairpin_check_opening(packet, nat_gateway);
 	if (verdict != VERDICT_NEXT)
 		return verdict;
-	counted->flow_attempts++;
+	nat_gateway_counters_of(packet->counters, number)->flow_attempts++;
 	if (!nat_gateway->elastic_ip_count && !untranslated)
 		return drop(packet, DROP_NAT_GATEWAY_WITHOUT_ELASTIC_IP);
 	work->wish.key = packet->key;
@@ -82,19 +80,28 @@ static __always_inline enum verdict open_flow(struct packet *packet, __u32 numbe
 	work->wish.untranslated = untranslated;
 	if (packet->key.protocol == IPPROTO_TCP && (const void *)(tcp + 1) <= packet_end(packet))
 		work->wish.acknowledged = bpf_ntohl(tcp->seq) + packet->payload + 1;
-	reason = flow_create(work, nat_gateway, number);
+	return VERDICT_NEXT;
+}
+
+/* `reason` is what flow_create() says: the packet's flow is found, or the packet refused. */
+static __noinline enum verdict flow_created(struct packet *packet, struct found *found, int reason)
+{
+	__u32 number = packet->nat_gateway;
+	struct nat_gateway *nat_gateway = bpf_map_lookup_elem(&nat_gateways, &number);
+
 	if (!reason) {
 		found->made = 1;
 		found->entry = flow_find(&packet->key, &found->view);
 		return found->entry ? VERDICT_NEXT : drop(packet, DROP_INTERNAL_ERROR);
 	}
 	if (reason == DROP_PORT_EXHAUSTED)
-		counted->port_allocation_errors++;
-	reply_exhausted(packet, nat_gateway);
+		nat_gateway_counters_of(packet->counters, packet->nat_gateway)->port_allocation_errors++;
+	if (nat_gateway)
+		reply_exhausted(packet, nat_gateway);
 	return drop(packet, reason);
 }
 
-static __noinline enum verdict miss_from_inside(struct packet *packet, struct found *found)
+static __noinline enum verdict check_miss_from_inside(struct packet *packet)
 {
 	__u32 locality = address_locality(packet->key.destination);
 	struct subnet *subnet;
@@ -120,10 +127,22 @@ static __noinline enum verdict miss_from_inside(struct packet *packet, struct fo
 		return drop(packet, DROP_BLACKHOLE_ROUTE);
 	if (locality == LOCAL_ADDRESS_BROADCAST) /* of another link than the instance's (RFC 2644) */
 		return drop(packet, DROP_INVALID_ADDRESS);
-	return open_flow(packet, route->index, route->target == ROUTE_UNTRANSLATED, found);
+	return wish_flow(packet, route->index, route->target == ROUTE_UNTRANSLATED);
 }
 
-static __noinline enum verdict miss_from_outside(struct packet *packet, struct found *found)
+/*
+ * A flow is made by a function that is called from here and not from within the checks: the chain of calls down to
+ * the flow table is the longest there is, and its stack is full.
+ */
+static __always_inline enum verdict miss_from_inside(struct packet *packet, struct found *found)
+{
+	enum verdict verdict = check_miss_from_inside(packet);
+
+	return verdict == VERDICT_NEXT ? flow_created(packet, found, flow_create(packet->nat_gateway))
+				       : verdict;
+}
+
+static __noinline enum verdict check_miss_from_outside(struct packet *packet, struct found *found)
 {
 	__be32 destination = packet->key.destination;
 	struct elastic_ip *elastic_ip;
@@ -146,7 +165,7 @@ static __noinline enum verdict miss_from_outside(struct packet *packet, struct f
 			return drop(packet, DROP_ICMP_ERROR_MALFORMED);
 		if (packet->kind != PACKET_PLAIN && packet->kind != PACKET_ICMP_ERROR)
 			return drop(packet, DROP_UNSOLICITED);
-		return inbound(packet, found);
+		return check_inbound(packet, found);
 	}
 	if (address_is_private(destination))
 		return drop(packet, DROP_PRIVATE_DESTINATION);
@@ -154,6 +173,15 @@ static __noinline enum verdict miss_from_outside(struct packet *packet, struct f
 	if (packet->device->role == DEVICE_BOTH && address_is_private(packet->key.source))
 		return drop(packet, DROP_SOURCE_NOT_IN_SUBNET);
 	return VERDICT_PASS;
+}
+
+static __always_inline enum verdict miss_from_outside(struct packet *packet, struct found *found)
+{
+	enum verdict verdict = check_miss_from_outside(packet, found);
+
+	if (verdict != VERDICT_NEXT || found->entry)
+		return verdict;
+	return inbound_created(packet, found, inbound_create(packet->nat_gateway));
 }
 
 #endif

@@ -81,46 +81,42 @@ verified_alone int permit_take(const struct flow_key *reverse, __u32 timeout, __
 	return result == FLOW_INSERTED ? FLOW_INSERTED : FLOW_FULL;
 }
 
-/* Gives the reference back, and ends the permit with the last one. */
-verified_alone int permit_put(const struct flow_key *reverse, __u32 now)
+/*
+ * Gives the reference back, and ends the permit with the last one. Inlined, because it stands at the end of the
+ * longest chain of calls, whose stack is full.
+ */
+static __always_inline void permit_put(struct workspace *work, const struct flow_key *reverse, __u32 now)
 {
-	struct workspace *work = workspace_get();
-	struct flow_entry *permit, *entry;
+	struct flow_entry *permit = &work->permit, *entry;
 
-	if (!reverse || !work)
-		return 0;
-	permit = &work->permit;
 	permit_key(reverse, &permit->key);
 	entry = flow_find(&permit->key, &work->view);
 	if (!entry)
-		return 0;
+		return;
 	permit->flow_id = READ_ONCE(entry->flow_id);
 	permit->peer_slot = 0;
-	if (flow_unreference(&permit->key, permit->flow_id, 0, now) != FLOW_REFERENCES_NONE)
-		return 0;
-	return flow_remove(permit, FLOW_REMOVE_UNREFERENCED, now, permit);
+	if (flow_unreference(&permit->key, permit->flow_id, 0, now) == FLOW_REFERENCES_NONE)
+		flow_remove(permit, FLOW_REMOVE_UNREFERENCED, now, permit);
 }
 
 /*
  * For a flow that was made before the filtering became address-dependent: takes its permit unless it has one. It goes
  * without if the table has no room.
  */
-verified_alone int flow_permit_late(struct flow_entry *forward, __u32 timeout, __u32 now)
+static __always_inline void flow_permit_late(struct workspace *work, struct flow_entry *forward,
+					     __u32 timeout, __u32 now)
 {
-	struct workspace *work = workspace_get();
 	__u32 flow_id;
 	struct flow_lock *lock;
 	int kept = 0;
 
-	if (!forward || !work)
-		return 0;
 	flow_id = READ_ONCE(forward->flow_id);
 	lock = flow_state_lock(forward);
 	if (!lock || forward->flags & FLOW_PERMITTED)
-		return 0;
+		return;
 	flow_reverse_key(forward, &work->key);
 	if (permit_take(&work->key, timeout, now) == FLOW_FULL)
-		return 0;
+		return;
 	flow_state_begin(lock);
 	if (forward->flow_id == flow_id && !(forward->flags & FLOW_PERMITTED)) {
 		WRITE_ONCE(forward->flags, forward->flags | FLOW_PERMITTED);
@@ -128,8 +124,7 @@ verified_alone int flow_permit_late(struct flow_entry *forward, __u32 timeout, _
 	}
 	flow_state_end(lock);
 	if (!kept)
-		permit_put(&work->key, now);
-	return kept;
+		permit_put(work, &work->key, now);
 }
 
 #endif

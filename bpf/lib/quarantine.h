@@ -35,13 +35,13 @@ static __always_inline void resting_port_ended(__u32 number)
  * The mapping of `key` has lost its last flow. Sends it to rest if it has to and if not too many do. Returns whether
  * there is nothing more to do: it rests, or was taken again meanwhile.
  */
-verified_alone int mapping_rest(const struct flow_key *key, __u32 flow_id, __u32 number, __u32 now)
+static __always_inline int mapping_rest(const struct flow_key *key, __u32 flow_id, __u32 number, __u32 now)
 {
 	struct nat_gateway *nat_gateway = bpf_map_lookup_elem(&nat_gateways, &number);
 	struct nat_gateway_usage *usage = bpf_map_lookup_elem(&nat_gateway_usage, &number);
 	__u16 rest;
 
-	if (!key || !nat_gateway || !usage)
+	if (!nat_gateway || !usage)
 		return 0;
 	rest = port_quarantine(nat_gateway, key->protocol);
 	if (!rest)

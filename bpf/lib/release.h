@@ -43,35 +43,49 @@ verified_alone int port_release(const struct flow_key *reverse)
 	return 1;
 }
 
-/* Ends the pair whose forward entry is a copy at `forward`. */
+/* Ends the pair whose forward entry is a copy at `forward`. Returns the flags that it had, or 0. */
 static __always_inline int flow_end_pair(struct workspace *work, const struct flow_entry *forward,
 					 enum flow_removal removal, __u32 now)
 {
-	int permitted, rested;
+	int flags, rested;
 	__u32 number;
 
 	if (!flow_remove(forward, removal, now, &work->removed))
 		return 0;
-	permitted = work->removed.flags & FLOW_PERMITTED;
+	flags = work->removed.flags;
 	rested = forward->key.kind == FLOW_KIND_MAPPING && work->removed.state == MAPPING_RESTING;
 	number = work->removed.nat_gateway;
 	flow_reverse_key(forward, &work->removed.key);
 	flow_remove(&work->removed, FLOW_REMOVE_ANY, now, &work->removed);
 	port_release(&work->removed.key);
-	if (permitted)
-		permit_put(&work->removed.key, now);
 	if (rested)
 		resting_port_ended(number);
-	return 1;
+	return flags;
 }
 
-/* Gives back the reference that `forward`, a copy of what was a flow's, had on the mapping called `mapping_id`. */
-static __always_inline void mapping_release(struct workspace *work, const struct flow_entry *forward,
-					    __u32 mapping_id, __u32 now)
+/*
+ * Gives back what the flow that flow_end_entries() has ended held: a permit, and a reference on a mapping. One after
+ * the other, and not from within: the stack is full there.
+ */
+verified_alone int flow_end_holdings(__u32 now)
 {
-	struct flow_entry *mapping = &work->released;
+	struct workspace *work = workspace_get();
+	const struct flow_entry *forward;
+	struct flow_entry *mapping;
+	__u32 mapping_id;
 	int left;
 
+	if (!work)
+		return 0;
+	forward = &work->ending;
+	mapping = &work->released;
+	if (work->ended.flags & FLOW_PERMITTED) {
+		flow_reverse_key(forward, &work->key);
+		permit_put(work, &work->key, now);
+	}
+	mapping_id = work->ended.mapping_id;
+	if (!mapping_id)
+		return 1;
 	mapping->new_address = forward->new_address;
 	mapping->new_port = forward->new_port;
 	mapping->flow_id = mapping_id;
@@ -84,6 +98,7 @@ static __always_inline void mapping_release(struct workspace *work, const struct
 	if (left == FLOW_REFERENCES_NONE &&
 	    !mapping_rest(&mapping->key, mapping_id, forward->nat_gateway, now))
 		flow_end_pair(work, mapping, FLOW_REMOVE_UNREFERENCED, now);
+	return 1;
 }
 
 /*
@@ -102,35 +117,32 @@ static __always_inline __u32 flow_mapping_held(const struct flow_entry *forward)
 	return READ_ONCE(reverse->flow_id) == forward->flow_id ? mapping_id : 0;
 }
 
-/* Ends a flow, and its mapping if that was the last flow on it. Returns whether this call ended it. */
+/* Ends both entries of a flow, and notes what else it held. Returns whether this call ended it. */
 static __always_inline int flow_end_forward(struct workspace *work, const struct flow_entry *forward,
 					    enum flow_removal removal, __u32 now)
 {
 	struct counters *counted;
-	__u32 zero = 0, mapping_id;
+	__u32 zero = 0;
 
-	mapping_id = flow_mapping_held(forward);
-	if (!flow_end_pair(work, forward, removal, now))
+	work->ended.mapping_id = flow_mapping_held(forward);
+	work->ended.flags = flow_end_pair(work, forward, removal, now);
+	if (!work->ended.flags)
 		return 0;
 	counted = bpf_map_lookup_elem(&counters, &zero);
 	if (removal == FLOW_REMOVE_EXPIRED && forward->key.kind == FLOW_KIND_FLOW && counted)
 		nat_gateway_counters_of(counted, forward->nat_gateway)->idle_timeouts++;
-	if (mapping_id)
-		mapping_release(work, forward, mapping_id, now);
 	return 1;
 }
 
-/*
- * Ends the flow of which `entry` is a copy of either direction. A reverse entry without a forward one is
- * what is left while its owner is at work; where it stays so for its whole timeout, it is removed alone.
- */
-verified_alone int flow_end(const struct flow_entry *entry, int removal, __u32 now)
+verified_alone int flow_end_entries(const struct flow_entry *entry, int removal, __u32 now)
 {
 	struct workspace *work = workspace_get();
 	struct flow_entry *forward;
 
 	if (!entry || !work)
 		return 0;
+	work->ended.mapping_id = 0;
+	work->ended.flags = 0;
 	work->ending = *entry;
 	if (!(work->ending.flags & FLOW_FORWARD)) {
 		forward = flow_peer(&work->ending);
@@ -145,6 +157,20 @@ verified_alone int flow_end(const struct flow_entry *entry, int removal, __u32 n
 	if (work->ending.flow_id != entry->flow_id)
 		return 0;
 	return flow_end_forward(work, &work->ending, removal, now);
+}
+
+/*
+ * Ends the flow of which `entry` is a copy of either direction, and its mapping if it was the last flow on that. A
+ * reverse entry without a forward one is what is left while its owner is at work; where it stays so for its whole
+ * timeout, it is removed alone. Returns whether this call ended it.
+ */
+static __always_inline int flow_end(const struct flow_entry *entry, int removal, __u32 now)
+{
+	int ended = flow_end_entries(entry, removal, now);
+
+	if (ended)
+		flow_end_holdings(now);
+	return ended;
 }
 
 #endif

@@ -350,7 +350,7 @@ int table_open(const struct flow_key *key, __u32 nat_gateway, __u16 generation, 
 	work->wish.now = table_now();
 	work->wish.generation = generation;
 	work->wish.acknowledged = acknowledged;
-	reason = flow_create(work, &nat_gateways.value[nat_gateway], nat_gateway);
+	reason = flow_create(nat_gateway);
 #ifdef FLOW_TABLE_HASH
 	host_map_forget((struct host_map *)flow_hash.value); /* only one thread uses this build */
 #endif
