@@ -7,12 +7,13 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from lab import Agent, Capture, Namespace, OneArmed, Routed, eventually, services
 from lab.frames import ICMP, UDP
-from lab.world import EIP1, EIP2, H1, WEB, World
+from lab.world import EIP1, EIP2, H1, H2, WEB, World
 
 Address = tuple[str, int]
 MAPPED = {"mapping": "endpoint_independent"}  # TCP too: a port that others can be told
@@ -103,6 +104,7 @@ def test_what_is_on_the_wire(world: Routed, agent: Agent, peers: list[Address]) 
     assert not outside.packets, "what is between instances leaves the gateway"
 
 
+@pytest.mark.row("1812-§5.2.7.2-a")
 def test_no_redirect(world: Routed, agent: Agent, peers: list[Address]) -> None:
     """RFC 1812 section 5.2.7.2: the packet goes out where it came in, and its sender is not told to go directly."""
     with Capture(world.h1, "eth0", keep=lambda p: p.protocol == ICMP) as one, \
@@ -196,6 +198,21 @@ def test_tcp_opened_from_both_sides(world: Routed, agent: Agent) -> None:
         assert one.recv(100) == b"half closed"
 
 
+def test_a_server_that_anybody_may_reach(world: Routed, agent: Agent) -> None:
+    """With endpoint-independent filtering a port that is in use serves the other instances, too."""
+    agent.reload(_configuration(world, filtering="endpoint_independent"))
+    content = services.random_file(3_000_000)
+    with services.echo_server(world.web, WEB, 8) as server, _tcp_port(world.h2, 80, server) as (address, port):
+        services.nginx(world.h2, H2, {"file": content})
+        target = world.lab.path("hairpin")
+        for client in (world.h1, world.h3, world.h2):
+            client.run("curl", "-sS", "--max-time", 10, "-o", target, f"http://{address}:{port}/file")
+            assert Path(target).read_bytes() == content
+            assert client.run("curl", "-sS", "--max-time", 10,
+                              f"http://{address}:{port}/who").stdout.startswith(f"{EIP1}:")
+    agent.reload(_configuration(world))
+
+
 def test_restart(world: Routed, agent: Agent, peers: list[Address]) -> None:
     with Party(world.h1, peers) as a, Party(world.h2, peers) as b:
         _open(a, b)
@@ -240,6 +257,7 @@ def one_armed_agent(one_armed: OneArmed) -> Iterator[Agent]:
         yield running
 
 
+@pytest.mark.row("1812-§5.2.7.2-a")
 def test_one_arm(one_armed: OneArmed, one_armed_agent: Agent) -> None:
     with services.echo_server(one_armed.web, WEB, 7, socket.SOCK_DGRAM) as met, \
             Capture(one_armed.h1, "eth0", keep=lambda p: p.icmp_type == 5) as redirects, \
