@@ -46,6 +46,51 @@ ROW(Pool, ItMayBeScatteredAndOfAnySize, "6888-REQ-3") {
     EXPECT_EQ(left, (std::set<std::string>{E1, "198.51.100.77"}));
 }
 
+ROW(Pool, PairingHoldsForEachTenantAndOverAllProtocols, "6888-REQ-2") {
+    constexpr std::uint16_t other_zone = 2;
+    lab().add_subnet(other_zone, "10.0.0.0/16", 1);
+    auto addresses_of = [this](std::uint16_t zone, const char* host) {
+        struct device inside = lab().device(ProgramLab::inside_slot);
+        inside.zone = zone;
+        lab().set_device(ProgramLab::inside_slot, inside);
+        std::set<std::string> addresses;
+        std::set<External> datagrams;
+        for (const char* to : {S1, S2}) {
+            Mapping datagram = map(udp().from(host, 5000).to(to, 7000));
+            datagrams.insert(datagram.external());
+            addresses.insert(datagram.seen.source.to_string());
+            addresses.insert(map(tcp().from(host, 5000).to(to, 80)).seen.source.to_string());
+            addresses.insert(map(ping().from(host, 9).to(to)).seen.source.to_string());
+        }
+        EXPECT_EQ(addresses.size(), 1u) << host << " zone " << zone;
+        EXPECT_EQ(datagrams.size(), 1u);
+        return std::pair{*addresses.begin(), *datagrams.begin()};
+    };
+    int apart = 0;
+    for (int i = 0; i < 40; i++) {
+        std::string host = fmt::format("10.0.3.{}", 1 + i);
+        auto [address, endpoint] = addresses_of(1, host.c_str());
+        auto [other_address, other_endpoint] = addresses_of(other_zone, host.c_str());
+        EXPECT_NE(endpoint, other_endpoint) << "two tenants share an endpoint";
+        apart += address != other_address;
+    }
+    EXPECT_GT(apart, 5) << "tenants with equal addresses are paired each for itself";
+}
+
+ROW(Pool, ASoftPairingGivesAnotherAddressWhenTheFirstIsFull, "7857-§4-b") {
+    change_gateway([](struct nat_gateway& gateway) {
+        gateway.first_port = 20000;
+        gateway.last_port = 20019;
+    });
+    std::vector<Mapping> mappings;
+    for (std::uint16_t i = 0; i < 21; i++)
+        mappings.push_back(map(udp().from(H1, static_cast<std::uint16_t>(5000 + i)).to(S1, 7000)));
+    for (std::size_t i = 1; i < 20; i++) EXPECT_EQ(mappings[i].seen.source, mappings[0].seen.source);
+    EXPECT_NE(mappings[20].seen.source, mappings[0].seen.source);
+    for (const Mapping& mapping : mappings) EXPECT_TRUE(alive(mapping));
+    for (const Mapping& mapping : mappings) EXPECT_EQ(map(mapping.sent).external(), mapping.external());
+}
+
 ROW(Pool, MappingsArePerProtocol, "7857-§5-a") {
     Mapping datagrams = map(udp().from(H1, 5000).to(S1, 7000));
     Packet syn_in = tcp().from(S1, 7000).to(E1, datagrams.external().port);

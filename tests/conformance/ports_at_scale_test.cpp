@@ -124,7 +124,7 @@ class SuccessivePortsAtScale : public ConformanceTest {
     }
 };
 
-ROW(SuccessivePortsAtScale, CannotBeGuessed, "6056-§3.3-a", "6888-REQ-15") {
+ROW(SuccessivePortsAtScale, CannotBeGuessed, "6056-§3.3-a", "6888-REQ-15", "7857-§9-a") {
     // More than the 10,000 that the catalogue asks for: then its bound on the correlation lies four standard
     // deviations from what is random, and the test does not fail by chance.
     constexpr int count = 40000;

@@ -422,12 +422,12 @@ TEST_F(ReconcilerTest, a_device_whose_addresses_conflict_is_told_and_used_when_t
     apply();
     EXPECT_TRUE(device("wan0").attached);
     network_.put_address({wan0, Ipv4Address(10, 0, 1, 77), 24});
-    apply();
+    follow();
     EXPECT_FALSE(device("wan0").attached);
     EXPECT_NE(device("wan0").error.find("conflict"), std::string::npos);
     EXPECT_NE(reconciler_->last_error().find("conflict"), std::string::npos);
     network_.remove_address({wan0, Ipv4Address(10, 0, 1, 77), 24});
-    apply();
+    follow();
     EXPECT_TRUE(device("wan0").attached);
 }
 
