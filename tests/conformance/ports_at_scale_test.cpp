@@ -170,5 +170,26 @@ ROW(SuccessivePortsAtScale, DifferAfterARestart, "6056-§3.3-a") {
     EXPECT_LE(equal, 2);
 }
 
+class ChosenPorts : public ConformanceTest {};
+
+// Nothing is kept of the internal port, so every port is a changed one.
+ROW(ChosenPorts, OweNothingToTheInternalPort, "6056-§4-a") {
+    std::set<std::uint16_t> of_one_endpoint;
+    int kept = 0, next = 0;
+    for (int i = 0; i < 20; i++) {
+        of_one_endpoint.insert(map(udp().from(H1, 5000).to(S1, 7000)).external().port);
+        of_one_endpoint.insert(map(udp().from(H2, 5000).to(S1, 7000)).external().port);
+        lab().reap_all(REAP_CUT);
+    }
+    EXPECT_GT(of_one_endpoint.size(), 37u);
+    for (std::uint16_t port = 2000; port < 3000; port++) {
+        std::uint16_t external = map(udp().from(H1, port).to(S1, 7000)).external().port;
+        kept += external == port;
+        next += external == port + 1;
+    }
+    EXPECT_LE(kept, 2);
+    EXPECT_LE(next, 2);
+}
+
 }  // namespace
 }  // namespace sallyport::support

@@ -3,7 +3,9 @@
 
 import copy
 import socket
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -81,6 +83,54 @@ def _refused(agent: Agent) -> str:
 def _attached(agent: Agent) -> bool:
     assert agent.devices()["wan0"]["attached"]
     return True
+
+
+@contextmanager
+def _taker(world: Routed, port: int) -> Iterator[list[bytes]]:
+    """Takes what one client sends, to the end, and hangs up."""
+    taken: list[bytes] = []
+    listener = world.web.socket(timeout=60)
+    listener.bind((WEB, port))
+    listener.listen()
+
+    def take() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.settimeout(60)
+            parts = []
+            while part := connection.recv(65536):
+                parts.append(part)
+            taken.append(b"".join(parts))
+
+    thread = threading.Thread(target=take, daemon=True)
+    thread.start()
+    yield taken
+    thread.join(60)
+    listener.close()
+
+
+@pytest.mark.row("4821-x1")
+def test_path_mtu_is_found_without_icmp(world: Routed, agent: Agent) -> None:
+    """Behind the next router a link is narrower and nobody may say so: probes find it out."""
+    world.isp.ip("link set web0 mtu 1300")
+    world.isp.run("nft", "-f", "-", input="""
+        add table ip mute
+        add chain ip mute out { type filter hook output priority 0; }
+        add rule ip mute out ip protocol icmp drop
+        """)
+    world.h1.sysctl("net.ipv4.tcp_mtu_probing=2")
+    try:
+        content = services.random_file(10 * 1024 * 1024)
+        with _taker(world, 9000) as taken, world.h1.socket(timeout=60) as client:
+            client.connect((WEB, 9000))
+            client.sendall(content)
+            client.shutdown(socket.SHUT_WR)
+            assert client.recv(1) == b"", "the other end has read all"
+            assert services.digest(taken[0]) == services.digest(content)
+    finally:
+        world.h1.sysctl("net.ipv4.tcp_mtu_probing=0")
+        world.isp.run("nft", "delete", "table", "ip", "mute")
+        world.isp.ip("link set web0 mtu 1500")
 
 
 @pytest.mark.row("4787-REQ-5")
