@@ -97,12 +97,6 @@ constexpr std::array table{
                [](const DesiredState& state, const Found& found) {
                    find_nat_gateways(state, "limits", found, limits_set);
                }},
-    NotInForce{"strict pairing",
-               [](const DesiredState& state, const Found& found) {
-                   find_nat_gateways(state, "pairing", found, [](const NatGateway& gateway) {
-                       return std::string(gateway.pairing == Pairing::strict ? "strict" : "");
-                   });
-               }},
     NotInForce{"a flow log",
                [](const DesiredState& state, const Found& found) {
                    find_nat_gateways(state, "log_flows", found, [](const NatGateway& gateway) {

@@ -274,8 +274,8 @@ static __always_inline void mapping_put(struct workspace *work)
 #define PAIR_TRIES (NAT_GATEWAY_ELASTIC_IPS_MAX + 8)
 
 /*
- * Paired and soft pooling (RFC 4787 REQ-2): the instance's home address first, the others only when that
- * has no port left. What the loop carries along is in the workspace: a verifier does not track it there, and
+ * Paired pooling (RFC 4787 REQ-2): the instance's home address first. When that has no port left, soft pairing
+ * goes on to the others, and strict pairing refuses (RFC 7857 section 4, decision C21). What the loop carries along is in the workspace: a verifier does not track it there, and
  * so sees each round as the same.
  */
 verified_alone loop_head_first int pair_open(__u32 number, __u32 kind)
@@ -297,7 +297,8 @@ verified_alone loop_head_first int pair_open(__u32 number, __u32 kind)
 		}
 		if (result != DROP_PORT_EXHAUSTED)
 			return result;
-		if (++work->tried >= nat_gateway->elastic_ip_count)
+		if (nat_gateway->flags & NAT_GATEWAY_STRICT_PAIRING ||
+		    ++work->tried >= nat_gateway->elastic_ip_count)
 			return DROP_PORT_EXHAUSTED;
 		if (++work->place >= nat_gateway->elastic_ip_count)
 			work->place = 0;

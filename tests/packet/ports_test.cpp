@@ -75,6 +75,34 @@ TEST_F(Ports, ASecondElasticIpTakesOverWhenTheFirstIsFull) {  // paired and soft
     lab().reap_all(REAP_CUT);
 }
 
+TEST_F(Ports, StrictPairingRefusesRatherThanChangeTheElasticIp) {  // RFC 7857 section 4
+    lab().add_elastic_ip("198.51.100.11");
+    struct nat_gateway strict = lab().nat_gateway(0);
+    strict.flags |= NAT_GATEWAY_STRICT_PAIRING;
+    lab().change_nat_gateway(0, strict);
+    for (bool tcp_flows : {true, false}) {
+        const auto packet = [&](std::uint16_t port) {
+            return (tcp_flows ? tcp() : udp()).from(instance, port).to(remote, 443);
+        };
+        std::set<std::string> addresses;
+        for (std::uint16_t i = 0; i < 10; i++)
+            addresses.insert(out(packet(static_cast<std::uint16_t>(5000 + i))).source.to_string());
+        EXPECT_EQ(addresses.size(), 1u);
+        EXPECT_EQ(lab().run(Role::inside, packet(6000)).drop_reason, "port_exhausted");
+        // Soft from now on, at run time: the other one takes over, and what stands stays.
+        lab().change_nat_gateway(0, [&] {
+            struct nat_gateway soft = strict;
+            soft.flags &= ~static_cast<unsigned>(NAT_GATEWAY_STRICT_PAIRING);
+            return soft;
+        }());
+        EXPECT_FALSE(addresses.contains(out(packet(6000)).source.to_string()));
+        EXPECT_TRUE(addresses.contains(out(packet(5000)).source.to_string()));
+        lab().change_nat_gateway(0, strict);
+    }
+    lab().remove_elastic_ip("198.51.100.11");
+    lab().reap_all(REAP_CUT);
+}
+
 TEST_F(Ports, OfExpiredFlowsAreFoundWithoutAnAgent) {
     for (int round = 0; round < 3; round++) {
         for (std::uint16_t i = 0; i < 10; i++) {

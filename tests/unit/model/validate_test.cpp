@@ -408,9 +408,7 @@ const std::vector<Case> warning_cases{
                                       EndpointRule::address_and_port_dependent};
      },
      {}},
-    {"strict_pairing",
-     [](DesiredState& s) { s.nat_gateways[0].pairing = Pairing::strict; },
-     {"nat_gateways[0].pairing"}},
+    {"strict_pairing_is_in_force", [](DesiredState& s) { s.nat_gateways[0].pairing = Pairing::strict; }, {}},
 };
 
 class Warnings : public testing::TestWithParam<Case> {};
