@@ -36,6 +36,8 @@ static __always_inline int stages(struct xdp_md *context)
 		verdict = hairpin(&packet, &found);
 	if (verdict == VERDICT_NEXT)
 		verdict = hit(&packet, &found);
+	if (verdict == VERDICT_DROP)
+		sweep_without_agent(&packet);
 	return finish(&packet, verdict);
 }
 

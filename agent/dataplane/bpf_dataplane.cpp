@@ -281,11 +281,10 @@ Result<void> BpfDataplane::detach_all() {
 
 Result<void> BpfDataplane::keep_next_hops_valid(std::chrono::seconds duration) {
     if (!impl_->live) return tl::make_unexpected(no_state());
-    return impl_->live->change_settings(
-        [&](settings& value, std::uint32_t now) {
-            value.next_hops_valid_until = now + ticks(duration);
-            value.jiffies_offset_ns = 0;  // asked for anew now and then, so that no error can add up
-        });
+    return impl_->live->change_settings([&](settings& value, std::uint32_t now) {
+        value.next_hops_valid_until = now + ticks(duration);
+        value.jiffies_offset_ns = 0;  // asked for anew now and then, so that no error can add up
+    });
 }
 
 Result<Counters> BpfDataplane::counters() {

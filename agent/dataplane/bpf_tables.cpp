@@ -69,6 +69,12 @@ constexpr std::uint32_t present = 1;  // value of the elements of sets
 
 Result<ForwardingTables> BpfTables::read() {
     ForwardingTables tables;
+    const std::uint32_t first = 0;
+    settings current{};
+    if (bpf_map_lookup_elem(state_.map("settings"), &first, &current) != 0) {
+        return system_failure("read map settings");
+    }
+    tables.gateway.unanswered_capacity = current.unanswered_capacity;
     std::map<std::uint32_t, std::string> device_names;
     auto done = for_each<identifier_key, std::uint32_t>(
         state_, "identifiers", [&](const identifier_key& key, std::uint32_t number) {
@@ -109,6 +115,13 @@ Result<ForwardingTables> BpfTables::read() {
         state_, "nat_gateways", NAT_GATEWAYS_MAX, [&](std::uint32_t number, const nat_gateway& value) {
             if ((value.flags & NAT_GATEWAY_IN_USE) == 0) return;
             tables.nat_gateways.emplace(static_cast<std::uint16_t>(number), decode(value));
+        });
+    if (!done) return tl::make_unexpected(done.error());
+    done = for_each_element<host_limits>(
+        state_, "host_limits", NAT_GATEWAYS_MAX, [&](std::uint32_t number, const host_limits& value) {
+            const HostLimits limits = decode(value);
+            if (limits != HostLimits{})
+                tables.host_limits.emplace(static_cast<std::uint16_t>(number), limits);
         });
     if (!done) return tl::make_unexpected(done.error());
     done = for_each<std::uint32_t, elastic_ip>(
@@ -187,6 +200,24 @@ Result<void> BpfTables::put(const Ipv4Prefix& prefix, std::monostate) {
 
 Result<void> BpfTables::remove(const Ipv4Prefix& prefix, std::monostate) {
     return erase(state_, "private_prefixes", encode(prefix));
+}
+
+Result<void> BpfTables::put(const GatewayEntry& entry) {
+    const std::uint32_t first = 0;
+    settings value{};
+    if (bpf_map_lookup_elem(state_.map("settings"), &first, &value) != 0) {
+        return system_failure("read map settings");
+    }
+    value.unanswered_capacity = entry.unanswered_capacity;
+    return update(state_, "settings", first, value);
+}
+
+Result<void> BpfTables::put(std::uint16_t number, const HostLimits& limits) {
+    return update(state_, "host_limits", std::uint32_t{number}, encode(limits));
+}
+
+Result<void> BpfTables::remove(std::uint16_t number, const HostLimits&) {
+    return update(state_, "host_limits", std::uint32_t{number}, host_limits{});
 }
 
 Result<void> BpfTables::put(std::uint16_t number, const NatGatewayEntry& entry) {

@@ -33,6 +33,9 @@ class BpfTables {
     Result<void> remove(const RouteKey& key, const RouteEntry& entry);
     Result<void> put(const Ipv4Prefix& prefix, std::monostate);
     Result<void> remove(const Ipv4Prefix& prefix, std::monostate);
+    Result<void> put(const GatewayEntry& entry);
+    Result<void> put(std::uint16_t number, const HostLimits& limits);
+    Result<void> remove(std::uint16_t number, const HostLimits& limits);
     Result<void> put(std::uint16_t number, const NatGatewayEntry& entry);
     Result<void> remove(std::uint16_t number, const NatGatewayEntry& entry);
     Result<void> put(const Ipv4Address& address, const ElasticIpEntry& entry);

@@ -119,6 +119,7 @@ nat_gateway encode(const NatGatewayEntry& entry) {
     if (entry.lenient_quotes) value.flags |= NAT_GATEWAY_LENIENT_QUOTES;
     value.icmp_on_exhaustion = static_cast<std::uint8_t>(entry.exhaustion);
     if (entry.reset_on_idle) value.flags |= NAT_GATEWAY_RESET_ON_IDLE;
+    if (entry.limits) value.flags |= NAT_GATEWAY_LIMITS;
     for (const Ipv4Address& address : entry.elastic_ips) {
         if (value.elastic_ip_count == NAT_GATEWAY_ELASTIC_IPS_MAX) break;
         value.elastic_ips[value.elastic_ip_count++] = address.to_network();
@@ -145,6 +146,7 @@ NatGatewayEntry decode(const nat_gateway& value) {
     entry.lenient_quotes = (value.flags & NAT_GATEWAY_LENIENT_QUOTES) != 0;
     entry.exhaustion = static_cast<Exhaustion>(value.icmp_on_exhaustion);
     entry.reset_on_idle = (value.flags & NAT_GATEWAY_RESET_ON_IDLE) != 0;
+    entry.limits = (value.flags & NAT_GATEWAY_LIMITS) != 0;
     const auto count = std::min<std::uint32_t>(value.elastic_ip_count, NAT_GATEWAY_ELASTIC_IPS_MAX);
     for (std::uint32_t i = 0; i < count; ++i) {
         entry.elastic_ips.push_back(Ipv4Address::from_network(value.elastic_ips[i]));
@@ -158,6 +160,19 @@ NatGatewayEntry decode(const nat_gateway& value) {
     if (value.port_quarantine != 0) entry.port_quarantine = decode_timeout(value.port_quarantine);
     entry.port_quarantine_max = value.port_quarantine_max;
     return entry;
+}
+
+host_limits encode(const HostLimits& limits) {
+    host_limits value{};
+    value.flows = limits.flows;
+    value.ports = limits.ports;
+    value.new_flows_per_second = limits.new_flows_per_second;
+    value.flows_per_mapping = limits.flows_per_mapping;
+    return value;
+}
+
+HostLimits decode(const host_limits& value) {
+    return HostLimits{value.flows, value.ports, value.new_flows_per_second, value.flows_per_mapping};
 }
 
 elastic_ip encode(const ElasticIpEntry& entry) {

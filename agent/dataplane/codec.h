@@ -41,6 +41,8 @@ Ipv4Prefix decode(const prefix_key& key);
 
 nat_gateway encode(const NatGatewayEntry& entry);
 NatGatewayEntry decode(const nat_gateway& value);
+host_limits encode(const HostLimits& limits);
+HostLimits decode(const host_limits& value);
 
 elastic_ip encode(const ElasticIpEntry& entry);
 ElasticIpEntry decode(const elastic_ip& value);

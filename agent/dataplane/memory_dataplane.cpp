@@ -14,6 +14,7 @@ constexpr std::uint64_t entry_bytes = sizeof(flow_entry);
 class CountingWriter {
   public:
     explicit CountingWriter(MemoryKernel& kernel) : kernel_(kernel) {}
+    Result<void> put(const GatewayEntry&) { return write(); }
     template <typename Key, typename Value>
     Result<void> put(const Key&, const Value&) {
         return write();

@@ -78,7 +78,17 @@ struct NatGatewayEntry {
     Exhaustion exhaustion = Exhaustion::host_unreachable;
     bool lenient_quotes = false;  // ICMP errors may quote headers with a wrong checksum
     bool reset_on_idle = false;
+    bool limits = false;  // there are some for this NAT gateway
     bool operator==(const NatGatewayEntry&) const = default;
+};
+
+// What one instance may have of a NAT gateway; 0: any number.
+struct HostLimits {
+    std::uint32_t flows = 0;
+    std::uint32_t ports = 0;
+    std::uint32_t new_flows_per_second = 0;
+    std::uint32_t flows_per_mapping = 0;
+    bool operator==(const HostLimits&) const = default;
 };
 
 struct ElasticIpEntry {
@@ -117,13 +127,21 @@ struct Identifier {
     auto operator<=>(const Identifier&) const = default;
 };
 
+// What holds for the gateway as a whole.
+struct GatewayEntry {
+    std::uint32_t unanswered_capacity = 0;  // flows without an answer that may stand at once; 0: any number
+    bool operator==(const GatewayEntry&) const = default;
+};
+
 // The whole of it. Two of these compared give what has to be written.
 struct ForwardingTables {
+    GatewayEntry gateway;
     std::map<std::uint8_t, DeviceEntry> devices;  // by slot
     std::map<ZonePrefix, SubnetEntry> subnets;
     std::map<RouteKey, RouteEntry> routes;
     std::set<Ipv4Prefix> private_prefixes;
     std::map<std::uint16_t, NatGatewayEntry> nat_gateways;
+    std::map<std::uint16_t, HostLimits> host_limits;  // by NAT gateway, those that have some
     std::map<Ipv4Address, ElasticIpEntry> elastic_ips;
     std::set<Ipv4Address> local_addresses;
     std::set<LinkBroadcast> link_broadcasts;

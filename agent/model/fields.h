@@ -192,6 +192,13 @@ struct Schema<Gateway> {
                  .help = "How many flows can be tracked, 1024 to 67108864; both directions count as one. "
                          "Fixed when the flow table is made: another value takes effect after `sallyport "
                          "detach` and `sallyport reload`."}),
+            field<&Gateway::unanswered_flow_capacity>(
+                {.name = "unanswered_flow_capacity",
+                 .help =
+                     "How many flows may wait for their first answer at once, 1 to flow_capacity; half of "
+                     "that without this key. An inside host may have as many of them as there is room "
+                     "left for all, so one that floods cannot keep the others from working. A new flow "
+                     "beyond that is refused; none is ever ended to make room."}),
             field<&Gateway::reply_rate_limit>(
                 {.name = "reply_rate_limit",
                  .help = "How many ICMP errors and TCP resets of its own the gateway sends in a second, 1 to "
@@ -316,12 +323,17 @@ struct Schema<Limits> {
     static constexpr auto fields() {
         return std::tuple{
             field<&Limits::ports_per_host>(
-                {.name = "ports_per_host", .help = "External ports that one inside host may hold at once."}),
+                {.name = "ports_per_host",
+                 .help = "External ports that one inside host may hold at once: one for each "
+                         "endpoint-independent mapping, and one for each flow without such a mapping."}),
             field<&Limits::flows_per_host>(
                 {.name = "flows_per_host", .help = "Flows that one inside host may have at once."}),
             field<&Limits::new_flows_per_second_per_host>(
                 {.name = "new_flows_per_second_per_host",
-                 .help = "New flows that one inside host may start in a second."}),
+                 .help = "New flows that one inside host may start in a second; so many may come at once."}),
+            field<&Limits::flows_per_mapping>(
+                {.name = "flows_per_mapping",
+                 .help = "Flows that one endpoint-independent mapping may carry at once."}),
         };
     }
 };
@@ -390,7 +402,9 @@ struct Schema<NatGateway> {
                  .help = "Accept timeouts below the floors of the RFCs, with a warning: established "
                          "connections may break."}),
             field<&NatGateway::limits>(
-                {.name = "limits", .help = "Limits for each inside host. Without them: none."}),
+                {.name = "limits",
+                 .help = "Limits for each inside host. Without them: none. They hold for new flows at "
+                         "once when they are changed; what stands is kept (RFC 6888 REQ-4)."}),
             field<&NatGateway::tcp_mss_clamp>(
                 {.name = "tcp_mss_clamp",
                  .help = "Lower the maximum segment size in TCP handshakes to what the path carries."}),

@@ -55,10 +55,6 @@ void find_routes(const DesiredState& state, std::string_view key, const Found& f
     }
 }
 
-std::string limits_set(const NatGateway& gateway) {
-    return gateway.limits == Limits{} ? std::string() : std::string("limits");
-}
-
 // The table. A line goes when what it names is carried out.
 constexpr std::array table{
     NotInForce{"an internet gateway",
@@ -92,10 +88,6 @@ constexpr std::array table{
     NotInForce{"a port forward",
                [](const DesiredState& state, const Found& found) {
                    find_all(state.port_forwards, "port_forwards", found);
-               }},
-    NotInForce{"a limit for inside hosts",
-               [](const DesiredState& state, const Found& found) {
-                   find_nat_gateways(state, "limits", found, limits_set);
                }},
     NotInForce{"a flow log",
                [](const DesiredState& state, const Found& found) {

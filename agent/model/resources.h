@@ -26,7 +26,7 @@ enum class XdpMode { automatic, native, generic };
 struct Device {
     std::string device = {};  // name of the network interface
     DeviceRole role = DeviceRole::inside;
-    std::string vpc = {};  // for roles inside and both
+    std::string vpc = {};     // for roles inside and both
     bool icmp_errors = true;  // whether the gateway sends any of its own out of it
     bool operator==(const Device&) const = default;
 };
@@ -35,7 +35,8 @@ struct Gateway {
     std::string name = {};
     std::vector<Device> devices = {};
     XdpMode xdp = XdpMode::automatic;
-    std::uint32_t flow_capacity = 1048576;  // flows; fixed when the flow table is made
+    std::uint32_t flow_capacity = 1048576;                       // flows; fixed when the flow table is made
+    std::optional<std::uint32_t> unanswered_flow_capacity = {};  // none: half of flow_capacity
     std::uint32_t reply_rate_limit = 1000;  // ICMP errors and resets per second and processor
     bool operator==(const Gateway&) const = default;
 };
@@ -135,6 +136,7 @@ struct Limits {  // per inside host; none: not limited
     std::optional<std::uint32_t> ports_per_host = {};
     std::optional<std::uint32_t> flows_per_host = {};
     std::optional<std::uint32_t> new_flows_per_second_per_host = {};
+    std::optional<std::uint32_t> flows_per_mapping = {};
     bool operator==(const Limits&) const = default;
 };
 

@@ -92,6 +92,13 @@ std::array<std::chrono::seconds, TIMEOUT_CLASSES> timeouts_of(const model::Timeo
     return result;
 }
 
+dataplane::HostLimits limits_of(const model::Limits& limits) {
+    return {.flows = limits.flows_per_host.value_or(0),
+            .ports = limits.ports_per_host.value_or(0),
+            .new_flows_per_second = limits.new_flows_per_second_per_host.value_or(0),
+            .flows_per_mapping = limits.flows_per_mapping.value_or(0)};
+}
+
 class Planner {
   public:
     Planner(const model::DesiredState& desired, const NetworkView& view, const Identifiers& identifiers)
@@ -99,6 +106,8 @@ class Planner {
 
     Plan make() {
         plan_.tables.identifiers = identifiers_.all();
+        plan_.tables.gateway.unanswered_capacity =
+            desired_.gateway.unanswered_flow_capacity.value_or(desired_.gateway.flow_capacity / 2);
         devices();
         vpcs();
         route_tables();
@@ -320,6 +329,9 @@ class Planner {
             entry.exhaustion = exhaustion_of(gateway.icmp_on_exhaustion);
             entry.lenient_quotes = gateway.icmp_quote_checksum == model::IcmpQuoteChecksum::lenient;
             entry.reset_on_idle = gateway.tcp_reset_on_idle_timeout;
+            const dataplane::HostLimits limits = limits_of(gateway.limits);
+            entry.limits = limits != dataplane::HostLimits{};
+            if (entry.limits) plan_.tables.host_limits.emplace(number, limits);
             plan_.tables.nat_gateways.emplace(number, std::move(entry));
         }
     }

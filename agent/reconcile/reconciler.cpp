@@ -161,6 +161,10 @@ Result<void> Reconciler::write_tables(Plan& plan, Report& report) {
     }
     if (!same_to_flows(tables_, plan.tables)) recheck_pending_ = true;
     tables_ = std::move(plan.tables);
+    // A table that was made smaller than what is asked for now has its own half.
+    if (!desired_->gateway.unanswered_flow_capacity) {
+        tables_.gateway.unanswered_capacity = static_cast<std::uint32_t>(made_capacity_ / 2);
+    }
     const auto written = dataplane_.apply(tables_);
     tables_written_ = written.has_value();
     if (!written) {

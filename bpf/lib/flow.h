@@ -8,8 +8,10 @@
 
 #include "lib/checksum.h"
 #include "lib/filter.h"
+#include "lib/hosts.h"
 #include "lib/ports.h"
 #include "lib/state.h"
+#include "lib/unanswered.h"
 
 /* Fills in what both entries of a pair have in common. */
 static __always_inline void flow_entry_begin(struct flow_entry *entry, const struct flow_wish *wish,
@@ -198,6 +200,7 @@ verified_alone int pair_create(__u32 number, __u32 place, __u32 kind)
 	if (claimed != PORT_CLAIMED)
 		return DROP_PORT_EXHAUSTED;
 
+	forward->flags |= wish->counted;
 	flow_complete_forward(forward, reverse);
 	if (kind == FLOW_KIND_MAPPING && wish->unshared)
 		flow_unshared_key(forward, &forward->key);
@@ -275,8 +278,8 @@ static __always_inline void mapping_put(struct workspace *work)
 
 /*
  * Paired pooling (RFC 4787 REQ-2): the instance's home address first. When that has no port left, soft pairing
- * goes on to the others, and strict pairing refuses (RFC 7857 section 4, decision C21). What the loop carries along is in the workspace: a verifier does not track it there, and
- * so sees each round as the same.
+ * goes on to the others, and strict pairing refuses (RFC 7857 section 4, decision C21). What the loop carries along is
+ * in the workspace: a verifier does not track it there, and so sees each round as the same.
  */
 verified_alone loop_head_first int pair_open(__u32 number, __u32 kind)
 {
@@ -332,17 +335,60 @@ verified_alone int flow_permit(__u32 timeout)
 }
 
 /*
- * Makes the flow that work->wish describes on work->mapping, if wish.mapping_id says that there is one. Returns 0
- * when it stands, made here or by another processor, or the reason why there is none.
+ * Takes what the instance of work->wish needs for a flow of its own, with `ports`, 0 or 1: part of the flows that may
+ * wait for an answer, and of what the NAT gateway allows it. Before anything else, so that one that floods costs
+ * little; given back when the flow ends (flow_give_back()). Returns 0 or the reason, perhaps with HOST_IS_TOLD.
+ */
+static __always_inline int flow_admit(struct workspace *work, const struct nat_gateway *nat_gateway,
+				      __u32 ports)
+{
+	struct flow_wish *wish = &work->wish;
+	int result = 0;
+
+	wish->counted = nat_gateway->flags & NAT_GATEWAY_LIMITS ? FLOW_COUNTED : 0;
+	if (!unanswered_take(wish->key.source, wish->key.zone))
+		return DROP_UNANSWERED_LIMIT;
+	if (wish->counted)
+		result = host_take(1, ports);
+	if (result)
+		unanswered_add(wish->key.source, wish->key.zone, -1);
+	return result;
+}
+
+/* The flow came to nothing, or another processor has made it: that one counts. */
+static __always_inline void flow_dismiss(struct workspace *work, __u32 ports)
+{
+	const struct flow_wish *wish = &work->wish;
+
+	unanswered_add(wish->key.source, wish->key.zone, -1);
+	if (wish->counted)
+		host_give(wish->key.source, wish->key.zone, wish->nat_gateway, 1, ports);
+}
+
+/* Has work->mapping more flows than the limits allow, one that is to be made included? */
+static __always_inline int mapping_is_full(struct workspace *work, __u32 number)
+{
+	const struct host_limits *limits =
+		work->wish.counted ? bpf_map_lookup_elem(&host_limits, &number) : NULL;
+
+	return limits && limits->flows_per_mapping && work->mapping.references > limits->flows_per_mapping;
+}
+
+/*
+ * Makes the flow that work->wish describes on work->mapping, if wish.mapping_id says that there is one; it was
+ * admitted with so many `ports`. Returns 0 when it stands, made here or by another processor, or the reason why there
+ * is none.
  */
 static __always_inline int flow_attach(struct workspace *work, const struct nat_gateway *nat_gateway,
-				       __u32 number)
+				       __u32 number, __u32 ports)
 {
 	__u8 protocol = work->wish.key.protocol;
 	int result = 0;
 
 	work->wish.permitted = 0;
-	if (work->wish.mapping_id && filtering_of(nat_gateway, protocol) == ADDRESS_DEPENDENT)
+	if (work->wish.mapping_id && mapping_is_full(work, number))
+		result = DROP_MAPPING_FLOW_LIMIT;
+	else if (work->wish.mapping_id && filtering_of(nat_gateway, protocol) == ADDRESS_DEPENDENT)
 		result = flow_permit(mapping_timeout(nat_gateway, protocol));
 	if (!result)
 		result = pair_open(number, FLOW_KIND_FLOW);
@@ -350,19 +396,44 @@ static __always_inline int flow_attach(struct workspace *work, const struct nat_
 		permit_put(work, &work->key, work->wish.now);
 	if (result && work->wish.mapping_id)
 		mapping_put(work);
+	if (result)
+		flow_dismiss(work, ports);
 	return result > 0 ? result : 0;
 }
 
 /*
+ * Takes the mapping that the flow shall use: the one that stands, or a new one. One reference on it is the caller's
+ * then. Returns 0 or the reason why there is none.
+ */
+static __always_inline int mapping_obtain(struct workspace *work, __u32 number)
+{
+	const struct flow_wish *wish = &work->wish;
+	int result;
+
+	if (!wish->unshared && mapping_find(number))
+		return 0;
+	result = wish->counted ? host_take(0, 1) : 0;
+	if (result)
+		return result;
+	result = pair_open(number, FLOW_KIND_MAPPING);
+	if (result && wish->counted)
+		host_give(wish->key.source, wish->key.zone, number, 0, 1);
+	if (result == PAIR_EXISTS)
+		result = wish->unshared || !mapping_find(number) ? DROP_FLOW_TABLE_FULL : 0;
+	return result;
+}
+
+/*
  * Makes the flow that work->wish describes, and its mapping: the same for all remotes, or, where others than its
- * remote may send to its port, one that no other flow has.
+ * remote may send to its port, one that no other flow has. Returns as flow_attach() and flow_admit() do.
  */
 verified_alone int flow_create(__u32 number)
 {
 	struct nat_gateway *nat_gateway = bpf_map_lookup_elem(&nat_gateways, &number);
 	struct workspace *work = workspace_get();
+	int is_mapped, result;
+	__u32 ports;
 	__u8 protocol;
-	int result;
 
 	if (!work || !nat_gateway)
 		return DROP_INTERNAL_ERROR;
@@ -370,18 +441,22 @@ verified_alone int flow_create(__u32 number)
 	work->wish.state = FLOW_STATE_OPENING;
 	work->wish.mapping_id = 0;
 	work->wish.unshared = nat_gateway->mapping[nat_protocol_of(protocol)] != ENDPOINT_INDEPENDENT;
-	if (!work->wish.untranslated &&
-	    (!work->wish.unshared || filtering_of(nat_gateway, protocol) != ADDRESS_AND_PORT_DEPENDENT)) {
-		if (work->wish.unshared || !mapping_find(number)) {
-			result = pair_open(number, FLOW_KIND_MAPPING);
-			if (result == PAIR_EXISTS && (work->wish.unshared || !mapping_find(number)))
-				result = DROP_FLOW_TABLE_FULL;
-			if (result > 0)
-				return result;
+	is_mapped =
+		!work->wish.untranslated &&
+		(!work->wish.unshared || filtering_of(nat_gateway, protocol) != ADDRESS_AND_PORT_DEPENDENT);
+	ports = !is_mapped && !work->wish.untranslated; /* else it is the mapping's, or its own */
+	result = flow_admit(work, nat_gateway, ports);
+	if (result)
+		return result;
+	if (is_mapped) {
+		result = mapping_obtain(work, number);
+		if (result) {
+			flow_dismiss(work, ports);
+			return result;
 		}
 		work->wish.mapping_id = work->mapping.flow_id;
 	}
-	return flow_attach(work, nat_gateway, number);
+	return flow_attach(work, nat_gateway, number, ports);
 }
 
 #endif

@@ -75,9 +75,9 @@ static __always_inline int acknowledgement_is_kept(const struct flow_view *view,
 
 /*
  * The state machine sees the packets that can move it, and TCP's acknowledgements are kept for it: but not those
- * of a SYN, which begins the numbers, nor of a RST, which may be anybody's.
+ * of a SYN, which begins the numbers, nor of a RST, which may be anybody's. Returns the state that the flow is in.
  */
-static __always_inline void track(struct packet *packet, struct found *found)
+static __always_inline __u8 track(struct packet *packet, struct found *found)
 {
 	const struct tcphdr *tcp = packet->transport;
 	struct segment segment = { .flags = packet->tcp_flags, .payload = packet->payload };
@@ -93,8 +93,7 @@ static __always_inline void track(struct packet *packet, struct found *found)
 		    acknowledgement_is_kept(&found->view, packet->forward))
 			WRITE_ONCE(found->entry->tcp_acknowledged, bpf_ntohl(tcp->ack_seq));
 	}
-	if (unlikely(step) && !found->made)
-		flow_step(&packet->key, &segment);
+	return unlikely(step) && !found->made ? flow_step(&packet->key, &segment) : found->view.state;
 }
 
 static __always_inline enum verdict hit(struct packet *packet, struct found *found)
@@ -120,8 +119,11 @@ static __always_inline enum verdict hit(struct packet *packet, struct found *fou
 
 	if (unlikely(packet->tcp_flags & TCP_SYN))
 		mss_clamp(packet, view->nat_gateway, hop.mtu);
-	track(packet, found);
-	touch(packet, found);
+	/* What comes from outside and is no answer does not keep a flow that waits for one. */
+	if (unlikely(track(packet, found) == FLOW_STATE_OPENING && !packet->forward))
+		flow_count(found->entry, packet->length);
+	else
+		touch(packet, found);
 	if (unlikely(packet->first_fragment))
 		fragment_remember(packet, view);
 

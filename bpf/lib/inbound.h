@@ -92,21 +92,31 @@ static __always_inline void inbound_wish(const struct packet *packet, struct wor
 	wish->mapping_id = work->mapping.flow_id;
 }
 
-/* Makes the flow of work->wish on work->mapping. Returns 0 or the reason why there is none. */
+/*
+ * Makes the flow of work->wish on work->mapping. Returns 0 or the reason why there is none; whoever sent from outside
+ * is told nothing.
+ */
 verified_alone int inbound_create(__u32 number)
 {
 	struct nat_gateway *nat_gateway = bpf_map_lookup_elem(&nat_gateways, &number);
 	struct workspace *work = workspace_get();
+	int reason;
 
 	if (!work || !nat_gateway)
 		return DROP_INTERNAL_ERROR;
-	if (!mapping_take(work, nat_gateway))
-		return DROP_UNSOLICITED;
-	if (work->mapping.flow_id != work->wish.mapping_id) {
-		mapping_put(work); /* another one than was looked at */
+	reason = flow_admit(work, nat_gateway, 0);
+	if (reason)
+		return reason & ~HOST_IS_TOLD;
+	if (!mapping_take(work, nat_gateway)) {
+		flow_dismiss(work, 0);
 		return DROP_UNSOLICITED;
 	}
-	return flow_attach(work, nat_gateway, number);
+	if (work->mapping.flow_id != work->wish.mapping_id) {
+		mapping_put(work); /* another one than was looked at */
+		flow_dismiss(work, 0);
+		return DROP_UNSOLICITED;
+	}
+	return flow_attach(work, nat_gateway, number, 0);
 }
 
 /* Lets the packet in by the mapping alone, without a flow. */

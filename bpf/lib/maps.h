@@ -49,6 +49,34 @@ struct {
 	__type(value, struct flow_lock);
 } flow_locks SEC(".maps");
 
+/* How many flows nobody has answered: all of them, and those of each group of instances. */
+enum unanswered_index {
+	UNANSWERED_ALL = 0,
+	UNANSWERED_CURSOR = 1,	    /* the next bucket of the table that is looked through for them */
+	UNANSWERED_FIRST_GROUP = 8, /* apart from what every processor writes */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, UNANSWERED_FIRST_GROUP + UNANSWERED_GROUPS);
+	__type(key, __u32);
+	__type(value, __u32);
+} unanswered SEC(".maps");
+
+struct host_bucket {
+	struct bpf_spin_lock lock;
+	__u8 zero0[HOST_BUCKET_HEADER_BYTES - sizeof(struct bpf_spin_lock)];
+	struct host host[HOST_BUCKET_ENTRIES];
+};
+ABI_ASSERT_SIZE(struct host_bucket, HOST_BUCKET_BYTES);
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1); /* meta.flow_regions * HOST_BUCKETS_PER_REGION */
+	__type(key, __u32);
+	__type(value, struct host_bucket);
+} hosts SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
@@ -117,6 +145,13 @@ struct {
 } nat_gateway_usage SEC(".maps");
 
 struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, NAT_GATEWAYS_MAX);
+	__type(key, __u32);
+	__type(value, struct host_limits);
+} host_limits SEC(".maps");
+
+struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, ELASTIC_IPS_MAX);
 	__type(key, __be32);
@@ -179,7 +214,7 @@ struct flow_wish {
 	__u8 unshared;	    /* a mapping that is to be made is for this flow alone */
 	__u8 permitted;	    /* a reference on a permit is the flow's */
 	__u8 state;	    /* enum flow_state to begin with */
-	__u8 zero0;
+	__u8 counted;	    /* FLOW_COUNTED, if it takes part of its instance's limits */
 };
 
 /* A search for a free port in progress. */

@@ -96,9 +96,9 @@ static __noinline enum verdict flow_created(struct packet *packet, struct found 
 	}
 	if (reason == DROP_PORT_EXHAUSTED)
 		nat_gateway_counters_of(packet->counters, packet->nat_gateway)->port_allocation_errors++;
-	if (nat_gateway)
-		reply_exhausted(packet, nat_gateway);
-	return drop(packet, reason);
+	if (nat_gateway && !(reason & HOST_IS_TOLD))
+		reply_exhausted(packet, nat_gateway); /* quotas as well (RFC 6888 REQ-11 B) */
+	return drop(packet, reason & ~HOST_IS_TOLD);
 }
 
 static __noinline enum verdict check_miss_from_inside(struct packet *packet)

@@ -8,9 +8,12 @@
 
 #include "lib/drop.h"
 #include "lib/flow_table.h"
+#include "lib/hosts.h"
 #include "lib/pair.h"
 #include "lib/permit.h"
 #include "lib/quarantine.h"
+#include "lib/state.h"
+#include "lib/unanswered.h"
 
 static __always_inline void port_set_unmark(struct port_set *set, __u32 port)
 {
@@ -43,6 +46,20 @@ verified_alone int port_release(const struct flow_key *reverse)
 	return 1;
 }
 
+/* Gives back what flow_create() took for the flow or mapping whose forward entry this was at its end. */
+static __always_inline void flow_give_back(const struct flow_entry *forward)
+{
+	int is_flow = forward->key.kind == FLOW_KIND_FLOW;
+
+	if (is_flow && flow_is_opening(forward->state))
+		unanswered_add(forward->key.source, forward->key.zone, -1);
+	/* A flow holds a port unless that is its mapping's, or its instance's own (RFC 6888 REQ-6). */
+	if (forward->flags & FLOW_COUNTED)
+		host_give(forward->key.source, forward->key.zone, forward->nat_gateway, is_flow,
+			  !is_flow || (!(forward->flags & FLOW_MAPPED) &&
+				       forward->new_address != forward->key.source));
+}
+
 /* Ends the pair whose forward entry is a copy at `forward`. Returns the flags that it had, or 0. */
 static __always_inline int flow_end_pair(struct workspace *work, const struct flow_entry *forward,
 					 enum flow_removal removal, __u32 now)
@@ -55,6 +72,7 @@ static __always_inline int flow_end_pair(struct workspace *work, const struct fl
 	flags = work->removed.flags;
 	rested = forward->key.kind == FLOW_KIND_MAPPING && work->removed.state == MAPPING_RESTING;
 	number = work->removed.nat_gateway;
+	flow_give_back(&work->removed);
 	flow_reverse_key(forward, &work->removed.key);
 	flow_remove(&work->removed, FLOW_REMOVE_ANY, now, &work->removed);
 	port_release(&work->removed.key);

@@ -13,6 +13,7 @@
 #include "lib/inbound.h"
 #include "lib/miss.h"
 #include "lib/parse.h"
+#include "lib/sweep.h"
 
 /*
  * Later fragments have no tuple of their own; what is of no kind that is translated has no flow. Nor has what was

@@ -8,6 +8,7 @@
 
 #include "lib/flow_table.h"
 #include "lib/packet.h"
+#include "lib/unanswered.h"
 
 enum flow_event {
 	EVENT_NONE,
@@ -101,8 +102,9 @@ static __always_inline __u8 flow_watch(__u8 protocol, enum flow_state state, int
 {
 	if (state == FLOW_STATE_RESET)
 		return FLOW_WATCH;
-	if (protocol == IPPROTO_TCP) /* what opens a flow has a flag that is looked for anyway */
-		return 0;
+	if (protocol == IPPROTO_TCP)
+		/* What opens a flow has a flag that is looked for anyway; what is no answer must not keep it. */
+		return state == FLOW_STATE_OPENING && !forward ? FLOW_WATCH : 0;
 	return state == (forward ? FLOW_STATE_OPENING_FROM_OUTSIDE : FLOW_STATE_OPENING) ? FLOW_WATCH : 0;
 }
 
@@ -156,8 +158,11 @@ static __always_inline enum flow_event tcp_event(const struct segment *segment, 
 {
 	int fits = tcp_fits(segment, from_inside, known, state);
 
+	/* Who takes its own SYN back has had no answer: the flow goes on to count as one that waits for it. */
 	if (segment->flags & TCP_RST)
-		return fits ? EVENT_RESET : EVENT_NONE;
+		return fits && state != (from_inside ? FLOW_STATE_OPENING : FLOW_STATE_OPENING_FROM_OUTSIDE)
+			       ? EVENT_RESET
+			       : EVENT_NONE;
 	if (segment->flags & TCP_SYN) {
 		if (segment->flags & TCP_ACK)
 			return from_inside ? EVENT_ANSWER_INSIDE : EVENT_ANSWER_OUTSIDE;
@@ -206,6 +211,8 @@ verified_alone int flow_step(const struct flow_key *key, const struct segment *s
 	struct flow_view view;
 	struct flow_lock *lock;
 	__u32 number, flow_id, zero = 0;
+	__be32 instance;
+	__u16 zone;
 	__u8 protocol;
 	int from_inside;
 
@@ -242,6 +249,8 @@ verified_alone int flow_step(const struct flow_key *key, const struct segment *s
 		event = from_inside ? EVENT_ANSWER_INSIDE : EVENT_ANSWER_OUTSIDE;
 
 	flow_state_begin(lock);
+	instance = forward->key.source;
+	zone = forward->key.zone;
 	before = forward->state;
 	after = flow_state_after(before, event);
 	if (forward->flow_id != flow_id || reverse->flow_id != flow_id) {
@@ -265,6 +274,8 @@ verified_alone int flow_step(const struct flow_key *key, const struct segment *s
 unlock:
 	flow_state_end(lock);
 
+	if (flow_is_opening(before) != flow_is_opening(after))
+		unanswered_add(instance, zone, flow_is_opening(before) ? -1 : 1);
 	if (flow_is_opening(before) && after == FLOW_STATE_ESTABLISHED)
 		counted->nat_gateways[number % NAT_GATEWAYS_MAX].flows_established++;
 	return after;

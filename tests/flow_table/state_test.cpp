@@ -63,9 +63,10 @@ TEST(FlowState, OnlyPacketsThatCanMoveItTakeTheSlowStep) {
     for (const std::uint8_t protocol : {tcp, udp, icmp})
         for (int state = 0; state < FLOW_STATES; ++state)
             for (int forward = 0; forward < 2; ++forward) {
-                // Payload can revive a reset flow from either side; the first answer moves UDP and ICMP.
+                // Payload can revive a reset flow from either side. The first answer moves UDP and ICMP; what
+                // is no answer to an instance's SYN must not keep the flow.
                 const bool answers = state == (forward ? outside : opening);
-                const bool watched = state == reset_seen || (protocol != tcp && answers);
+                const bool watched = state == reset_seen || (answers && (protocol != tcp || !forward));
                 EXPECT_EQ(table_watch(protocol, state, forward), watched ? FLOW_WATCH : 0);
             }
 }
@@ -146,8 +147,8 @@ TEST(TcpEvent, AResetOfAnUnansweredFlowMustAcknowledgeItsSyn) {
         EXPECT_EQ(event(segment(rst | ack, 0, 500), from_inside, 501, state), TABLE_EVENT_NONE);
         EXPECT_EQ(event(segment(rst | ack, 0, 502), from_inside, 501, state), TABLE_EVENT_NONE);
         EXPECT_EQ(event(segment(rst, 501, 501), from_inside, 501, state), TABLE_EVENT_NONE);
-        // Who opened it may give up.
-        EXPECT_EQ(event(segment(rst, 501), !from_inside, 501, state), TABLE_EVENT_RESET);
+        // Who opened it and gives up has had no answer: the flow counts as that until it times out.
+        EXPECT_EQ(event(segment(rst, 501), !from_inside, 501, state), TABLE_EVENT_NONE);
     }
 }
 
@@ -173,7 +174,8 @@ class FlowStep : public TableTest {
             ASSERT_NE(table_find(&key, &view), nullptr);
             EXPECT_EQ(view.state, state);
             EXPECT_EQ(view.timeout, table_nat_gateway(1)->timeouts[timeout]);
-            EXPECT_EQ(view.flags & FLOW_WATCH, state == reset_seen ? FLOW_WATCH : 0);
+            const bool watched = state == reset_seen || (state == opening && !(view.flags & FLOW_FORWARD));
+            EXPECT_EQ(view.flags & FLOW_WATCH, watched ? FLOW_WATCH : 0);
         }
     }
 

@@ -27,6 +27,9 @@
 	MAP(private_prefixes)                                                                                \
 	MAP(nat_gateways)                                                                                    \
 	MAP(nat_gateway_usage)                                                                               \
+	MAP(host_limits)                                                                                     \
+	MAP(hosts)                                                                                           \
+	MAP(unanswered)                                                                                      \
 	MAP(elastic_ips)                                                                                     \
 	MAP(local_addresses)                                                                                 \
 	MAP(next_hops)                                                                                       \

@@ -124,6 +124,8 @@ struct ProgramLab::Impl {
                                          options.table == Table::array ? regions * FLOW_REGION_BUCKETS : 64);
             } else if (name == "flow_locks") {
                 bpf_map__set_max_entries(map, regions);
+            } else if (name == "hosts") {
+                bpf_map__set_max_entries(map, regions * HOST_BUCKETS_PER_REGION);
             } else if (name == "flow_hash") {
                 bpf_map__set_max_entries(map, options.flow_capacity * 2);
             } else if (name == "port_sets") {
@@ -344,6 +346,32 @@ void ProgramLab::forget_elastic_ip(const char* address) {
 
 void ProgramLab::change_nat_gateway(std::uint16_t number, const struct nat_gateway& value) {
     impl_->put("nat_gateways", std::uint32_t{number}, value);
+}
+
+void ProgramLab::change_host_limits(std::uint16_t nat_gateway, const struct host_limits& value) {
+    impl_->put("host_limits", std::uint32_t{nat_gateway}, value);
+}
+
+void ProgramLab::set_unanswered_capacity(std::uint32_t flows) {
+    impl_->settings.unanswered_capacity = flows;
+    impl_->write_settings();
+}
+
+std::uint32_t ProgramLab::unanswered() {
+    return impl_->get<std::uint32_t>("unanswered", first);
+}
+
+std::uint32_t ProgramLab::hosts_holding() {
+    std::uint32_t holding = 0;
+    for (std::uint32_t i = 0; i < impl_->regions * HOST_BUCKETS_PER_REGION; i++) {
+        const auto bucket = impl_->get<std::array<std::uint8_t, HOST_BUCKET_BYTES>>("hosts", i);
+        for (std::size_t number = 0; number < HOST_BUCKET_ENTRIES; number++) {
+            struct host host {};
+            std::memcpy(&host, bucket.data() + HOST_BUCKET_HEADER_BYTES + number * sizeof host, sizeof host);
+            holding += host.flows != 0 || host.ports != 0;
+        }
+    }
+    return holding;
 }
 
 struct nat_gateway ProgramLab::nat_gateway(std::uint16_t number) {

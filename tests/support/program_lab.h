@@ -77,6 +77,8 @@ class ProgramLab {
     void forget_elastic_ip(const char* address);  // one that belongs to no NAT gateway
     void change_nat_gateway(std::uint16_t number, const struct nat_gateway& value);
     struct nat_gateway nat_gateway(std::uint16_t number);
+    void change_host_limits(std::uint16_t nat_gateway, const struct host_limits& value);
+    void set_unanswered_capacity(std::uint32_t flows);
     void add_route(std::uint32_t route_table, const char* prefix, enum route_target target,
                    std::uint16_t index);
     void remove_route(std::uint32_t route_table, const char* prefix);
@@ -107,6 +109,9 @@ class ProgramLab {
 
     struct counters counters();  // sum over processors
     std::uint32_t resting_ports(std::uint16_t nat_gateway = 0);
+    struct counters counters();     // sum over processors
+    std::uint32_t unanswered();     // flows that nobody has answered yet, as the programs count them
+    std::uint32_t hosts_holding();  // instances with flows or ports of a NAT gateway with limits
     std::vector<struct flow_entry> entries();  // all that stand in the table (array only)
     Bytes table();                             // the memory of all buckets (array only)
     void restore_table(const Bytes& memory);

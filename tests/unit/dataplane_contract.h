@@ -71,7 +71,11 @@ inline ForwardingTables example_tables(World& world) {
     gateway.hairpin_same_tenant = true;
     gateway.exhaustion = Exhaustion::administratively_prohibited;
     gateway.lenient_quotes = true;
+    gateway.limits = true;
     tables.nat_gateways[7] = gateway;
+    tables.host_limits[7] = {
+        .flows = 1000, .ports = 100, .new_flows_per_second = 50, .flows_per_mapping = 20};
+    tables.gateway.unanswered_capacity = 4'000'000;
     tables.elastic_ips[Ipv4Address(198, 51, 100, 10)] = {7, 1, 20};
     tables.elastic_ips[Ipv4Address(198, 51, 100, 11)] = {7, NO_DEVICE, 21};
     tables.local_addresses.insert(Ipv4Address(10, 0, 1, 1));
@@ -132,8 +136,10 @@ TEST_P(DataplaneContract, a_first_start_finds_nothing) {
 
 TEST_P(DataplaneContract, what_was_applied_is_read_back) {
     const ForwardingTables wanted = example_tables(*world_);
-    EXPECT_EQ(apply(wanted).written, 2U + 2 + 2 + 2 + 3 + 1 + 1 + 2 + 1 + 2);
+    EXPECT_EQ(apply(wanted).written, 1U + 2 + 2 + 2 + 2 + 3 + 1 + 1 + 1 + 2 + 1 + 2);
     const ForwardingTables got = read();
+    EXPECT_EQ(got.gateway, wanted.gateway);
+    EXPECT_EQ(got.host_limits, wanted.host_limits);
     EXPECT_EQ(got.devices, wanted.devices);
     EXPECT_EQ(got.subnets, wanted.subnets);
     EXPECT_EQ(got.routes, wanted.routes);

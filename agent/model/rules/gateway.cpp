@@ -31,6 +31,12 @@ class GatewayRules : Rules {
                   fmt::format("{} to {}", flow_capacity_least, flow_capacity_most),
                   fmt::format("{} is out of bounds", gateway.flow_capacity));
         }
+        if (const auto unanswered = gateway.unanswered_flow_capacity;
+            unanswered && (*unanswered == 0 || *unanswered > gateway.flow_capacity)) {
+            wrong("gateway.unanswered_flow_capacity", fmt::format("{}", *unanswered),
+                  fmt::format("1 to {}", gateway.flow_capacity),
+                  fmt::format("{} is out of bounds", *unanswered));
+        }
         if (gateway.reply_rate_limit < 1 || gateway.reply_rate_limit > reply_rate_limit_most) {
             wrong("gateway.reply_rate_limit", fmt::format("{}", gateway.reply_rate_limit),
                   fmt::format("1 to {}", reply_rate_limit_most),

@@ -63,6 +63,17 @@
 	REASON(30, ICMP_ERROR_CHECKSUM, icmp_error_checksum,                                                 \
 	       "the checksum of an ICMP error, or of the header that it quotes, is wrong")                   \
 	REASON(31, NEIGHBOUR_UNREACHABLE, neighbour_unreachable, "the next hop does not answer ARP")         \
+	REASON(36, FLOW_LIMIT, flow_limit, "the instance has as many flows as flows_per_host allows")        \
+	REASON(37, PORT_LIMIT, port_limit,                                                                   \
+	       "the instance holds as many external ports as ports_per_host allows")                         \
+	REASON(38, NEW_FLOW_RATE, new_flow_rate,                                                             \
+	       "the instance opens flows faster than new_flows_per_second_per_host allows")                  \
+	REASON(39, MAPPING_FLOW_LIMIT, mapping_flow_limit,                                                   \
+	       "the mapping has as many flows as flows_per_mapping allows")                                  \
+	REASON(40, UNANSWERED_LIMIT, unanswered_limit,                                                       \
+	       "the instance has its share of the flows that may wait for an answer")                        \
+	REASON(41, HOST_TABLE_FULL, host_table_full,                                                         \
+	       "more instances have flows than can be counted for their limits")                             \
 	REASON(42, ELASTIC_IP_FROM_OUTSIDE, elastic_ip_from_outside,                                         \
 	       "a packet from outside pretends to come from an Elastic IP of the gateway")                   \
 	REASON(44, FILTERED, filtered,                                                                       \

@@ -77,6 +77,7 @@ enum flow_flag {
 	FLOW_WATCH = 1 << 1,	 /* packets of this direction may change the state: take the slow step */
 	FLOW_MAPPED = 1 << 2,	 /* the flow holds a reference on a mapping */
 	FLOW_HAIRPIN = 1 << 3,	 /* in both entries: the remote is an Elastic IP of this gateway */
+	FLOW_COUNTED = 1 << 4,	 /* forward: it takes part of its instance's limits */
 	FLOW_PERMITTED = 1 << 5, /* forward: the flow holds a reference on a permit */
 };
 

@@ -29,6 +29,12 @@
 #define PORT_SETS_MAX 4096   /* upper bound; the agent sizes the map by flow_capacity */
 #define PORT_RANDOM_PROBES 8 /* tries at a random port before a port set is consulted */
 
+#define HOST_BUCKET_ENTRIES 15 /* instances that are counted under one lock */
+#define HOST_BUCKET_HEADER_BYTES 32
+#define HOST_BUCKET_BYTES 512
+#define HOST_BUCKETS_PER_REGION 8 /* of the flow table: an instance for every three flows */
+#define UNANSWERED_GROUPS 8192	  /* that instances fall into by hash */
+
 #define OBJECT_NAME_BYTES 64 /* a name of at most 63 characters and its end */
 
 #endif

@@ -28,8 +28,8 @@ struct settings {
 	__u32 generation;	     /* low 16 bits are compared with the flows' */
 	__u32 next_hops_valid_until; /* tick; past it next hops are not trusted, the kernel is asked */
 	__u32 drop_events_until;     /* tick; drop events are sent until then */
-	__u32 zero0;
-	__u64 jiffies_offset_ns; /* CLOCK_MONOTONIC less the jiffies; 0: the next packet finds out */
+	__u32 unanswered_capacity;   /* flows without an answer that may stand at once; 0: any number */
+	__u64 jiffies_offset_ns;     /* CLOCK_MONOTONIC less the jiffies; 0: the next packet finds out */
 	__u64 zero1[4];
 };
 ABI_ASSERT_SIZE(struct settings, 64);
@@ -122,7 +122,8 @@ enum nat_gateway_flag {
 	NAT_GATEWAY_STRICT_PAIRING = 1 << 1,
 	NAT_GATEWAY_HAIRPIN = 1 << 2, /* its instances and others may meet through Elastic IPs */
 	NAT_GATEWAY_CLAMP_MSS = 1 << 3,
-	NAT_GATEWAY_RESET_ON_IDLE = 1 << 10, /* the agent's business */
+	NAT_GATEWAY_LIMITS = 1 << 4,		   /* "host_limits" has some */
+	NAT_GATEWAY_RESET_ON_IDLE = 1 << 10,	   /* the agent's business */
 	NAT_GATEWAY_HAIRPIN_SAME_TENANT = 1 << 11, /* but only those of one VPC */
 	NAT_GATEWAY_LENIENT_QUOTES = 1 << 13,	   /* ICMP errors may quote headers with a wrong checksum */
 };
@@ -159,6 +160,31 @@ struct nat_gateway_usage {
 	__u32 zero0[15]; /* a cache line each */
 };
 ABI_ASSERT_SIZE(struct nat_gateway_usage, 64);
+/* "host_limits", by number of the NAT gateway: what one instance may have. 0: not limited. */
+struct host_limits {
+	__u32 flows;
+	__u32 ports; /* external ports held: by a mapping, or by a flow without one */
+	__u32 new_flows_per_second;
+	__u32 flows_per_mapping;
+	__u32 zero0[4];
+};
+ABI_ASSERT_SIZE(struct host_limits, 32);
+
+/*
+ * "hosts": buckets of HOST_BUCKET_BYTES, a header with a lock and then HOST_BUCKET_ENTRIES of these: what an
+ * instance holds of a NAT gateway with limits. Unused where it holds nothing.
+ */
+struct host {
+	__be32 address;
+	__u16 zone;
+	__u16 nat_gateway;
+	__u32 flows;
+	__u32 ports;
+	__u64 next_ns; /* when the next new flow would be due, by the flows' clock */
+	__u32 told;    /* tick of the last refusal */
+	__u32 zero0;
+};
+ABI_ASSERT_SIZE(struct host, 32);
 
 #define NO_NAT_GATEWAY 0xffff
 #define NO_DEVICE 0xff

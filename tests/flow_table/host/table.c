@@ -109,6 +109,8 @@ static size_t map_entries(const void *map, size_t declared, const struct table_s
 		return shape->port_sets;
 	if (map == &flow_locks)
 		return shape->regions;
+	if (map == &hosts)
+		return shape->regions * HOST_BUCKETS_PER_REGION;
 	if (map == &FLOW_MAP)
 		return (size_t)shape->regions * FLOW_REGION_BUCKETS *
 		       (table_is_hash() ? FLOW_BUCKET_ENTRIES : 1);
@@ -151,6 +153,36 @@ void table_processor(__u32 number, __u64 seed, __u32 pauses)
 struct nat_gateway *table_nat_gateway(__u32 number)
 {
 	return &nat_gateways.value[number];
+}
+
+void table_limit(__u32 nat_gateway, const struct host_limits *limits)
+{
+	nat_gateways.value[nat_gateway].flags &= ~NAT_GATEWAY_LIMITS;
+	if (!limits)
+		return;
+	host_limits.value[nat_gateway] = *limits;
+	nat_gateways.value[nat_gateway].flags |= NAT_GATEWAY_LIMITS;
+}
+
+void table_limit_unanswered(__u32 flows)
+{
+	settings.value->unanswered_capacity = flows;
+}
+
+__u32 table_unanswered(void)
+{
+	return unanswered.value[UNANSWERED_ALL];
+}
+
+void table_hosts(void (*visit)(const struct host *host, void *context), void *context)
+{
+	for (__u32 i = 0; i < flow_regions * HOST_BUCKETS_PER_REGION; i++)
+		for (int number = 0; number < HOST_BUCKET_ENTRIES; number++) {
+			const struct host *host = &hosts.value[i].host[number];
+
+			if (host->flows || host->ports)
+				visit(host, context);
+		}
 }
 
 void table_bind(__be32 elastic_ip, __u16 nat_gateway)

@@ -81,6 +81,9 @@ void table_processor(__u32 number, __u64 seed, __u32 pauses);
 
 /* What the agent would write. */
 struct nat_gateway *table_nat_gateway(__u32 number);
+/* What one instance may have of it; NULL: no limits. */
+void table_limit(__u32 nat_gateway, const struct host_limits *limits);
+void table_limit_unanswered(__u32 flows);
 void table_bind(__be32 elastic_ip, __u16 nat_gateway);
 void table_unbind(__be32 elastic_ip);
 void table_subnet(__u16 zone, __be32 prefix, __u32 prefix_length, __u32 route_table);
@@ -92,6 +95,10 @@ struct flow_bucket *table_buckets(void);
 struct port_set *table_port_sets(void);
 const struct port_set *table_port_set_of(const struct port_set_key *key); /* NULL: none */
 __u64 table_idle_timeouts(__u16 nat_gateway);				  /* of all processors */
+
+__u32 table_unanswered(void); /* flows that nobody has answered, as the programs count them */
+/* Calls `visit` for each instance that holds something of a NAT gateway with limits. */
+void table_hosts(void (*visit)(const struct host *host, void *context), void *context);
 
 __u64 table_entries(void); /* both directions, flows and mappings, dead ones as well */
 

@@ -6,6 +6,8 @@
 #include <cstdlib>
 #include <cstring>
 #include <tuple>
+#include <map>
+#include <tuple>
 #include <unordered_map>
 
 namespace sallyport::flow_table {
@@ -124,6 +126,7 @@ class Audit {
                 if (!(standing.entry->references == references_[key]))
                     fault(text(key) + " has " + std::to_string(standing.entry->references) +
                           " references of " + std::to_string(references_[key]) + " flows");
+        look_at_counts();
         return faults_;
     }
 
@@ -191,6 +194,37 @@ class Audit {
         }
     }
 
+    // Flows without an answer, and what each instance holds, are counted as they stand.
+    void look_at_counts() {
+        std::uint32_t unanswered = 0;
+        for (const auto& [key, standing] : entries_) {
+            const flow_entry& entry = *standing.entry;
+            if (!(entry.flags & FLOW_FORWARD)) continue;
+            const bool is_flow = key.kind == FLOW_KIND_FLOW;
+            unanswered += is_flow && entry.state == FLOW_STATE_OPENING;
+            if (!(entry.flags & FLOW_COUNTED)) continue;
+            Held& held = held_[{key.source, key.zone, entry.nat_gateway}];
+            held.flows += is_flow;
+            held.ports += !is_flow || !(entry.flags & FLOW_MAPPED);
+        }
+        if (table_unanswered() != unanswered)
+            fault(std::to_string(table_unanswered()) + " flows are counted as unanswered of " +
+                  std::to_string(unanswered));
+        table_hosts(
+            [](const host* host, void* context) {
+                auto& audit = *static_cast<Audit*>(context);
+                const Held held = audit.held_[{host->address, host->zone, host->nat_gateway}];
+                if (host->flows != held.flows || host->ports != held.ports)
+                    audit.fault("an instance has " + std::to_string(held.flows) + " flows and " +
+                                std::to_string(held.ports) + " ports and is counted with " +
+                                std::to_string(host->flows) + " and " + std::to_string(host->ports));
+                audit.held_.erase({host->address, host->zone, host->nat_gateway});
+            },
+            this);
+        for (const auto& [host, held] : held_)
+            if (held.flows != 0 || held.ports != 0) fault("an instance with flows is not counted");
+    }
+
     void look_at_mapping(const flow_key& key, const flow_entry& entry, const flow_entry& reverse) {
         flow_key mapping{};
         table_mapping_key(&key, &mapping);
@@ -208,8 +242,14 @@ class Audit {
             fault(text(key) + ": is not on its mapping's port");
     }
 
+    struct Held {
+        std::uint32_t flows = 0, ports = 0;
+    };
+
     std::uint32_t buckets_;
     Entries entries_;
+    std::map<std::tuple<std::uint32_t, std::uint16_t, std::uint16_t>, Held>
+        held_;  // address, zone, NAT gateway
     std::unordered_map<std::uint32_t, std::uint32_t> spilled_;
     std::unordered_map<flow_key, std::uint32_t, KeyHash, KeyEqual> references_;
     std::vector<std::string> faults_;

@@ -183,6 +183,25 @@ TEST_F(PlanTest, nat_gateways_are_carried_over_in_every_setting) {
     EXPECT_FALSE(entry.hairpin);
     EXPECT_FALSE(entry.clamp_mss);
     EXPECT_TRUE(entry.reset_on_idle);
+    EXPECT_FALSE(entry.limits);
+    EXPECT_TRUE(made.tables.host_limits.empty());
+}
+
+TEST_F(PlanTest, limits_are_given_where_there_are_some) {
+    desired_.nat_gateways[0].limits = {
+        .ports_per_host = 1, .flows_per_host = 2, .new_flows_per_second_per_host = 3, .flows_per_mapping = 4};
+    const Plan made = plan();
+    EXPECT_TRUE(made.tables.nat_gateways.at(0).limits);
+    EXPECT_EQ(
+        made.tables.host_limits.at(0),
+        (dataplane::HostLimits{.flows = 2, .ports = 1, .new_flows_per_second = 3, .flows_per_mapping = 4}));
+}
+
+TEST_F(PlanTest, half_of_the_flows_may_wait_for_an_answer_unless_told_otherwise) {
+    desired_.gateway.flow_capacity = 5000;
+    EXPECT_EQ(plan().tables.gateway.unanswered_capacity, 2500U);
+    desired_.gateway.unanswered_flow_capacity = 100;
+    EXPECT_EQ(plan().tables.gateway.unanswered_capacity, 100U);
 }
 
 TEST_F(PlanTest, hairpin_is_carried_over_in_every_setting) {
