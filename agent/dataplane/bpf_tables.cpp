@@ -117,6 +117,13 @@ Result<ForwardingTables> BpfTables::read() {
             tables.nat_gateways.emplace(static_cast<std::uint16_t>(number), decode(value));
         });
     if (!done) return tl::make_unexpected(done.error());
+    done = for_each_element<port_mask>(
+        state_, "reserved_ports", NAT_GATEWAYS_MAX, [&](std::uint32_t number, const port_mask& value) {
+            ReservedPorts ports = decode(value);
+            if (ports.ranges.empty()) return;
+            tables.reserved_ports.emplace(static_cast<std::uint16_t>(number), std::move(ports));
+        });
+    if (!done) return tl::make_unexpected(done.error());
     done = for_each_element<host_limits>(
         state_, "host_limits", NAT_GATEWAYS_MAX, [&](std::uint32_t number, const host_limits& value) {
             const HostLimits limits = decode(value);
@@ -218,6 +225,14 @@ Result<void> BpfTables::put(std::uint16_t number, const HostLimits& limits) {
 
 Result<void> BpfTables::remove(std::uint16_t number, const HostLimits&) {
     return update(state_, "host_limits", std::uint32_t{number}, host_limits{});
+}
+
+Result<void> BpfTables::put(std::uint16_t number, const ReservedPorts& ports) {
+    return update(state_, "reserved_ports", std::uint32_t{number}, encode(ports));
+}
+
+Result<void> BpfTables::remove(std::uint16_t number, const ReservedPorts&) {
+    return update(state_, "reserved_ports", std::uint32_t{number}, port_mask{});
 }
 
 Result<void> BpfTables::put(std::uint16_t number, const NatGatewayEntry& entry) {

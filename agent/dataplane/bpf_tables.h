@@ -36,6 +36,8 @@ class BpfTables {
     Result<void> put(const GatewayEntry& entry);
     Result<void> put(std::uint16_t number, const HostLimits& limits);
     Result<void> remove(std::uint16_t number, const HostLimits& limits);
+    Result<void> put(std::uint16_t number, const ReservedPorts& ports);
+    Result<void> remove(std::uint16_t number, const ReservedPorts& ports);
     Result<void> put(std::uint16_t number, const NatGatewayEntry& entry);
     Result<void> remove(std::uint16_t number, const NatGatewayEntry& entry);
     Result<void> put(const Ipv4Address& address, const ElasticIpEntry& entry);

@@ -120,6 +120,10 @@ nat_gateway encode(const NatGatewayEntry& entry) {
     value.icmp_on_exhaustion = static_cast<std::uint8_t>(entry.exhaustion);
     if (entry.reset_on_idle) value.flags |= NAT_GATEWAY_RESET_ON_IDLE;
     if (entry.limits) value.flags |= NAT_GATEWAY_LIMITS;
+    if (entry.preserve_port) value.flags |= NAT_GATEWAY_PRESERVE_PORT;
+    if (entry.preserve_parity) value.flags |= NAT_GATEWAY_PRESERVE_PARITY;
+    if (entry.preserve_range) value.flags |= NAT_GATEWAY_PRESERVE_RANGE;
+    value.reserves_ports = entry.reserves_ports ? 1 : 0;
     for (const Ipv4Address& address : entry.elastic_ips) {
         if (value.elastic_ip_count == NAT_GATEWAY_ELASTIC_IPS_MAX) break;
         value.elastic_ips[value.elastic_ip_count++] = address.to_network();
@@ -147,6 +151,10 @@ NatGatewayEntry decode(const nat_gateway& value) {
     entry.exhaustion = static_cast<Exhaustion>(value.icmp_on_exhaustion);
     entry.reset_on_idle = (value.flags & NAT_GATEWAY_RESET_ON_IDLE) != 0;
     entry.limits = (value.flags & NAT_GATEWAY_LIMITS) != 0;
+    entry.preserve_port = (value.flags & NAT_GATEWAY_PRESERVE_PORT) != 0;
+    entry.preserve_parity = (value.flags & NAT_GATEWAY_PRESERVE_PARITY) != 0;
+    entry.preserve_range = (value.flags & NAT_GATEWAY_PRESERVE_RANGE) != 0;
+    entry.reserves_ports = value.reserves_ports != 0;
     const auto count = std::min<std::uint32_t>(value.elastic_ip_count, NAT_GATEWAY_ELASTIC_IPS_MAX);
     for (std::uint32_t i = 0; i < count; ++i) {
         entry.elastic_ips.push_back(Ipv4Address::from_network(value.elastic_ips[i]));
@@ -160,6 +168,32 @@ NatGatewayEntry decode(const nat_gateway& value) {
     if (value.port_quarantine != 0) entry.port_quarantine = decode_timeout(value.port_quarantine);
     entry.port_quarantine_max = value.port_quarantine_max;
     return entry;
+}
+
+port_mask encode(const ReservedPorts& ports) {
+    port_mask value{};
+    for (const PortRange& range : ports.ranges) {
+        for (std::uint32_t port = range.first; port <= range.last; ++port) {
+            value.word[port / 64] |= std::uint64_t{1} << (port % 64);
+        }
+    }
+    return value;
+}
+
+ReservedPorts decode(const port_mask& value) {
+    ReservedPorts ports;
+    std::uint32_t first = 0;
+    bool within = false;
+    for (std::uint32_t port = 0; port <= 65536; ++port) {
+        const bool reserved = port < 65536 && (value.word[port / 64] >> (port % 64) & 1) != 0;
+        if (reserved && !within) first = port;
+        if (!reserved && within) {
+            ports.ranges.push_back(
+                PortRange{static_cast<std::uint16_t>(first), static_cast<std::uint16_t>(port - 1)});
+        }
+        within = reserved;
+    }
+    return ports;
 }
 
 host_limits encode(const HostLimits& limits) {

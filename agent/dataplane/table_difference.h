@@ -59,6 +59,7 @@ class TableDifference {
         if (auto r = add(now_.devices, wanted_.devices, DEVICES_MAX); !r) return r;
         if (auto r = add(now_.next_hops, wanted_.next_hops, NEXT_HOPS_MAX); !r) return r;
         if (auto r = add(now_.elastic_ips, wanted_.elastic_ips, ELASTIC_IPS_MAX); !r) return r;
+        if (auto r = add(now_.reserved_ports, wanted_.reserved_ports, NAT_GATEWAYS_MAX); !r) return r;
         if (auto r = add(now_.host_limits, wanted_.host_limits, NAT_GATEWAYS_MAX); !r) return r;
         if (auto r = add(now_.nat_gateways, wanted_.nat_gateways, NAT_GATEWAYS_MAX); !r) return r;
         if (auto r = add(now_.routes, wanted_.routes, ROUTES_MAX); !r) return r;
@@ -69,6 +70,7 @@ class TableDifference {
         if (auto r = remove(now_.subnets, wanted_.subnets); !r) return r;
         if (auto r = remove(now_.routes, wanted_.routes); !r) return r;
         if (auto r = remove(now_.nat_gateways, wanted_.nat_gateways); !r) return r;
+        if (auto r = remove(now_.reserved_ports, wanted_.reserved_ports); !r) return r;
         if (auto r = remove(now_.host_limits, wanted_.host_limits); !r) return r;
         if (auto r = remove(now_.elastic_ips, wanted_.elastic_ips); !r) return r;
         if (auto r = remove(now_.next_hops, wanted_.next_hops); !r) return r;

@@ -79,6 +79,10 @@ struct NatGatewayEntry {
     bool lenient_quotes = false;  // ICMP errors may quote headers with a wrong checksum
     bool reset_on_idle = false;
     bool limits = false;  // there are some for this NAT gateway
+    bool preserve_port = false;
+    bool preserve_parity = false;
+    bool preserve_range = false;
+    bool reserves_ports = false;  // there are some for this NAT gateway
     bool operator==(const NatGatewayEntry&) const = default;
 };
 
@@ -89,6 +93,12 @@ struct HostLimits {
     std::uint32_t new_flows_per_second = 0;
     std::uint32_t flows_per_mapping = 0;
     bool operator==(const HostLimits&) const = default;
+};
+
+// Ports that are never given out: ordered ranges that neither overlap nor touch.
+struct ReservedPorts {
+    std::vector<PortRange> ranges;
+    bool operator==(const ReservedPorts&) const = default;
 };
 
 struct ElasticIpEntry {
@@ -142,6 +152,7 @@ struct ForwardingTables {
     std::set<Ipv4Prefix> private_prefixes;
     std::map<std::uint16_t, NatGatewayEntry> nat_gateways;
     std::map<std::uint16_t, HostLimits> host_limits;  // by NAT gateway, those that have some
+    std::map<std::uint16_t, ReservedPorts> reserved_ports;
     std::map<Ipv4Address, ElasticIpEntry> elastic_ips;
     std::set<Ipv4Address> local_addresses;
     std::set<LinkBroadcast> link_broadcasts;

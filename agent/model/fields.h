@@ -386,6 +386,23 @@ struct Schema<NatGateway> {
                          "`same_tenant` for hosts of the same VPC only. The NAT gateways of both hosts have "
                          "to allow it."}),
             field<&NatGateway::port_range>({.name = "port_range", .help = "The external ports to use."}),
+            field<&NatGateway::reserved_ports>(
+                {.name = "reserved_ports",
+                 .help = "Ports, or ranges of them, that are never given out (RFC 6056 section 3.2)."}),
+            field<&NatGateway::preserve_port>(
+                {.name = "preserve_port",
+                 .help =
+                     "Give TCP and UDP the port that the inside host uses, if it is in port_range and free; "
+                     "else one at random. It tells outsiders more about inside hosts than random ports do "
+                     "(RFC 6056 section 4)."}),
+            field<&NatGateway::preserve_parity>({.name = "preserve_parity",
+                                                 .help = "Give even ports to even ones and odd to odd, for "
+                                                         "old RTP; a host is refused when none of "
+                                                         "that parity is left (RFC 4787 section 4.2.2)."}),
+            field<&NatGateway::preserve_range>({.name = "preserve_range",
+                                                .help = "Give inside ports below 1024 external ones of "
+                                                        "1-1023, and others those of port_range from "
+                                                        "1024 on (RFC 4787 section 4.2.1)."}),
             field<&NatGateway::port_quarantine>(
                 {.name = "port_quarantine",
                  .help =

@@ -153,6 +153,10 @@ struct NatGateway {
     Pairing pairing = Pairing::soft;
     Hairpin hairpin = Hairpin::on;
     PortRange port_range{1024, 65535};
+    std::vector<PortRange> reserved_ports = {};  // never given out
+    bool preserve_port = false;
+    bool preserve_parity = false;
+    bool preserve_range = false;
     // RFC 6888 REQ-8, where filtering is endpoint_independent.
     std::chrono::seconds port_quarantine{120};
     std::uint32_t port_quarantine_max = 16384;  // ports

@@ -99,6 +99,20 @@ dataplane::HostLimits limits_of(const model::Limits& limits) {
             .flows_per_mapping = limits.flows_per_mapping.value_or(0)};
 }
 
+// In order, and joined where they overlap or touch: what is read back looks the same.
+dataplane::ReservedPorts reserved_of(std::vector<PortRange> ranges) {
+    std::ranges::sort(ranges);
+    dataplane::ReservedPorts reserved;
+    for (const PortRange& range : ranges) {
+        if (!reserved.ranges.empty() && range.first <= reserved.ranges.back().last + 1) {
+            reserved.ranges.back().last = std::max(reserved.ranges.back().last, range.last);
+        } else {
+            reserved.ranges.push_back(range);
+        }
+    }
+    return reserved;
+}
+
 class Planner {
   public:
     Planner(const model::DesiredState& desired, const NetworkView& view, const Identifiers& identifiers)
@@ -329,6 +343,13 @@ class Planner {
             entry.exhaustion = exhaustion_of(gateway.icmp_on_exhaustion);
             entry.lenient_quotes = gateway.icmp_quote_checksum == model::IcmpQuoteChecksum::lenient;
             entry.reset_on_idle = gateway.tcp_reset_on_idle_timeout;
+            entry.preserve_port = gateway.preserve_port;
+            entry.preserve_parity = gateway.preserve_parity;
+            entry.preserve_range = gateway.preserve_range;
+            entry.reserves_ports = !gateway.reserved_ports.empty();
+            if (entry.reserves_ports) {
+                plan_.tables.reserved_ports.emplace(number, reserved_of(gateway.reserved_ports));
+            }
             const dataplane::HostLimits limits = limits_of(gateway.limits);
             entry.limits = limits != dataplane::HostLimits{};
             if (entry.limits) plan_.tables.host_limits.emplace(number, limits);

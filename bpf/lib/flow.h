@@ -106,7 +106,7 @@ static __always_inline void pair_undo(struct workspace *work)
 {
 	work->released = work->reverse;
 	flow_remove(&work->released, FLOW_REMOVE_ANY, 0, &work->released);
-	port_release(&work->reverse.key);
+	port_release(&work->reverse.key, work->reverse.nat_gateway);
 }
 
 /*
@@ -189,7 +189,7 @@ verified_alone int pair_create(__u32 number, __u32 place, __u32 kind)
 		claimed = port_claim_own(work, wish->now);
 	} else {
 		reverse->key.destination = nat_gateway->elastic_ips[place];
-		claimed = port_claim(work, nat_gateway->first_port, nat_gateway->last_port, wish->now);
+		claimed = port_claim(work, nat_gateway);
 	}
 	if (claimed == PORT_BEHIND_EXPIRED)
 		return PAIR_BEHIND_EXPIRED;
@@ -290,6 +290,7 @@ verified_alone loop_head_first int pair_open(__u32 number, __u32 kind)
 		return DROP_INTERNAL_ERROR;
 	work->tried = 0;
 	work->claim.again = 0;
+	work->claim.is_new = 1;
 	work->place = elastic_ip_home(number, work->wish.key.source, work->wish.key.zone);
 	for (int i = 0; i < PAIR_TRIES; i++) {
 		int result = pair_create(number, work->place, kind);
@@ -303,6 +304,7 @@ verified_alone loop_head_first int pair_open(__u32 number, __u32 kind)
 		if (nat_gateway->flags & NAT_GATEWAY_STRICT_PAIRING ||
 		    ++work->tried >= nat_gateway->elastic_ip_count)
 			return DROP_PORT_EXHAUSTED;
+		work->claim.is_new = 1;
 		if (++work->place >= nat_gateway->elastic_ip_count)
 			work->place = 0;
 	}

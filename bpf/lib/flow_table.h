@@ -327,6 +327,13 @@ static __always_inline struct flow_entry *flow_find(const struct flow_key *key, 
 	return likely(entry) ? entry : flow_at_slot(flow_find_further(key, view));
 }
 
+/* The same in a function of its own. */
+static __always_inline struct flow_entry *flow_find_on_little_stack(const struct flow_key *key,
+								    struct flow_view *view)
+{
+	return flow_at_slot(flow_find_further(key, view));
+}
+
 /* The other direction, or NULL if it is gone or not there yet. */
 static __always_inline struct flow_entry *flow_peer(const struct flow_entry *entry)
 {

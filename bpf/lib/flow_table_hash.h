@@ -30,6 +30,12 @@ static __always_inline struct flow_entry *flow_find_seated(const struct flow_key
 	return flow_find(key, view);
 }
 
+static __always_inline struct flow_entry *flow_find_on_little_stack(const struct flow_key *key,
+								    struct flow_view *view)
+{
+	return flow_find_seated(key, view);
+}
+
 static __always_inline __u32 flow_find_further(const struct flow_key *key, struct flow_view *view)
 {
 	return 0;

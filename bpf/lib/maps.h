@@ -86,6 +86,13 @@ struct {
 } port_sets SEC(".maps");
 
 struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, NAT_GATEWAYS_MAX);
+	__type(key, __u32);
+	__type(value, struct port_mask);
+} reserved_ports SEC(".maps");
+
+struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, PORT_SETS_MAX);
 	__type(key, struct port_set_key);
@@ -222,8 +229,15 @@ struct port_claim {
 	__u32 now;
 	__u32 slot;  /* where the reverse entry stands */
 	__u32 set;   /* number of the port set */
-	__u16 first; /* the range, host order */
+	__u16 first; /* the range, host order: every step-th port from the first on */
 	__u16 last;
+	__u16 nat_gateway; /* number */
+	__u16 generation;  /* of the configuration */
+	__u8 step;	   /* 2: only ports of the first one's parity */
+	__u8 reserves;	   /* the NAT gateway has ports that it never gives out */
+	__u8 is_new;	   /* nothing has been tried yet on this Elastic IP */
+	__u8 zero0;
+	__s32 picked; /* a port whose bit in the set is this claim's, not tried yet */
 	__u32 result; /* enum port_result */
 	__u32 again;  /* the port behind work->standing, to be tried first the next time; 0: none */
 	struct port_set_key key; /* of the set that is asked for */

@@ -90,7 +90,7 @@ static __always_inline void permit_put(struct workspace *work, const struct flow
 	struct flow_entry *permit = &work->permit, *entry;
 
 	permit_key(reverse, &permit->key);
-	entry = flow_find(&permit->key, &work->view);
+	entry = flow_find_on_little_stack(&permit->key, &work->view);
 	if (!entry)
 		return;
 	permit->flow_id = READ_ONCE(entry->flow_id);

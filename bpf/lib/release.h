@@ -23,19 +23,37 @@ static __always_inline void port_set_unmark(struct port_set *set, __u32 port)
 	__sync_fetch_and_and(&set->full[word / 64 % PORT_SET_SUMMARY_WORDS], ~(1ULL << (word % 64)));
 }
 
-/* Tells the remote's port set, if it has one, that a port may be free. */
-verified_alone int port_release(const struct flow_key *reverse)
+/*
+ * Whose set knows about a port of a reverse entry. Where ports of some parity or range only may be asked for, each
+ * kind has a set of its own, so that "full" means one thing.
+ */
+static __always_inline void port_set_key_of(struct port_set_key *key, const struct flow_key *reverse,
+					    __u32 port, __u32 nat_gateway_flags)
 {
-	struct port_set_key key = {};
+	__builtin_memset(key, 0, sizeof(*key));
+	key->elastic_ip = reverse->destination;
+	key->remote = reverse->source;
+	key->remote_port = reverse->source_port;
+	key->protocol = reverse->protocol;
+	if (reverse->protocol == IPPROTO_ICMP)
+		return;
+	if (nat_gateway_flags & NAT_GATEWAY_PRESERVE_PARITY)
+		key->part |= port % 2 ? PORT_SET_ODD : PORT_SET_EVEN;
+	if (nat_gateway_flags & NAT_GATEWAY_PRESERVE_RANGE)
+		key->part |= port <= LOW_PORT_LAST ? PORT_SET_LOW : PORT_SET_HIGH;
+}
+
+/* Tells the remote's port set, if it has one, that a port may be free. */
+verified_alone int port_release(const struct flow_key *reverse, __u32 nat_gateway)
+{
+	struct nat_gateway *owner = bpf_map_lookup_elem(&nat_gateways, &nat_gateway);
+	struct port_set_key key;
 	__u32 *number;
 	struct port_set *set;
 
-	if (!reverse)
+	if (!reverse || !owner)
 		return 0;
-	key.elastic_ip = reverse->destination;
-	key.remote = reverse->source;
-	key.remote_port = reverse->source_port;
-	key.protocol = reverse->protocol;
+	port_set_key_of(&key, reverse, bpf_ntohs(reverse->destination_port), owner->flags);
 	number = bpf_map_lookup_elem(&port_set_numbers, &key);
 	if (!number)
 		return 0;
@@ -47,10 +65,13 @@ verified_alone int port_release(const struct flow_key *reverse)
 }
 
 /* Gives back what flow_create() took for the flow or mapping whose forward entry this was at its end. */
-static __always_inline void flow_give_back(const struct flow_entry *forward)
+verified_alone int flow_give_back(const struct flow_entry *forward)
 {
-	int is_flow = forward->key.kind == FLOW_KIND_FLOW;
+	int is_flow;
 
+	if (!forward)
+		return 0;
+	is_flow = forward->key.kind == FLOW_KIND_FLOW;
 	if (is_flow && flow_is_opening(forward->state))
 		unanswered_add(forward->key.source, forward->key.zone, -1);
 	/* A flow holds a port unless that is its mapping's, or its instance's own (RFC 6888 REQ-6). */
@@ -58,6 +79,7 @@ static __always_inline void flow_give_back(const struct flow_entry *forward)
 		host_give(forward->key.source, forward->key.zone, forward->nat_gateway, is_flow,
 			  !is_flow || (!(forward->flags & FLOW_MAPPED) &&
 				       forward->new_address != forward->key.source));
+	return 1;
 }
 
 /* Ends the pair whose forward entry is a copy at `forward`. Returns the flags that it had, or 0. */
@@ -75,7 +97,7 @@ static __always_inline int flow_end_pair(struct workspace *work, const struct fl
 	flow_give_back(&work->removed);
 	flow_reverse_key(forward, &work->removed.key);
 	flow_remove(&work->removed, FLOW_REMOVE_ANY, now, &work->removed);
-	port_release(&work->removed.key);
+	port_release(&work->removed.key, number);
 	if (rested)
 		resting_port_ended(number);
 	return flags;
@@ -167,7 +189,7 @@ verified_alone int flow_end_entries(const struct flow_entry *entry, int removal,
 		if (!forward) {
 			if (!flow_remove(&work->ending, removal, now, &work->removed))
 				return 0;
-			port_release(&work->ending.key);
+			port_release(&work->ending.key, work->ending.nat_gateway);
 			return 1;
 		}
 		work->ending = *forward;

@@ -28,6 +28,7 @@
 	MAP(nat_gateways)                                                                                    \
 	MAP(nat_gateway_usage)                                                                               \
 	MAP(host_limits)                                                                                     \
+	MAP(reserved_ports)                                                                                  \
 	MAP(hosts)                                                                                           \
 	MAP(unanswered)                                                                                      \
 	MAP(elastic_ips)                                                                                     \

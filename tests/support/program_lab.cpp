@@ -352,6 +352,18 @@ void ProgramLab::change_host_limits(std::uint16_t nat_gateway, const struct host
     impl_->put("host_limits", std::uint32_t{nat_gateway}, value);
 }
 
+void ProgramLab::reserve_ports(std::uint16_t nat_gateway, const std::vector<PortRange>& ranges) {
+    port_mask mask{};
+    for (const PortRange& range : ranges)
+        for (std::uint32_t port = range.first; port <= range.last; port++)
+            mask.word[port / 64] |= 1ULL << (port % 64);
+    impl_->put("reserved_ports", std::uint32_t{nat_gateway}, mask);
+    struct nat_gateway gateway = this->nat_gateway(nat_gateway);
+    gateway.reserves_ports = !ranges.empty();
+    change_nat_gateway(nat_gateway, gateway);
+    bump_generation();
+}
+
 void ProgramLab::set_unanswered_capacity(std::uint32_t flows) {
     impl_->settings.unanswered_capacity = flows;
     impl_->write_settings();
@@ -384,6 +396,12 @@ route_key route_key_of(std::uint32_t route_table, const char* prefix) {
     return {32u + parsed.length(), htonl(route_table), parsed.address().to_network()};
 }
 }  // namespace
+
+void ProgramLab::add_subnet(std::uint16_t zone, const char* prefix) {
+    const Ipv4Prefix parsed = Ipv4Prefix::parse(prefix).value();
+    const subnet_key key{32U + parsed.length(), htonl(zone), parsed.address().to_network()};
+    impl_->put("subnets", key, subnet{1, 1});
+}
 
 void ProgramLab::add_route(std::uint32_t route_table, const char* prefix, enum route_target target,
                            std::uint16_t index) {

@@ -22,6 +22,7 @@
 extern "C" {
 #include "sallyport/abi/flow.h"
 #include "sallyport/abi/maps.h"
+#include "sallyport/abi/port_set.h"
 }
 
 struct bpf_object;
@@ -78,7 +79,9 @@ class ProgramLab {
     void change_nat_gateway(std::uint16_t number, const struct nat_gateway& value);
     struct nat_gateway nat_gateway(std::uint16_t number);
     void change_host_limits(std::uint16_t nat_gateway, const struct host_limits& value);
+    void reserve_ports(std::uint16_t nat_gateway, const std::vector<PortRange>& ranges);  // and no others
     void set_unanswered_capacity(std::uint32_t flows);
+    void add_subnet(std::uint16_t zone, const char* prefix);  // with the first one's route table
     void add_route(std::uint32_t route_table, const char* prefix, enum route_target target,
                    std::uint16_t index);
     void remove_route(std::uint32_t route_table, const char* prefix);
@@ -107,7 +110,6 @@ class ProgramLab {
     // As many ICMP errors and resets as may ever be made at once may be made now.
     void refill_reply_budget();
 
-    struct counters counters();  // sum over processors
     std::uint32_t resting_ports(std::uint16_t nat_gateway = 0);
     struct counters counters();     // sum over processors
     std::uint32_t unanswered();     // flows that nobody has answered yet, as the programs count them

@@ -72,6 +72,10 @@ inline ForwardingTables example_tables(World& world) {
     gateway.exhaustion = Exhaustion::administratively_prohibited;
     gateway.lenient_quotes = true;
     gateway.limits = true;
+    gateway.preserve_port = true;
+    gateway.preserve_range = true;
+    gateway.reserves_ports = true;
+    tables.reserved_ports[7] = {{{1, 1}, {3478, 3479}, {64000, 65535}}};
     tables.nat_gateways[7] = gateway;
     tables.host_limits[7] = {
         .flows = 1000, .ports = 100, .new_flows_per_second = 50, .flows_per_mapping = 20};
@@ -136,10 +140,11 @@ TEST_P(DataplaneContract, a_first_start_finds_nothing) {
 
 TEST_P(DataplaneContract, what_was_applied_is_read_back) {
     const ForwardingTables wanted = example_tables(*world_);
-    EXPECT_EQ(apply(wanted).written, 1U + 2 + 2 + 2 + 2 + 3 + 1 + 1 + 1 + 2 + 1 + 2);
+    EXPECT_EQ(apply(wanted).written, 1U + 2 + 2 + 2 + 2 + 3 + 1 + 1 + 1 + 1 + 2 + 1 + 2);
     const ForwardingTables got = read();
     EXPECT_EQ(got.gateway, wanted.gateway);
     EXPECT_EQ(got.host_limits, wanted.host_limits);
+    EXPECT_EQ(got.reserved_ports, wanted.reserved_ports);
     EXPECT_EQ(got.devices, wanted.devices);
     EXPECT_EQ(got.subnets, wanted.subnets);
     EXPECT_EQ(got.routes, wanted.routes);

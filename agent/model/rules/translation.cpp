@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <map>
 #include <set>
+#include <vector>
 
 #include "core/duration.h"
 #include "model/fields.h"
@@ -133,7 +134,31 @@ class TranslationRules : Rules {
                   fmt::format("0s to {}", format_duration(timeout_most)),
                   fmt::format("{} is longer than a port can rest", read));
         }
+        check_reserved_ports(gateway, index);
         check_mapping(gateway.mapping, at("nat_gateways", index, "mapping"));
+    }
+
+    void check_reserved_ports(const NatGateway& gateway, std::size_t index) {
+        bool all_right = true;
+        for (std::size_t i = 0; i < gateway.reserved_ports.size(); ++i) {
+            const PortRange& range = gateway.reserved_ports[i];
+            if (range.first != 0 && range.first <= range.last) continue;
+            all_right = false;
+            wrong(fmt::format("nat_gateways[{}].reserved_ports[{}]", index, i), range.to_string(),
+                  "a port or a range within 1-65535",
+                  fmt::format("ports {} cannot be reserved", range.to_string()));
+        }
+        if (!all_right) return;
+        std::vector<PortRange> ranges = gateway.reserved_ports;
+        std::ranges::sort(ranges);
+        std::uint32_t next = gateway.port_range.first;  // the first port that is left so far
+        for (const PortRange& range : ranges) {
+            if (range.first > next) break;
+            next = std::max<std::uint32_t>(next, range.last + 1U);
+        }
+        if (gateway.reserved_ports.empty() || next <= gateway.port_range.last) return;
+        wrong(at("nat_gateways", index, "reserved_ports"), "", "fewer, so that a port of port_range is left",
+              fmt::format("all ports of {} are reserved", gateway.port_range.to_string()));
     }
 
     void check_mapping(const PerProtocol& mapping, const std::string& path) {

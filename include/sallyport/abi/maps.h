@@ -122,7 +122,10 @@ enum nat_gateway_flag {
 	NAT_GATEWAY_STRICT_PAIRING = 1 << 1,
 	NAT_GATEWAY_HAIRPIN = 1 << 2, /* its instances and others may meet through Elastic IPs */
 	NAT_GATEWAY_CLAMP_MSS = 1 << 3,
-	NAT_GATEWAY_LIMITS = 1 << 4,		   /* "host_limits" has some */
+	NAT_GATEWAY_LIMITS = 1 << 4, /* "host_limits" has some */
+	NAT_GATEWAY_PRESERVE_PORT = 1 << 5,
+	NAT_GATEWAY_PRESERVE_PARITY = 1 << 6,
+	NAT_GATEWAY_PRESERVE_RANGE = 1 << 7,
 	NAT_GATEWAY_RESET_ON_IDLE = 1 << 10,	   /* the agent's business */
 	NAT_GATEWAY_HAIRPIN_SAME_TENANT = 1 << 11, /* but only those of one VPC */
 	NAT_GATEWAY_LENIENT_QUOTES = 1 << 13,	   /* ICMP errors may quote headers with a wrong checksum */
@@ -146,8 +149,8 @@ struct nat_gateway {
 	__u8 mapping[NAT_PROTOCOLS];	 /* enum endpoint_rule */
 	__u8 filtering[NAT_PROTOCOLS];
 	__u8 icmp_on_exhaustion; /* enum exhaustion */
-	__u8 zero0;
-	__u16 port_quarantine; /* timeout units that a freed port rests; 0: none does */
+	__u8 reserves_ports;	 /* "reserved_ports" has some */
+	__u16 port_quarantine;	 /* timeout units that a freed port rests; 0: none does */
 	__u16 zero1;
 	__u32 port_quarantine_max; /* ports that rest at once */
 	__u32 zero2[6];

@@ -201,7 +201,8 @@ class Audit {
             const flow_entry& entry = *standing.entry;
             if (!(entry.flags & FLOW_FORWARD)) continue;
             const bool is_flow = key.kind == FLOW_KIND_FLOW;
-            unanswered += is_flow && entry.state == FLOW_STATE_OPENING;
+            unanswered += is_flow && (entry.state == FLOW_STATE_OPENING ||
+                                      entry.state == FLOW_STATE_OPENING_FROM_OUTSIDE);
             if (!(entry.flags & FLOW_COUNTED)) continue;
             Held& held = held_[{key.source, key.zone, entry.nat_gateway}];
             held.flows += is_flow;

@@ -187,6 +187,23 @@ TEST_F(PlanTest, nat_gateways_are_carried_over_in_every_setting) {
     EXPECT_TRUE(made.tables.host_limits.empty());
 }
 
+TEST_F(PlanTest, ports_are_chosen_as_the_nat_gateway_asks) {
+    EXPECT_FALSE(plan().tables.nat_gateways.at(0).reserves_ports);
+    EXPECT_TRUE(plan().tables.reserved_ports.empty());
+    model::NatGateway& gateway = desired_.nat_gateways[0];
+    gateway.reserved_ports = {{5000, 5010}, {3478, 3478}, {5005, 5020}, {5021, 5021}, {65535, 65535}};
+    gateway.preserve_port = true;
+    EXPECT_TRUE(plan().tables.nat_gateways.at(0).preserve_port);
+    EXPECT_FALSE(plan().tables.nat_gateways.at(0).preserve_parity);
+    EXPECT_FALSE(plan().tables.nat_gateways.at(0).preserve_range);
+    gateway.preserve_parity = gateway.preserve_range = true;
+    EXPECT_TRUE(plan().tables.nat_gateways.at(0).preserve_parity);
+    EXPECT_TRUE(plan().tables.nat_gateways.at(0).preserve_range);
+    EXPECT_TRUE(plan().tables.nat_gateways.at(0).reserves_ports);
+    EXPECT_EQ(plan().tables.reserved_ports.at(0),
+              (dataplane::ReservedPorts{{{3478, 3478}, {5000, 5021}, {65535, 65535}}}));
+}
+
 TEST_F(PlanTest, limits_are_given_where_there_are_some) {
     desired_.nat_gateways[0].limits = {
         .ports_per_host = 1, .flows_per_host = 2, .new_flows_per_second_per_host = 3, .flows_per_mapping = 4};
