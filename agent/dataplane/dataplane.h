@@ -82,9 +82,11 @@ struct SweepReport {
     std::uint64_t resets_sent = 0;  // to ends of connections that were removed
 };
 
+// received_packets = forwarded + passed + dropped + answered + held
 struct DeviceCounters {
     std::uint64_t received_packets = 0, received_bytes = 0, forwarded = 0, passed = 0, dropped = 0,
-                  answered = 0;
+                  answered = 0,
+                  held = 0;  // fragments that wait now for the first one of their datagram
 };
 struct NatGatewayCounters {
     std::uint64_t out_packets = 0, out_bytes = 0, in_packets = 0, in_bytes = 0;
@@ -156,6 +158,14 @@ class Dataplane {
     virtual Result<void> watch_drops(std::chrono::seconds duration) = 0;
     virtual Result<void> poll_drop_events(const std::function<void(const DropEvent&)>& handle) = 0;
     [[nodiscard]] virtual int drop_events_fd() const = 0;  // readable when events wait; -1: none
+
+    // Fragments that come before the first one of their datagram are held, not dropped, for `duration` from
+    // now. To be called several times within it by whoever calls tend_fragments().
+    virtual Result<void> hold_fragments(std::chrono::seconds duration) = 0;
+    // Lets those go on whose first fragment has come, and drops those that have waited for too long. To be
+    // called when fragments_fd() is readable, and several times a second.
+    virtual Result<void> tend_fragments() = 0;
+    [[nodiscard]] virtual int fragments_fd() const = 0;  // -1: none
 };
 
 std::string_view drop_reason_label(std::uint32_t reason);  // "" for numbers that mean nothing

@@ -176,6 +176,12 @@ Result<void> MemoryDataplane::watch_drops(std::chrono::seconds duration) {
     return {};
 }
 
+Result<void> MemoryDataplane::hold_fragments(std::chrono::seconds duration) {
+    if (!kernel_->prepared) return no_state();
+    kernel_->fragments_held_for = duration;
+    return {};
+}
+
 Result<void> MemoryDataplane::poll_drop_events(const std::function<void(const DropEvent&)>& handle) {
     for (const DropEvent& event : std::exchange(kernel_->drop_events, {})) handle(event);
     return {};

@@ -15,6 +15,7 @@
 #include "lib/drop.h"
 #include "lib/flow_table.h"
 #include "lib/hit.h"
+#include "lib/identification.h"
 #include "lib/packet.h"
 
 enum express {
@@ -145,6 +146,8 @@ static __always_inline int express_in(struct xdp_md *context, __u16 zone, const 
 	} else {
 		rewrite_udp(udp, &view, forward);
 	}
+	if (forward && unlikely(!(word[1] & bpf_htonl(IP_DF))))
+		identification_renew(ip, view.new_address);
 	rewrite_ip(ip, &view, forward, 0);
 	macs_copy(data, hop->destination_mac);
 

@@ -19,6 +19,7 @@
 
 #include "lib/clock.h"
 #include "lib/compiler.h"
+#include "lib/hash.h"
 #include "lib/maps.h"
 
 enum flow_insert_result {
@@ -105,22 +106,11 @@ struct flow_home {
 	__u16 seat; /* the entry number that the key takes if that is free, and else its neighbour's */
 };
 
-/*
- * NH (Black et al., UMAC): two keys collide with a chance of 2^-32 whoever chooses them, because the seed
- * is secret. Multiply-and-xor hashes are faster by nothing and can be collided without knowing the seed.
- */
 static __always_inline __u64 flow_hash(const struct flow_key *key)
 {
 	const __u64 *word = (const __u64 *)key;
-	__u64 addresses = word[0], rest = word[1], hash;
 
-	hash = (__u64)(__u32)(addresses + hash_seed[0]) * (__u32)((addresses >> 32) + hash_seed[1]) +
-	       (__u64)(__u32)(rest + hash_seed[2]) * (__u32)((rest >> 32) + hash_seed[3]);
-	/* Spread, so that each part taken below depends on every bit. */
-	hash ^= hash >> 32;
-	hash *= 0x9e3779b97f4a7c15ULL;
-	hash ^= hash >> 32;
-	return hash;
+	return keyed_hash(word[0], word[1]);
 }
 
 static __always_inline struct flow_home flow_home_of(const struct flow_key *key)

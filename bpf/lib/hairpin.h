@@ -131,12 +131,12 @@ static __noinline enum verdict hairpin_leave(struct packet *packet, struct found
 	packet->forward = 1;
 	if (packet->kind == PACKET_PLAIN) {
 		verdict = check_ttl(packet);
+		if (verdict == VERDICT_NEXT && packet->first_fragment)
+			verdict = fragment_remember(packet, &found->view);
 		if (verdict != VERDICT_NEXT)
 			return verdict;
 		track(packet, found);
 		touch(packet, found);
-		if (packet->first_fragment)
-			fragment_remember(packet, &found->view);
 	}
 	return turn(packet, &found->view);
 }

@@ -6,6 +6,7 @@
 #include "lib/find.h"
 #include "lib/fragment.h"
 #include "lib/icmp_error.h"
+#include "lib/identification.h"
 #include "lib/mss.h"
 #include "lib/turn.h"
 
@@ -114,6 +115,8 @@ static __always_inline enum verdict hit(struct packet *packet, struct found *fou
 		verdict = next_hop_find(packet, found->entry, &hop, view);
 	if (verdict == VERDICT_NEXT)
 		verdict = check_mtu(packet, &hop);
+	if (verdict == VERDICT_NEXT && unlikely(packet->first_fragment))
+		verdict = fragment_remember(packet, view);
 	if (verdict != VERDICT_NEXT)
 		return verdict;
 
@@ -124,8 +127,6 @@ static __always_inline enum verdict hit(struct packet *packet, struct found *fou
 		flow_count(found->entry, packet->length);
 	else
 		touch(packet, found);
-	if (unlikely(packet->first_fragment))
-		fragment_remember(packet, view);
 
 	if (unlikely(packet->turned))
 		verdict = turn_rewrite(packet);
@@ -133,6 +134,10 @@ static __always_inline enum verdict hit(struct packet *packet, struct found *fou
 		verdict = rewrite_transport(packet, view, packet->forward);
 	if (verdict != VERDICT_NEXT)
 		return verdict;
+	if (unlikely(packet->first_fragment))
+		identification_set(packet->ip, packet->identification);
+	else if ((packet->forward || packet->turned) && !ipv4_is_atomic(packet->ip))
+		identification_renew(packet->ip, packet->turned ? packet->key.source : view->new_address);
 	rewrite_ip(packet->ip, view, packet->forward, hop.up_the_stack);
 	return send(packet, &hop);
 }

@@ -12,6 +12,7 @@
 #include "lib/forward.h"
 #include "lib/found.h"
 #include "lib/icmp_error_check.h"
+#include "lib/identification.h"
 #include "lib/turn.h"
 
 struct quoted {
@@ -154,6 +155,8 @@ static __always_inline void icmp_error_rewrite(struct packet *packet, struct quo
 
 	/* Outside: whoever noticed the error inside shows the Elastic IP (RFC 5508 REQ-5). */
 	if (forward) {
+		if (!ipv4_is_atomic(ip))
+			identification_renew(ip, view->new_address);
 		before = checksum_delta32(ip->saddr, view->new_address);
 		ip->saddr = view->new_address;
 	} else {

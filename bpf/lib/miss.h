@@ -9,6 +9,7 @@
 
 #include "lib/find.h"
 #include "lib/flow.h"
+#include "lib/fragment.h"
 #include "lib/hairpin.h"
 #include "lib/inbound.h"
 
@@ -16,7 +17,7 @@
 static __always_inline enum verdict check_opening(struct packet *packet)
 {
 	if (packet->kind == PACKET_LATER_FRAGMENT)
-		return drop(packet, DROP_FRAGMENT_WITHOUT_FIRST);
+		return fragment_hold(packet);
 	if (packet->kind == PACKET_ICMP_ERROR)
 		return drop(packet, DROP_ICMP_ERROR_WITHOUT_FLOW);
 	if (packet->kind == PACKET_OTHER_ERROR)
@@ -160,7 +161,7 @@ static __noinline enum verdict check_miss_from_outside(struct packet *packet, st
 		if (!packet->turned && bpf_map_lookup_elem(&elastic_ips, &packet->key.source))
 			return drop(packet, DROP_ELASTIC_IP_FROM_OUTSIDE);
 		if (packet->kind == PACKET_LATER_FRAGMENT)
-			return drop(packet, DROP_FRAGMENT_WITHOUT_FIRST);
+			return fragment_hold(packet);
 		if (packet->kind == PACKET_OTHER_ERROR)
 			return drop(packet, DROP_ICMP_ERROR_MALFORMED);
 		if (packet->kind != PACKET_PLAIN && packet->kind != PACKET_ICMP_ERROR)

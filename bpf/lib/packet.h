@@ -18,6 +18,7 @@ enum verdict {
 	VERDICT_PASS,	 /* to the host's network stack */
 	VERDICT_FORWARD, /* packet.action says how */
 	VERDICT_ANSWER,	 /* the frame was turned into a reply; packet.action says how */
+	VERDICT_HOLD,	 /* the agent has it, and gives it back later */
 };
 
 enum packet_kind {
@@ -52,16 +53,17 @@ struct packet {
 	struct device *device;
 	struct counters *counters;
 	struct iphdr *ip;
-	void *transport;     /* the first 8 bytes are there; for TCP all 20 */
-	struct flow_key key; /* the tuple as it came, in the zone it came from; see packet_key() */
-	__u32 now;	     /* ticks */
-	__u32 action;	     /* XDP action for VERDICT_FORWARD and VERDICT_ANSWER */
-	__u16 length;	     /* of the IPv4 packet */
-	__u16 payload;	     /* bytes after the transport header */
-	__u16 zone;	     /* that it came from */
-	__u16 nat_gateway;   /* whose packet it is, or NO_NAT_GATEWAY */
-	__u8 link_bytes;     /* of Ethernet and VLAN headers */
-	__u8 kind;	     /* enum packet_kind */
+	void *transport;      /* the first 8 bytes are there; for TCP all 20 */
+	struct flow_key key;  /* the tuple as it came, in the zone it came from; see packet_key() */
+	__u32 now;	      /* ticks */
+	__u32 action;	      /* XDP action for VERDICT_FORWARD and VERDICT_ANSWER */
+	__u16 length;	      /* of the IPv4 packet */
+	__u16 payload;	      /* bytes after the transport header */
+	__u16 zone;	      /* that it came from */
+	__u16 nat_gateway;    /* whose packet it is, or NO_NAT_GATEWAY */
+	__u16 identification; /* of a first fragment: what it leaves with */
+	__u8 link_bytes;      /* of Ethernet and VLAN headers */
+	__u8 kind;	      /* enum packet_kind */
 	__u8 tcp_flags;
 	__u8 first_fragment; /* it has the ports, and others follow */
 	__u8 reason;	     /* enum drop_reason */

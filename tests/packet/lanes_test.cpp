@@ -52,6 +52,7 @@ class LanesTest : public ::testing::Test {
     // From the state `table`, at the time `now`.
     Trace run(Role role, const Bytes& frame, Lane lane, const Bytes& table, std::uint32_t now) {
         lab_.refill_reply_budget();
+        lab_.forget_datagrams();
         lab_.restore_table(table);
         lab_.set_ticks(now);
         Trace trace;
@@ -167,6 +168,7 @@ class LanesTest : public ::testing::Test {
     Bytes frame_of(const Conversation& conversation, bool forward) {
         Packet packet = forward ? conversation.forward : conversation.reverse;
         packet.identification = static_cast<std::uint16_t>(random_());
+        packet.dont_fragment = one_in(2);
         packet.payload.assign(below(40), static_cast<std::uint8_t>(random_()));
         packet.sequence += below(3000);
         packet.acknowledgement += below(3000);
@@ -198,7 +200,7 @@ class LanesTest : public ::testing::Test {
                 packet.payload.resize(1400 + below(300));
                 break;
             case 6:
-                packet.dont_fragment = true;
+                packet.dont_fragment = !packet.dont_fragment;
                 break;
             case 7:
                 packet.more_fragments = true;

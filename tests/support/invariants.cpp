@@ -302,6 +302,7 @@ Fate Passage::fate() const {
     const device_counters &b = before.devices[slot()], &a = after.devices[slot()];
     if (a.forwarded != b.forwarded) return Fate::forwarded;
     if (a.answered != b.answered) return Fate::answered;
+    if (a.held != b.held) return Fate::held;
     if (a.dropped != b.dropped) return action == XDP_DROP ? Fate::dropped : Fate::refused;
     if (a.passed != b.passed) return translated(after) != translated(before) ? Fate::passed : Fate::untouched;
     return Fate::none;
@@ -314,7 +315,7 @@ Faults counter_faults(const struct counters& before, const struct counters& afte
         const device_counters &a = after.devices[slot], &b = before.devices[slot];
         std::uint64_t received = a.received_packets - b.received_packets;
         std::uint64_t ended = (a.forwarded - b.forwarded) + (a.passed - b.passed) + (a.dropped - b.dropped) +
-                              (a.answered - b.answered);
+                              (a.answered - b.answered) + (a.held - b.held);
         dropped += a.dropped - b.dropped;
         if (received != ended)
             faults.push_back(
@@ -337,7 +338,7 @@ Faults packet_faults(const Surroundings& surroundings, const Passage& passage,
     if (fate == Fate::dropped || fate == Fate::refused)
         judge.expect(passage.after.drops[DROP_REASON_NONE] == passage.before.drops[DROP_REASON_NONE], 9,
                      "a drop without a reason");
-    if (fate == Fate::none || fate == Fate::dropped) return judge.faults;
+    if (fate == Fate::none || fate == Fate::dropped || fate == Fate::held) return judge.faults;
     if (fate == Fate::untouched) {
         judge.expect(passage.in == passage.out, 5, "a packet that is the host's was changed");
         return judge.faults;

@@ -39,6 +39,7 @@ enum class Fate {
     dropped,
     refused,   // dropped, and what left is an error or a reset
     answered,  // turned into an answer
+    held,      // handed to the agent
 };
 
 // One frame's way through one program.
@@ -56,7 +57,7 @@ struct Passage {
 
 using Faults = std::vector<std::string>;
 
-// received = forwarded + passed + dropped + answered, and a reason for each drop (INV-9).
+// received = forwarded + passed + dropped + answered + held, and a reason for each drop (INV-9).
 Faults counter_faults(const struct counters& before, const struct counters& after);
 
 // INV-1 to INV-6, INV-9, INV-10. `flows`, if given, are the table's entries after the packet: then the ports

@@ -31,6 +31,8 @@ namespace {
 
 constexpr std::uint32_t first = 0;                     // the key of one-element maps
 constexpr std::uint8_t hosts[] = {2, 11, 12, 13, 50};  // of 10.0.0.0/24, whose neighbours are known
+constexpr std::size_t identification_bytes =
+    std::size_t{IDENTIFICATION_COUNTERS} * 8;  // as array elements lie
 constexpr const char* remote_router = "198.51.100.254";
 
 void check(bool fine, const std::string& doing) {
@@ -94,6 +96,7 @@ struct ProgramLab::Impl {
     int reaper = -1;
     void* batch = MAP_FAILED;
     void* buckets = MAP_FAILED;
+    void* identifications = MAP_FAILED;
     std::uint32_t regions = 0;
     struct settings settings {};
     std::uint32_t next_hops = 1;  // the number of the next one
@@ -101,6 +104,7 @@ struct ProgramLab::Impl {
     ~Impl() {
         if (batch != MAP_FAILED) munmap(batch, REAP_BATCH_MAX * sizeof(reap_request));
         if (buckets != MAP_FAILED) munmap(buckets, bucket_bytes());
+        if (identifications != MAP_FAILED) munmap(identifications, identification_bytes);
         for (const Opened& one : opened) one.close();
     }
 
@@ -215,6 +219,9 @@ ProgramLab::ProgramLab(const LabOptions& options) : impl_(std::make_unique<Impl>
     lab.batch = mmap(nullptr, REAP_BATCH_MAX * sizeof(reap_request), PROT_READ | PROT_WRITE, MAP_SHARED,
                      lab.maps.at("reap_batch"), 0);
     check(lab.batch != MAP_FAILED, "map reap_batch");
+    lab.identifications = mmap(nullptr, identification_bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
+                               lab.maps.at("identifications"), 0);
+    check(lab.identifications != MAP_FAILED, "map identifications");
 
     struct meta meta {};
     meta.layout_version = SALLYPORT_LAYOUT_VERSION;
@@ -276,21 +283,45 @@ Outcome ProgramLab::run(Role role, const Bytes& frame, Lane lane) {
 
 Outcome ProgramLab::run(Role role, const Bytes& frame, Lane lane, struct counters& before,
                         struct counters& after) {
+    const auto& programs = lane == Lane::express ? impl_->programs : impl_->stages;
+    return run_program(programs.at(role), frame, 0, before, after);
+}
+
+Outcome ProgramLab::run_again(Role role, const Bytes& frame) {
+    const std::uint32_t mark = EARLY_FRAGMENT_HELD;
+    Bytes marked(sizeof mark);
+    std::memcpy(marked.data(), &mark, sizeof mark);
+    marked.insert(marked.end(), frame.begin(), frame.end());
+    struct counters before {
+    }, after{};
+    return run_program(impl_->programs.at(role), marked, sizeof mark, before, after);
+}
+
+// The first `metadata` bytes of `input` stand before the frame.
+Outcome ProgramLab::run_program(int program, const Bytes& input, std::uint32_t metadata,
+                                struct counters& before, struct counters& after) {
     before = counters();
     Outcome outcome;
     outcome.frame.resize(4096);
+    xdp_md context{};
+    context.data = metadata;
+    context.data_end = static_cast<std::uint32_t>(input.size());
     LIBBPF_OPTS(bpf_test_run_opts, run);
-    run.data_in = frame.data();
-    run.data_size_in = static_cast<std::uint32_t>(frame.size());
+    run.data_in = input.data();
+    run.data_size_in = static_cast<std::uint32_t>(input.size());
     run.data_out = outcome.frame.data();
     run.data_size_out = static_cast<std::uint32_t>(outcome.frame.size());
-    const auto& programs = lane == Lane::express ? impl_->programs : impl_->stages;
-    int error = bpf_prog_test_run_opts(programs.at(role), &run);
+    if (metadata) {
+        run.ctx_in = &context;
+        run.ctx_size_in = sizeof context;
+    }
+    int error = bpf_prog_test_run_opts(program, &run);
     errno = -error;
     check(error == 0, "run a program");
     outcome.action = static_cast<int>(run.retval);
     outcome.took = std::chrono::nanoseconds(run.duration);
     outcome.frame.resize(run.data_size_out);
+    outcome.frame.erase(outcome.frame.begin(), outcome.frame.begin() + metadata);
     outcome.packet = Packet::parse(outcome.frame);
     after = counters();
     for (std::uint32_t reason = 1; reason < DROP_REASONS_MAX; reason++)
@@ -598,6 +629,47 @@ Bytes ProgramLab::table() {
 
 void ProgramLab::restore_table(const Bytes& memory) {
     std::memcpy(impl_->buckets, memory.data(), memory.size());
+}
+
+void ProgramLab::forget_datagrams() {
+    fragment_key key{};
+    const int map = impl_->maps.at("fragments");
+    while (bpf_map_get_next_key(map, nullptr, &key) == 0)
+        check(bpf_map_delete_elem(map, &key) == 0, "forget a datagram");
+    std::memset(impl_->identifications, 0, identification_bytes);
+}
+
+void ProgramLab::hold_fragments(bool hold) {
+    impl_->settings.fragments_held_until = ticks() + (hold ? 0x40000000u : 0xc0000000u);
+    impl_->write_settings();
+    // As many at once as ever.
+    std::vector<early_fragment_work> works(static_cast<std::size_t>(libbpf_num_possible_cpus()));
+    check(bpf_map_update_elem(impl_->maps.at("early_fragment_works"), &first, works.data(), BPF_ANY) == 0,
+          "write early_fragment_works");
+    for (std::uint32_t source = 0; source < EARLY_FRAGMENT_SOURCES; source++)
+        impl_->put("early_fragment_budgets", source, budget{});
+}
+
+std::vector<ProgramLab::Word> ProgramLab::words_to_the_agent() {
+    std::vector<Word> words;
+    const auto collect = [](void* to, void* data, std::size_t) {
+        const auto* record = static_cast<const early_fragment*>(data);
+        static_cast<std::vector<Word>*>(to)->push_back(
+            {record->key, record->device, Bytes(record->frame, record->frame + record->frame_bytes)});
+        return 0;
+    };
+    ring_buffer* ring = ring_buffer__new(map_fd("early_fragments"), collect, &words, nullptr);
+    check(ring != nullptr, "open the ring buffer early_fragments");
+    ring_buffer__consume(ring);
+    ring_buffer__free(ring);
+    return words;
+}
+
+void ProgramLab::await_datagram(const struct fragment_key& datagram, bool await) {
+    if (await)
+        impl_->put("awaited_datagrams", datagram, std::uint32_t{1});
+    else
+        check(bpf_map_delete_elem(map_fd("awaited_datagrams"), &datagram) == 0, "await a datagram no more");
 }
 
 void ProgramLab::refill_reply_budget() {

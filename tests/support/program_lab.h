@@ -62,6 +62,8 @@ class ProgramLab {
     Outcome run(Role role, const Packet& packet, Lane lane = Lane::express) {
         return run(role, packet.frame(), lane);
     }
+    // As the agent gives back a fragment that it held: the program knows it by what stands before the frame.
+    Outcome run_again(Role role, const Bytes& frame);
 
     // The same; gives the counters as they were before and after.
     Outcome run(Role role, const Bytes& frame, Lane lane, struct counters& before, struct counters& after);
@@ -107,6 +109,20 @@ class ProgramLab {
     std::uint32_t ticks();
     void set_ticks(std::uint32_t ticks);  // to the middle of that one; then the clock goes on
 
+    // No first fragment was seen, and the next identification of each counter is its first.
+    void forget_datagrams();
+
+    // Whether an agent is there that holds early fragments, and what it would have been told since the last
+    // call.
+    void hold_fragments(bool hold);
+    struct Word {
+        struct fragment_key datagram;
+        std::uint8_t device;
+        Bytes frame;  // empty: the datagram's first fragment has come
+    };
+    std::vector<Word> words_to_the_agent();
+    void await_datagram(const struct fragment_key& datagram, bool await);
+
     // As many ICMP errors and resets as may ever be made at once may be made now.
     void refill_reply_budget();
 
@@ -127,6 +143,9 @@ class ProgramLab {
     std::uint64_t map_bytes(const std::string& name) const;  // kernel memory, from the map's fdinfo
 
   private:
+    Outcome run_program(int program, const Bytes& input, std::uint32_t metadata, struct counters& before,
+                        struct counters& after);
+
     struct Impl;
     std::unique_ptr<Impl> impl_;
 };

@@ -17,7 +17,7 @@
 	REASON(3, MALFORMED_TRANSPORT, malformed_transport,                                                  \
 	       "the TCP, UDP or ICMP header is cut short or contradicts itself")                             \
 	REASON(4, FRAGMENT_WITHOUT_FIRST, fragment_without_first,                                            \
-	       "a later fragment came whose first fragment was not seen")                                    \
+	       "a later fragment came, and the first one of its datagram did not come in time")              \
 	REASON(5, UNSUPPORTED_PROTOCOL, unsupported_protocol, "the protocol is none of TCP, UDP and ICMP")   \
 	REASON(6, UNSUPPORTED_ICMP, unsupported_icmp,                                                        \
 	       "the ICMP type is neither an echo nor an error that can be translated")                       \
@@ -63,6 +63,10 @@
 	REASON(30, ICMP_ERROR_CHECKSUM, icmp_error_checksum,                                                 \
 	       "the checksum of an ICMP error, or of the header that it quotes, is wrong")                   \
 	REASON(31, NEIGHBOUR_UNREACHABLE, neighbour_unreachable, "the next hop does not answer ARP")         \
+	REASON(32, FRAGMENTS_LIMITED, fragments_limited,                                                     \
+	       "too many fragments came before the first ones of their datagrams to hold them all")          \
+	REASON(33, FRAGMENT_OVERLAP, fragment_overlap,                                                       \
+	       "a fragment overlaps the transport header, or contradicts the first one of its datagram")     \
 	REASON(36, FLOW_LIMIT, flow_limit, "the instance has as many flows as flows_per_host allows")        \
 	REASON(37, PORT_LIMIT, port_limit,                                                                   \
 	       "the instance holds as many external ports as ports_per_host allows")                         \

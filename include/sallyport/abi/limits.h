@@ -21,7 +21,12 @@
 #define PRIVATE_PREFIXES_MAX 65536
 #define LOCAL_ADDRESSES_MAX 4096
 #define IDENTIFIERS_MAX 262144
-#define FRAGMENTS_MAX 16384 /* datagrams whose first fragment was seen */
+#define FRAGMENTS_MAX 16384		/* datagrams whose first fragment was seen */
+#define AWAITED_DATAGRAMS_MAX 1024	/* of which fragments are held, but not the first */
+#define EARLY_FRAGMENTS_BYTES (2 << 20) /* on their way to the agent */
+#define EARLY_FRAGMENT_BYTES_MAX 3328	/* the largest frame that the agent can give back on every kernel */
+#define EARLY_FRAGMENT_SOURCES 4096	/* budgets that sources share by their hash */
+#define IDENTIFICATION_COUNTERS 16384
 #define DROP_EVENTS_BYTES (256 * 1024)
 #define REAP_BATCH_MAX 65536 /* flows that one run of the reaper may remove */
 #define VLAN_TAGS_MAX 2

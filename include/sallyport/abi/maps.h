@@ -30,7 +30,9 @@ struct settings {
 	__u32 drop_events_until;     /* tick; drop events are sent until then */
 	__u32 unanswered_capacity;   /* flows without an answer that may stand at once; 0: any number */
 	__u64 jiffies_offset_ns;     /* CLOCK_MONOTONIC less the jiffies; 0: the next packet finds out */
-	__u64 zero1[4];
+	__u32 fragments_held_until;  /* tick; the agent takes early fragments until then */
+	__u32 zero0;
+	__u64 zero1[3];
 };
 ABI_ASSERT_SIZE(struct settings, 64);
 
@@ -255,6 +257,7 @@ struct device_counters {
 	__u64 passed; /* to the host's network stack */
 	__u64 dropped;
 	__u64 answered; /* ARP requests turned into replies */
+	__u64 held;	/* fragments handed to the agent; each is received again when it gives it back */
 };
 struct nat_gateway_counters {
 	__u64 out_packets; /* from instances, forwarded to destinations */
@@ -294,13 +297,62 @@ ABI_ASSERT_SIZE(struct fragment_key, 16);
 struct fragment {
 	__be32 new_address;
 	__u32 last_seen; /* tick of the first fragment */
+	__be32 ports;	 /* of its transport header, as they came */
 	__u16 ip_delta;
 	__u16 next_hop;
 	__u16 nat_gateway;
-	__u8 forward; /* the instance's direction */
-	__u8 hairpin; /* as FLOW_HAIRPIN says of a flow */
+	__u16 identification; /* that all fragments of the datagram leave with, as in the packet */
+	__u8 forward;	      /* the instance's direction */
+	__u8 hairpin;	      /* as FLOW_HAIRPIN says of a flow */
+	__u8 complete;	      /* its last fragment was seen: another datagram may have the same key now */
+	__u8 zero0;
 };
-ABI_ASSERT_SIZE(struct fragment, 16);
+ABI_ASSERT_SIZE(struct fragment, 24);
+
+/*
+ * "early_fragments": a ring buffer of these. With frame_bytes it is a fragment that came before the first one of
+ * its datagram, the whole frame as it came; without, word that the first one of an awaited datagram has come.
+ */
+struct early_fragment {
+	struct fragment_key key;
+	__u64 time_ns; /* CLOCK_MONOTONIC */
+	__u32 frame_bytes;
+	__u8 device; /* slot */
+	__u8 zero0[3];
+	__u8 frame[EARLY_FRAGMENT_BYTES_MAX];
+};
+ABI_ASSERT_OFFSET(struct early_fragment, frame, 32);
+
+/* "awaited_datagrams", by struct fragment_key: those that the agent holds fragments of; the value is unused. */
+
+/* In front of a frame that the agent gives back, where XDP has its metadata: it is not to be held again. */
+#define EARLY_FRAGMENT_HELD 0x68656c64
+
+/* "early_fragment_accounts", by slot, kept by the agent: what became of the fragments that were handed over. */
+struct early_fragment_account {
+	__u64 taken;	/* out of the ring buffer */
+	__u64 returned; /* to the program, which has received them twice now */
+	__u64 returned_bytes;
+	__u64 lost; /* with an agent that died, or with their device */
+};
+ABI_ASSERT_SIZE(struct early_fragment_account, 32);
+
+/* "early_fragment_budgets", by hash of the source: how many of its fragments may still be handed over. */
+struct budget {
+	__u64 tokens;
+	__u64 refilled_ns;
+};
+
+/*
+ * "early_fragment_works", one element per CPU: what the processor may still hand over, and where a record is put
+ * together.
+ */
+struct early_fragment_work {
+	struct budget budget;
+	struct early_fragment record;
+};
+
+/* "identifications": the numbers that datagrams were given, see bpf/lib/identification.h. */
 
 /* "reply_budgets", one element per CPU: how many ICMP errors and resets may still be made. */
 struct reply_budget {
