@@ -119,6 +119,22 @@ ROW(IcmpErrors, AreNotWrittenToBeyondWhatTheyQuote, "5508-REQ-4-x1") {
     EXPECT_EQ(got->payload, quote_of(session, 28));
 }
 
+ROW(IcmpErrors, MustQuoteARemoteThatMaySend, "5508-REQ-4-x2") {
+    const Mapping session = sessions()[0];
+    Mapping to_other = session;
+    to_other.sent.to(S2, 7000);
+    to_other.seen.to(S2, 7000);
+    const Packet error = err(RX, 3, 1, to_other.seen);
+    EXPECT_EQ(refused(Role::outside, error), "icmp_error_without_flow");
+    change_gateway([](struct nat_gateway& gateway) { gateway.filtering[NAT_UDP] = ENDPOINT_INDEPENDENT; });
+    const std::size_t entries = lab().entries().size();
+    std::optional<Packet> got = in(error);
+    ASSERT_TRUE(got);
+    EXPECT_EQ(got->destination.to_string(), H1);
+    EXPECT_EQ(got->payload, quote_of(to_other, got->payload.size()));
+    EXPECT_EQ(lab().entries().size(), entries) << "an error opens nothing";
+}
+
 ROW(IcmpErrors, FromInsideShowWhatTheOutsideSent, "5508-REQ-5") {
     for (const Mapping& session : sessions()) {
         const Packet delivered = arrived(session);
