@@ -236,6 +236,7 @@ static __always_inline int mapping_take(struct workspace *work, const struct nat
 		return 0;
 	if (mapping->state == MAPPING_RESTING)
 		resting_port_ended(mapping->nat_gateway);
+	mapping->references++; /* the copy is of before */
 	return 1;
 }
 

@@ -131,7 +131,7 @@ TEST_F(Filter, OnlyTheInstanceEstablishesWhatASynFromOutsideOpened) {
         out(tcp().from(instance, 5000).to(other_remote, 9000).flags(syn | ack).seq(77, call.sequence + 1));
     EXPECT_EQ(taken.source_port, seen.source_port);
     EXPECT_EQ(state_of(9000), FLOW_STATE_ESTABLISHED);
-    // Refused by the instance, and given up by the remote.
+    // Refused by the instance. Given up by the remote it counts as unanswered until it times out.
     EXPECT_EQ(enters(call = first(seen, other_remote, 9001)), "");
     out(tcp().from(instance, 5000).to(other_remote, 9001).flags(rst | ack).seq(0, call.sequence + 1));
     EXPECT_EQ(state_of(9001), FLOW_STATE_RESET);
@@ -139,7 +139,7 @@ TEST_F(Filter, OnlyTheInstanceEstablishesWhatASynFromOutsideOpened) {
     EXPECT_EQ(enters(Packet(call).flags(rst).seq(call.sequence + 1 + (1u << 30))), "");
     EXPECT_EQ(state_of(9002), FLOW_STATE_OPENING_FROM_OUTSIDE);
     EXPECT_EQ(enters(Packet(call).flags(rst).seq(call.sequence + 1)), "");
-    EXPECT_EQ(state_of(9002), FLOW_STATE_RESET);
+    EXPECT_EQ(state_of(9002), FLOW_STATE_OPENING_FROM_OUTSIDE);
     // Four minutes are all that an unanswered SYN gets.
     EXPECT_EQ(enters(call = first(seen, other_remote, 9003)), "");
     lab().advance(seconds(245));

@@ -93,7 +93,8 @@ constexpr int opening = FLOW_STATE_OPENING, established = FLOW_STATE_ESTABLISHED
               closing = FLOW_STATE_CLOSING, reset = FLOW_STATE_RESET,
               outside = FLOW_STATE_OPENING_FROM_OUTSIDE;
 
-// The table of bpf/README.md. Columns: the state before, in the order of enum flow_state.
+// The table of bpf/README.md. Columns: the state before, in the order of enum flow_state. Who opened a flow that nobody
+// has answered cannot end it: it counts as unanswered until it times out, whatever a flood sends after its SYNs.
 constexpr std::array<std::array<int, FLOW_STATES>, events> expected{{
     {opening, established, fin_in, fin_out, closing, reset, outside},        // ack_inside
     {opening, established, fin_in, fin_out, closing, reset, outside},        // ack_outside
@@ -105,10 +106,10 @@ constexpr std::array<std::array<int, FLOW_STATES>, events> expected{{
     {opening, fin_out, closing, fin_out, closing, reset, outside},           // fin_outside
     {opening, fin_in, fin_in, closing, closing, fin_in, outside},            // fin_data_inside
     {opening, fin_out, closing, fin_out, closing, fin_out, outside},         // fin_data_outside
-    {reset, reset, reset, reset, reset, reset, outside},                     // rst_inside
-    {opening, reset, reset, reset, reset, reset, reset},                     // rst_outside
-    {reset, reset, reset, reset, reset, reset, reset},                       // rst_ack_inside
-    {reset, reset, reset, reset, reset, reset, reset},                       // rst_ack_outside
+    {opening, reset, reset, reset, reset, reset, outside},                   // rst_inside
+    {opening, reset, reset, reset, reset, reset, outside},                   // rst_outside
+    {opening, reset, reset, reset, reset, reset, reset},                     // rst_ack_inside
+    {reset, reset, reset, reset, reset, reset, outside},                     // rst_ack_outside
     {opening, established, fin_in, fin_out, closing, established, outside},  // data_inside
     {opening, established, fin_in, fin_out, closing, established, outside},  // data_outside
     {opening, established, fin_in, fin_out, closing, reset, outside},        // far_rst_inside
