@@ -88,6 +88,8 @@ static __always_inline int flow_entry_unreference(struct flow_entry *entry, __u3
 	}
 	if (entry->references || entry->state == MAPPING_RESTING)
 		return FLOW_REFERENCES_LEFT;
+	if (flow_past(entry, now)) /* nobody has tidied up for so long that it has rested already */
+		return FLOW_REFERENCES_UNKNOWN;
 	entry->state = MAPPING_RESTING;
 	WRITE_ONCE(entry->timeout, rest);
 	WRITE_ONCE(entry->last_seen, now);

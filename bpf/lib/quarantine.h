@@ -40,6 +40,7 @@ static __always_inline int mapping_rest(const struct flow_key *key, __u32 flow_i
 	struct nat_gateway *nat_gateway = bpf_map_lookup_elem(&nat_gateways, &number);
 	struct nat_gateway_usage *usage = bpf_map_lookup_elem(&nat_gateway_usage, &number);
 	__u16 rest;
+	int left;
 
 	if (!nat_gateway || !usage)
 		return 0;
@@ -47,9 +48,10 @@ static __always_inline int mapping_rest(const struct flow_key *key, __u32 flow_i
 	if (!rest)
 		return 0;
 	if (__sync_fetch_and_add(&usage->resting_ports, 1) < nat_gateway->port_quarantine_max) {
-		if (flow_unreference(key, flow_id, rest, now) != FLOW_REFERENCES_NONE)
+		left = flow_unreference(key, flow_id, rest, now);
+		if (left != FLOW_REFERENCES_NONE)
 			resting_port_ended(number);
-		return 1;
+		return left != FLOW_REFERENCES_UNKNOWN;
 	}
 	resting_port_ended(number);
 	return 0;

@@ -70,19 +70,22 @@ ROW(IcmpExtensions, AreNotVerified, "4884-§7-a") {
     Bytes wrong = mpls(), none = mpls();
     wrong[2] ^= 0xff;
     none[2] = none[3] = 0;
+    const Mapping session = sessions()[0];
     for (const Bytes& behind : {wrong, none})
-        expect_whole(sessions()[0], extended(11, 0, sessions()[0], behind, length_attribute));
+        expect_whole(session, extended(11, 0, session, behind, length_attribute));
 }
 
 ROW(IcmpExtensions, CarryMplsLabels, "4950-§5-a") {
-    expect_whole(sessions()[0], extended(11, 0, sessions()[0], mpls(), length_attribute));
+    const Mapping session = sessions()[0];
+    expect_whole(session, extended(11, 0, session, mpls(), length_attribute));
 }
 
 ROW(IcmpExtensions, CarryInterfaces, "5837-x1") {
     // The interface that a packet came in by: index, address of RX, name.
     const Bytes interface = extension(
         object(2, 0x0e, {0, 0, 0, 3, 0, 1, 0, 0, 198, 51, 100, 254, 8, 'e', 't', 'h', '0', 0, 0, 0}));
-    expect_whole(sessions()[0], extended(11, 0, sessions()[0], interface, length_attribute));
+    const Mapping session = sessions()[0];
+    expect_whole(session, extended(11, 0, session, interface, length_attribute));
 }
 
 // A quote cut to eight bytes and padded all the same: the zeros are no TCP header. The invariants would take

@@ -82,7 +82,9 @@ ROW(SubscriberLimits, SessionsAreLimitedForEachMappingAndHost, "6888-REQ-5") {
 ROW(SubscriberLimits, AFloodOfNewFlowsStaysWithItsHost, "6888-REQ-4c", "6888-REQ-5b") {
     limit({.new_flows_per_second = 1000});
     lab().set_unanswered_capacity(32768);
+    idle(seconds(3));  // what the host was refused before is forgotten
     int opened = 0, refused = 0, others = 0;
+    const auto began = std::chrono::steady_clock::now();
     for (int step = 0; step < 100; step++) {
         for (int i = 0; i < 100; i++) {
             Outcome outcome = from_inside(endpoint(step * 100 + i).to(S1, static_cast<std::uint16_t>(1 + i)));
@@ -95,9 +97,11 @@ ROW(SubscriberLimits, AFloodOfNewFlowsStaysWithItsHost, "6888-REQ-4c", "6888-REQ
         }
         lab().advance(milliseconds(10));
     }
+    // The lab's clock is the machine's, shifted: the time that the test itself takes counts as well.
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
     EXPECT_EQ(opened + refused, 10000);
     EXPECT_GE(opened, 1900) << "a second's worth at once, and what the second allowed";
-    EXPECT_LE(opened, 2010);
+    EXPECT_LE(opened, 2020 + 1000 * took.count());
     EXPECT_EQ(others, 500) << "every new flow of the other host was made and answered";
     figure("new flows of another host while one floods with a limit of 1000/s: made",
            fmt::format("{} of 500", others));
