@@ -53,6 +53,8 @@ class TableDifference {
             now_.gateway = wanted_.gateway;
         }
         if (auto r = add(now_.identifiers, wanted_.identifiers, IDENTIFIERS_MAX); !r) return r;
+        // They share a map with the host's own addresses: one that is one of these now must not be removed later.
+        if (auto r = remove(now_.link_broadcasts, wanted_.link_broadcasts); !r) return r;
         if (auto r = add(now_.local_addresses, wanted_.local_addresses, LOCAL_ADDRESSES_MAX); !r) return r;
         if (auto r = add(now_.link_broadcasts, wanted_.link_broadcasts, LOCAL_ADDRESSES_MAX); !r) return r;
         if (auto r = add(now_.private_prefixes, wanted_.private_prefixes, PRIVATE_PREFIXES_MAX); !r) return r;
@@ -76,7 +78,6 @@ class TableDifference {
         if (auto r = remove(now_.next_hops, wanted_.next_hops); !r) return r;
         if (auto r = remove(now_.devices, wanted_.devices); !r) return r;
         if (auto r = remove(now_.private_prefixes, wanted_.private_prefixes); !r) return r;
-        if (auto r = remove(now_.link_broadcasts, wanted_.link_broadcasts); !r) return r;
         if (auto r = remove(now_.local_addresses, wanted_.local_addresses); !r) return r;
         return remove(now_.identifiers, wanted_.identifiers);
     }

@@ -398,6 +398,7 @@ class Planner {
             if (address.prefix_length < prefix_length_with_broadcast)
                 plan_.tables.link_broadcasts.insert({broadcast_of(address)});
         }
+        for (const Ipv4Address& own : plan_.tables.local_addresses) plan_.tables.link_broadcasts.erase({own});
     }
 
     static Ipv4Address broadcast_of(const netlink::InterfaceAddress& address) {

@@ -167,7 +167,7 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, LOCAL_ADDRESSES_MAX);
+	__uint(max_entries, 2 * LOCAL_ADDRESSES_MAX); /* and as many broadcasts of their links */
 	__type(key, __be32);
 	__type(value, __u32);
 } local_addresses SEC(".maps");

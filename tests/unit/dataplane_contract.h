@@ -201,6 +201,17 @@ TEST_P(DataplaneContract, everything_can_be_removed) {
     EXPECT_EQ(read(), ForwardingTables{});
 }
 
+TEST_P(DataplaneContract, an_address_of_the_host_that_was_a_broadcast_stays) {
+    const Ipv4Address address(10, 0, 1, 255);
+    ForwardingTables before, after;
+    before.link_broadcasts.insert({address});
+    after.local_addresses.insert(address);
+    apply(before);
+    apply(after);
+    restart();
+    EXPECT_EQ(read(), after);
+}
+
 TEST_P(DataplaneContract, a_full_table_can_be_replaced_by_another) {
     ForwardingTables first, second;
     for (std::uint32_t i = 0; i < LOCAL_ADDRESSES_MAX; ++i) {
