@@ -42,6 +42,11 @@
 	MAP(port_sets)                                                                                       \
 	MAP(port_set_numbers)                                                                                \
 	MAP(fragments)                                                                                       \
+	MAP(awaited_datagrams)                                                                               \
+	MAP(early_fragment_accounts)                                                                         \
+	MAP(early_fragment_budgets)                                                                          \
+	MAP(early_fragment_works)                                                                            \
+	MAP(identifications)                                                                                 \
 	MAP(counters)                                                                                        \
 	MAP(workspaces)                                                                                      \
 	MAP(reply_budgets)                                                                                   \
