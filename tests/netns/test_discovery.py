@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from lab import Agent, LabError, Process, Routed, eventually
+from lab import Agent, LabError, Routed, eventually
+from lab.core import Process
 from lab.world import EIP1, WEBS
 
 SERVER, ALTERNATE = WEBS[0], WEBS[1]
