@@ -24,7 +24,7 @@ static __noinline enum verdict fragmentation_needed(struct packet *packet, __u16
 	return drop(packet, DROP_FRAGMENTATION_NEEDED);
 }
 
-/* What routers of the inside recorded must not be shown to the outside (RFC 3022 section 4.6). */
+/* What routers of the inside recorded must not be shown to others (RFC 3022 section 4.6). */
 static __noinline enum verdict check_options_out(struct packet *packet)
 {
 	__u32 bytes = packet->ip->ihl * 4 - sizeof(*packet->ip);
@@ -37,7 +37,7 @@ static __noinline enum verdict check_options_out(struct packet *packet)
 
 static __always_inline enum verdict check_options(struct packet *packet)
 {
-	return packet->forward ? check_options_out(packet) : VERDICT_NEXT;
+	return packet->forward || packet->turned ? check_options_out(packet) : VERDICT_NEXT;
 }
 
 static __always_inline enum verdict check_ttl(struct packet *packet)

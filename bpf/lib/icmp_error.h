@@ -184,11 +184,13 @@ static __noinline enum verdict icmp_error_turn(struct packet *packet)
 /* Whoever noticed the error, and what it says, must be fit to be believed. */
 static __always_inline enum verdict icmp_error_judge(struct packet *packet, const struct flow_view *view)
 {
-	__u32 number = view->nat_gateway, how = packet->forward ? ICMP_ERROR_LEAVES : 0;
+	__u32 number = view->nat_gateway, how = 0;
 	struct nat_gateway *nat_gateway = bpf_map_lookup_elem(&nat_gateways, &number);
 	__u32 header = packet->ip->ihl * 4;
 	int reason;
 
+	if (packet->forward || packet->turned)
+		how |= ICMP_ERROR_LEAVES;
 	if (!nat_gateway)
 		return drop(packet, DROP_INTERNAL_ERROR);
 	if (address_is_no_source(packet->ip->saddr))

@@ -263,6 +263,18 @@ TEST_F(Hairpin, ErrorsOfTheGatewayQuoteWhatWasSent) {
     lab().trust_next_hops(true);
 }
 
+TEST_F(Hairpin, ShowsNoAddressThatTheInsideRecorded) {  // RFC 3022 section 4.6
+    Hole hole = punch();
+    const Bytes record_route{7, 7, 8, 10, 0, 0, 2, 0};
+    Packet sent = from_to(instance, 5000, hole.b), got = out(sent);
+    sent.options = record_route;
+    EXPECT_EQ(lab().run(Role::inside, sent).drop_reason, "recorded_address");
+    got.options = record_route;
+    Packet error = icmp_error(3, 3, got.ip()).from(other_instance);
+    error.destination = hole.a.source;
+    EXPECT_EQ(lab().run(Role::inside, error).drop_reason, "recorded_address");
+}
+
 TEST_F(Hairpin, AnUnresolvedReceiverIsResolvedByTheHost) {
     Packet a = endpoint(instance, 5000), b = endpoint("10.0.0.99", 6000);
     Outcome outcome = lab().run(Role::inside, from_to("10.0.0.99", 6000, a));
