@@ -30,9 +30,9 @@ static long frame_sum_step(__u32 i, void *argument)
 		return 1;
 	if (bytes > FRAME_SUM_CHUNK)
 		bytes = FRAME_SUM_CHUNK;
-	bytes = mask_for_verifier(bytes, 2 * FRAME_SUM_CHUNK - 1);
-	if (!bytes || bytes > FRAME_SUM_CHUNK ||
-	    bpf_xdp_load_bytes(of->context, of->offset + at, chunk, bytes)) {
+	/* 1 to 64: kernel 6.1 learns from no comparison that it is not 0. */
+	bytes = mask_for_verifier(bytes - 1, FRAME_SUM_CHUNK - 1) + 1;
+	if (bpf_xdp_load_bytes(of->context, of->offset + at, chunk, bytes)) {
 		of->sum = 0; /* no sum of anything */
 		return 1;
 	}

@@ -57,10 +57,10 @@ verified_alone int options_look(struct xdp_md *context, __u32 offset, __u32 byte
 {
 	__u8 options[64] = {}; /* forty and more: any six bits are within it */
 	__u32 at = 0, says = 0;
-	__u64 length =
-		mask_for_verifier(bytes, 63); /* kernel 6.1 has to see that it is neither 0 nor too large */
+	/* 1 to 64: kernel 6.1 learns from no comparison that it is not 0. */
+	__u64 length = mask_for_verifier(bytes - 1, 63) + 1;
 
-	if (!length || length > OPTIONS_BYTES_MAX || bpf_xdp_load_bytes(context, offset, options, length))
+	if (length > OPTIONS_BYTES_MAX || bpf_xdp_load_bytes(context, offset, options, length))
 		return OPTIONS_BROKEN;
 	for (int i = 0; i < OPTIONS_BYTES_MAX; i++) {
 		__u32 kind, size;
