@@ -272,7 +272,6 @@ ROW(Filtering, AFreedPortRestsWhereAnybodyMaySend, "6888-REQ-8") {
         }
     }
     idle(seconds(110));
-    lab().reap_all(REAP_EXPIRED);
     EXPECT_EQ(take_ten("10.0.0.13"), 5) << "those that rested";
 }
 
