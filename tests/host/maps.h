@@ -26,7 +26,6 @@
 	MAP(routes)                                                                                          \
 	MAP(private_prefixes)                                                                                \
 	MAP(nat_gateways)                                                                                    \
-	MAP(nat_gateway_usage)                                                                               \
 	MAP(host_limits)                                                                                     \
 	MAP(reserved_ports)                                                                                  \
 	MAP(hosts)                                                                                           \
@@ -41,6 +40,7 @@
 	MAP(flow_locks)                                                                                      \
 	MAP(port_sets)                                                                                       \
 	MAP(port_set_numbers)                                                                                \
+	MAP(nat_gateway_usage)                                                                               \
 	MAP(fragments)                                                                                       \
 	MAP(awaited_datagrams)                                                                               \
 	MAP(early_fragment_accounts)                                                                         \

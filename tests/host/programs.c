@@ -207,6 +207,11 @@ void host_private_prefix(const struct prefix_key *key, int there)
 	PUT(private_prefixes, key, unused_value(there));
 }
 
+__u32 host_ticks(void)
+{
+	return clock_ticks(settings.value);
+}
+
 const struct counters *host_counters(void)
 {
 	return counters.value;

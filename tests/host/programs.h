@@ -54,6 +54,7 @@ void host_route(const struct route_key *key, const struct route *value);
 void host_private_prefix(const struct prefix_key *key, int there);
 
 /* What the agent would read. */
+__u32 host_ticks(void);
 const struct counters *host_counters(void);
 /* The entries that stand in the table, both directions; at most `room` are copied. Returns their number. */
 size_t host_entries(struct flow_entry *entries, size_t room);

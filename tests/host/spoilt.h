@@ -42,7 +42,8 @@
 /* What the configuration no longer allows goes on for one more packet. */
 #define DROP_FLOW_CUT 0
 #elif HOST_SPOILT == SPOILT_ANSWERS
-#define address_is_multicast_or_broadcast(address) 0
+/* Who sends to a group of the link is answered. */
+#define packet_is_for_many(packet) 0
 #endif
 
 #endif

@@ -104,6 +104,7 @@ void put_device(std::uint8_t slot, std::uint16_t mtu) {
     value.ifindex = device.ifindex;
     value.address = device.address.to_network();
     value.mtu = mtu;
+    value.replies_per_second = 1000;
     value.zone = device.zone;
     value.role = static_cast<std::uint8_t>(device.role);
     std::ranges::copy(device.mac, value.mac);
@@ -123,11 +124,11 @@ void put_next_hop(const Neighbour& neighbour, std::uint16_t mtu, next_hop_state 
     std::ranges::copy(all_devices[neighbour.slot].mac, value.source_mac);
     *host_next_hop(neighbour.number) = value;
 }
-void put_next_hops(std::uint16_t outside_mtu, bool resolved) {
+void put_next_hops(std::uint16_t outside_mtu, next_hop_state state) {
     for (const Neighbour& neighbour : neighbours)
         put_next_hop(neighbour,
                      neighbour.slot == outside_slot ? outside_mtu : all_devices[neighbour.slot].mtu,
-                     neighbour.resolved && resolved ? NEXT_HOP_RESOLVED : NEXT_HOP_UNRESOLVED);
+                     neighbour.resolved ? state : NEXT_HOP_UNRESOLVED);
 }
 
 void add_subnet(std::uint16_t zone, Ipv4Prefix prefix, std::uint32_t route_table) {
@@ -175,7 +176,7 @@ void Gateway::configure() {
     settings.drop_events_until = settings.next_hops_valid_until;
     settings.generation = 1;
     for (std::uint8_t slot = 0; slot < all_devices.size(); ++slot) put_device(slot, all_devices[slot].mtu);
-    put_next_hops(1500, true);
+    put_next_hops(1500, NEXT_HOP_RESOLVED);
     forwarding = neighbours_known = true;
     for (std::uint32_t number = 0; number < 4; ++number) put_nat_gateway(number);
     for (std::size_t place = 0; place < elastic_ips.size(); ++place) bind(place, true);
@@ -277,6 +278,10 @@ void Gateway::change(std::uint8_t what, std::uint8_t value) {
             new_generation();
             break;
         case 8:
+            gateway.port_quarantine = value;
+            gateway.port_quarantine_max = value & 2 ? 2 : 0;
+            gateway.icmp_on_exhaustion = value / 4 % 3;
+            if (value & 0xc0) break;
             gateway.flags ^= NAT_GATEWAY_IN_USE;
             new_generation();
             break;
@@ -292,7 +297,7 @@ void Gateway::change(std::uint8_t what, std::uint8_t value) {
         case 11: {
             const auto mtu = static_cast<std::uint16_t>(value & 1 ? 576 : 68 + value * 8);
             put_device(outside_slot, mtu);
-            put_next_hops(mtu, true);
+            put_next_hops(mtu, NEXT_HOP_RESOLVED);
             new_generation();
             break;
         }
@@ -304,7 +309,9 @@ void Gateway::change(std::uint8_t what, std::uint8_t value) {
             break;
         case 14:
             neighbours_known = value & 1;
-            put_next_hops(1500, neighbours_known);
+            put_next_hops(1500, value & 2   ? NEXT_HOP_UNREACHABLE
+                                : value & 1 ? NEXT_HOP_RESOLVED
+                                            : NEXT_HOP_UNRESOLVED);
             break;
         default:
             host_settings()->drop_events_until ^= 1u << 30;
@@ -316,6 +323,12 @@ bool Gateway::is_elastic_ip(Ipv4Address address) const {
     for (std::size_t i = 0; i < elastic_ips.size(); ++i)
         if (bound_[i] && elastic_ips[i] == address) return true;
     return false;
+}
+
+endpoint_rule Gateway::filtering_of(Ipv4Address elastic_ip, std::uint8_t protocol) {
+    const nat_gateway& gateway = *host_nat_gateway(elastic_ip == elastic_ips[2]);
+    const auto index = protocol == 6 ? NAT_TCP : protocol == 17 ? NAT_UDP : NAT_ICMP;
+    return static_cast<endpoint_rule>(gateway.filtering[index]);
 }
 
 Role Gateway::role_of(std::uint8_t slot) {

@@ -44,11 +44,9 @@ class Gateway {
     void change(std::uint8_t what, std::uint8_t value);
     void advance(std::uint64_t milliseconds) { host_now_ns += milliseconds * 1'000'000; }
 
-    [[nodiscard]] static std::uint32_t ticks() {
-        return static_cast<std::uint32_t>(host_now_ns >> FLOW_TICK_SHIFT);
-    }
-
     [[nodiscard]] bool is_elastic_ip(Ipv4Address address) const;
+    // Who else may send to an external endpoint of this address, while its NAT gateway says so.
+    static endpoint_rule filtering_of(Ipv4Address elastic_ip, std::uint8_t protocol);
     static Role role_of(std::uint8_t slot);
     // Of whoever sends on a device, so that the frame looks as if it were for the gateway.
     static const std::array<std::uint8_t, 6>& mac_of(std::uint8_t slot);

@@ -238,11 +238,30 @@ void Judge::judge_ownership(const Bytes& in_frame, const Bytes& out_frame) {
         return shown.protocol == about->protocol() && shown.external == external && shown.remote == remote &&
                (!asked.known || (shown.external_port == external_port && shown.remote_port == remote_port));
     });
+    if (owner == shown_.rend() && asked.known)
+        return judge_guest(
+            {about->protocol(), external, remote, instance, external_port, remote_port, instance_port},
+            !error);
     require(owner != shown_.rend(), "INV-7: what goes in belongs to a flow that an instance has begun");
     require(out->destination() == instance, "INV-7: what goes in reaches the instance that is meant");
     if (asked.known)
         require(owner->instance == instance && owner->instance_port == instance_port,
                 "INV-7: what goes in reaches the instance that was shown as this endpoint");
+}
+
+// To or about a remote that the instance never sent to: the filter has to say that it may, and to the owner
+// it goes.
+void Judge::judge_guest(const Shown& guest, bool sends) {
+    const endpoint_rule rule = Gateway::filtering_of(guest.external, guest.protocol);
+    const auto owner = std::find_if(shown_.rbegin(), shown_.rend(), [&](const Shown& shown) {
+        return shown.protocol == guest.protocol && shown.external == guest.external &&
+               shown.external_port == guest.external_port &&
+               (rule == ENDPOINT_INDEPENDENT || (rule == ADDRESS_DEPENDENT && shown.remote == guest.remote));
+    });
+    require(owner != shown_.rend(), "INV-7: what goes in belongs to a flow, or the filter lets it");
+    require(owner->instance == guest.instance && owner->instance_port == guest.instance_port,
+            "INV-7: what the filter lets in reaches the instance that was shown as this endpoint");
+    if (sends) shown_.push_back(guest);
 }
 
 // Whoever watches drops is told of each, and the truth.
@@ -262,7 +281,7 @@ void Judge::judge_table() {
     const std::size_t count = host_entries(entries_.data(), entries_.size());
     require(count <= entries_room, "the table has room for so many entries");
     entries_.resize(count);
-    if (count != 0) require_none(support::table_faults(entries_, gateway_.ticks()));
+    if (count != 0) require_none(support::table_faults(entries_, host_ticks()));
 }
 
 void Judge::require_none(const support::Faults& faults) {

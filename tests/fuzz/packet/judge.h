@@ -52,6 +52,7 @@ class Judge {
     void compare_worlds(const Run& express, const Run& stages);
     void judge_frame(const Script::Frame& frame, const Run& run);
     void judge_ownership(const Bytes& in, const Bytes& out);
+    void judge_guest(const Shown& guest, bool sends);
     void judge_event(std::uint64_t reported);
     void judge_table();
     void require(bool holds, const char* what);

@@ -122,7 +122,6 @@ Script::Next Script::next() {
         if (where + 1 < frame_.bytes.size() && with[4] & 1) frame_.bytes[where + 1] = with[3];
         if (with[4] & 2) spoil(frame_.bytes, {20, 0});  // and the header's checksum agrees
     }
-    frame_.bytes[0] &= 0xfe;  // not to a group: what came to one is not to be answered, and is still
     odd_ = patched_ = 0;
     return Next::frame;
 }
