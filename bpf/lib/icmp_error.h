@@ -212,8 +212,9 @@ static __noinline enum verdict icmp_error_translate(struct packet *packet, struc
 	if (!icmp_error_quote(packet, &quoted))
 		return drop(packet, DROP_ICMP_ERROR_MALFORMED);
 	verdict = icmp_error_judge(packet, view);
-	if (verdict == VERDICT_NEXT)
-		verdict = check_ttl(packet);
+	/* In silence: no error about an error. Nor has this chain of calls the stack for one on kernel 6.1. */
+	if (verdict == VERDICT_NEXT && packet->ip->ttl <= 1)
+		verdict = drop(packet, DROP_TTL_EXCEEDED);
 	if (verdict == VERDICT_NEXT)
 		verdict = next_hop_find(packet, found->entry, &hop, view);
 	if (verdict == VERDICT_NEXT && packet->turned)
