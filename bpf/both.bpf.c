@@ -29,11 +29,15 @@ static __always_inline int stages(struct xdp_md *context)
 			packet_zone(&packet, packet.device->zone);
 			verdict = miss_from_inside(&packet, &found);
 		} else {
-			verdict = miss_from_outside(&packet);
+			verdict = miss_from_outside(&packet, &found);
 		}
 	}
 	if (verdict == VERDICT_NEXT)
+		verdict = hairpin(&packet, &found);
+	if (verdict == VERDICT_NEXT)
 		verdict = hit(&packet, &found);
+	if (verdict == VERDICT_DROP)
+		sweep_without_agent(&packet);
 	return finish(&packet, verdict);
 }
 

@@ -20,7 +20,11 @@ static __always_inline int stages(struct xdp_md *context)
 	if (verdict == VERDICT_NEXT && !found.entry)
 		verdict = miss_from_inside(&packet, &found);
 	if (verdict == VERDICT_NEXT)
+		verdict = hairpin(&packet, &found);
+	if (verdict == VERDICT_NEXT)
 		verdict = hit(&packet, &found);
+	if (verdict == VERDICT_DROP)
+		sweep_without_agent(&packet);
 	return finish(&packet, verdict);
 }
 

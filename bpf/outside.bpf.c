@@ -18,7 +18,9 @@ static __always_inline int stages(struct xdp_md *context)
 	if (verdict == VERDICT_NEXT)
 		verdict = find_any(&packet, &found);
 	if (verdict == VERDICT_NEXT && !found.entry)
-		verdict = miss_from_outside(&packet);
+		verdict = miss_from_outside(&packet, &found);
+	if (verdict == VERDICT_NEXT && unlikely(found.view.flags & FLOW_HAIRPIN))
+		verdict = hairpin_forged(&packet, &found);
 	if (verdict == VERDICT_NEXT)
 		verdict = hit(&packet, &found);
 	return finish(&packet, verdict);

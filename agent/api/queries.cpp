@@ -75,7 +75,8 @@ json devices_json(const control::View& view, const dataplane::Counters& counters
                         {"forwarded", counter.forwarded},
                         {"passed", counter.passed},
                         {"dropped", counter.dropped},
-                        {"answered", counter.answered}});
+                        {"answered", counter.answered},
+                        {"held", counter.held}});
     }
     return list;
 }

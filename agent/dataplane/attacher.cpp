@@ -121,7 +121,8 @@ Result<Attacher::Attached> Attacher::attach_one(const AttachRequest& request, Mo
         }
         if (*ifindex == request.ifindex && agrees(mode, present)) {
             if (known != attached_.end() && known->second.request == request) {
-                Attached same{request, known->second.attachment, std::move(link)};
+                Attached same{request, known->second.attachment, std::move(link),
+                              std::move(known->second.program)};
                 explain_mode(same.attachment, mode);
                 return same;
             }
@@ -130,7 +131,7 @@ Result<Attacher::Attached> Attacher::attach_one(const AttachRequest& request, Mo
             if (bpf_link_update(link.get(), program->get(), nullptr) != 0) {
                 return system_failure("replace the program");
             }
-            Attached adopted{request, attachment_for(request), std::move(link)};
+            Attached adopted{request, attachment_for(request), std::move(link), std::move(*program)};
             adopted.attachment.mode = present;
             adopted.attachment.adopted = true;
             if (known != attached_.end()) {
@@ -147,15 +148,15 @@ Result<Attacher::Attached> Attacher::attach_one(const AttachRequest& request, Mo
 
     auto program = load_and_pin(request);
     if (!program) return tl::make_unexpected(program.error());
-    Attached fresh{request, attachment_for(request), UniqueFd()};
-    auto created = create_link(program->get(), request.ifindex,
+    Attached fresh{request, attachment_for(request), UniqueFd(), std::move(*program)};
+    auto created = create_link(fresh.program.get(), request.ifindex,
                                mode == ModeWish::generic ? Mode::generic : Mode::native);
     fresh.attachment.mode = mode == ModeWish::generic ? Mode::generic : Mode::native;
     if (!created && mode == ModeWish::automatic && created.error().code != EBUSY &&
         created.error().code != EEXIST) {
         fresh.attachment.fallback_reason = created.error().message;
         fresh.attachment.mode = Mode::generic;
-        created = create_link(program->get(), request.ifindex, Mode::generic);
+        created = create_link(fresh.program.get(), request.ifindex, Mode::generic);
     }
     if (!created) return tl::make_unexpected(created.error());
     if (bpf_obj_pin(created->get(), link_path.c_str()) != 0) return system_failure("pin " + link_path);
@@ -198,6 +199,14 @@ std::vector<Attachment> Attacher::attachments() const {
         if (ifindex && *ifindex == attached.request.ifindex) result.push_back(attached.attachment);
     }
     return result;
+}
+
+std::optional<Attacher::Device> Attacher::device(std::uint8_t slot) const {
+    for (const auto& [name, attached] : attached_) {
+        if (attached.request.slot != slot) continue;
+        return Device{attached.program.get(), attached.request.ifindex, attached.attachment.mode};
+    }
+    return std::nullopt;
 }
 
 Result<void> Attacher::detach_all() {

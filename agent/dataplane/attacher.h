@@ -3,7 +3,9 @@
 // Keeps the right program on each device, by links that are pinned.
 #pragma once
 
+#include <cstdint>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -24,11 +26,20 @@ class Attacher {
     [[nodiscard]] std::vector<Attachment> attachments() const;
     Result<void> detach_all();
 
+    // What is attached to the device of this slot. The descriptor stays this object's.
+    struct Device {
+        int program = -1;
+        std::uint32_t ifindex = 0;
+        Mode mode = Mode::native;
+    };
+    [[nodiscard]] std::optional<Device> device(std::uint8_t slot) const;
+
   private:
     struct Attached {
         AttachRequest request;
         Attachment attachment;
         UniqueFd link;
+        UniqueFd program;
     };
 
     Result<Attached> attach_one(const AttachRequest& request, ModeWish mode);

@@ -4,21 +4,26 @@
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
-#include <sys/mman.h>
 #include <time.h>
 
 #include <algorithm>
 #include <cstddef>
 #include <new>
+#include <optional>
+#include <tuple>
 #include <utility>
+#include <vector>
 
 #include "dataplane/attacher.h"
 #include "dataplane/bpf_tables.h"
 #include "dataplane/codec.h"
+#include "dataplane/early_fragments.h"
 #include "dataplane/flow_scan.h"
+#include "dataplane/map_memory.h"
 #include "dataplane/pinned_state.h"
 #include "dataplane/programs.h"
 #include "dataplane/table_difference.h"
+#include "dataplane/tcp_resets.h"
 
 namespace sallyport::dataplane {
 namespace {
@@ -26,34 +31,6 @@ namespace {
 // Flows that one run of the reaper looks at. A run keeps the processor from receiving packets, so it is
 // kept to a fraction of a millisecond.
 constexpr std::size_t reap_run = 256;
-
-// A map's memory, for as long as this lives.
-class Mapping {
-  public:
-    static Result<Mapping> open(int map, std::size_t bytes, int protection) {
-        void* memory = mmap(nullptr, bytes, protection, MAP_SHARED, map, 0);
-        if (memory == MAP_FAILED) return system_failure("map memory");
-        return Mapping(memory, bytes);
-    }
-    Mapping(Mapping&& other) noexcept
-        : memory_(std::exchange(other.memory_, nullptr)), bytes_(std::exchange(other.bytes_, 0)) {}
-    Mapping& operator=(Mapping&&) = delete;
-    Mapping(const Mapping&) = delete;
-    Mapping& operator=(const Mapping&) = delete;
-    ~Mapping() {
-        if (memory_ != nullptr) munmap(memory_, bytes_);
-    }
-    template <typename Element>
-    [[nodiscard]] std::span<Element> elements() const {
-        return {static_cast<Element*>(memory_), bytes_ / sizeof(Element)};
-    }
-    [[nodiscard]] std::size_t bytes() const { return bytes_; }
-
-  private:
-    Mapping(void* memory, std::size_t bytes) : memory_(memory), bytes_(bytes) {}
-    void* memory_;
-    std::size_t bytes_;
-};
 
 struct RingBufferDeleter {
     void operator()(ring_buffer* ring) const { ring_buffer__free(ring); }
@@ -108,14 +85,10 @@ class Live {
                                               const std::string& version) {
         auto state = PinnedState::open_or_make(directory, flow_capacity, version);
         if (!state) return tl::make_unexpected(state.error());
-        auto buckets = Mapping::open(
-            state->map("flow_buckets"),
-            std::size_t{state->description().flow_regions} * FLOW_REGION_BUCKETS * sizeof(flow_bucket),
-            PROT_READ);
+        auto buckets = MapMemory<const flow_bucket>::open(
+            state->map("flow_buckets"), std::size_t{state->description().flow_regions} * FLOW_REGION_BUCKETS);
         if (!buckets) return failure_within("map flow_buckets", buckets.error());
-        auto batch =
-            Mapping::open(state->map("reap_batch"), std::size_t{REAP_BATCH_MAX} * sizeof(reap_request),
-                          PROT_READ | PROT_WRITE);
+        auto batch = MapMemory<reap_request>::open(state->map("reap_batch"), REAP_BATCH_MAX);
         if (!batch) return failure_within("map reap_batch", batch.error());
         auto reaper = load_reaper(state->description(), state->maps());
         if (!reaper) return failure_within("program reaper", reaper.error());
@@ -128,12 +101,27 @@ class Live {
         live->ring.reset(
             ring_buffer__new(live->state.map("drop_events"), collect_event, &live->events, nullptr));
         if (!live->ring) return system_failure("open the ring buffer drop_events");
+        auto early =
+            EarlyFragments::open(live->state, live->attacher, [&live = *live] { return live.now_ticks(); });
+        if (!early) return tl::make_unexpected(early.error());
+        live->early_fragments = std::move(*early);
         return live;
     }
 
+    // Nobody is there to take fragments any more: what has been handed over is dropped, and counted.
+    ~Live() {
+        if (!early_fragments) return;
+        std::ignore = change_settings([](settings& value, std::uint32_t now_in_ticks) {
+            value.fragments_held_until = now_in_ticks - 1;
+        });
+        std::ignore = early_fragments->tend();
+    }
+    Live(const Live&) = delete;
+    Live& operator=(const Live&) = delete;
+
     PinnedState state;
-    Mapping buckets;
-    Mapping reap_batch;
+    MapMemory<const flow_bucket> buckets;
+    MapMemory<reap_request> reap_batch;
     UniqueFd reaper;
     BpfTables tables{state};
     Attacher attacher{state};
@@ -141,6 +129,13 @@ class Live {
     std::vector<DropEvent> events;
     std::unique_ptr<ring_buffer, RingBufferDeleter> ring;
     std::size_t sweep_position = 0;
+    std::optional<TcpResets> resets;  // once there is a NAT gateway that wants them
+
+    [[nodiscard]] bool resets_are_wanted(std::uint16_t nat_gateway) const {
+        const auto found = now.nat_gateways.find(nat_gateway);
+        return found != now.nat_gateways.end() && found->second.reset_on_idle;
+    }
+    std::unique_ptr<EarlyFragments> early_fragments;
 
     // Only the agent writes the settings, and all of them at once.
     Result<settings> read_settings() const {
@@ -167,8 +162,13 @@ class Live {
     Result<FlowScan> scan() const {
         const auto value = read_settings();
         if (!value) return tl::make_unexpected(value.error());
-        return FlowScan(buckets.elements<const flow_bucket>(),
-                        clock_ticks(coarse_clock_ns(), value->clock_offset_ns));
+        return FlowScan(buckets.elements(), clock_ticks(coarse_clock_ns(), value->clock_offset_ns));
+    }
+
+    // The flows' clock; where the settings cannot be read, as if the agent had never shifted it.
+    std::uint32_t now_ticks() const {
+        const auto value = read_settings();
+        return clock_ticks(coarse_clock_ns(), value ? value->clock_offset_ns : 0);
     }
 
     Result<std::uint64_t> reap(std::size_t count) {
@@ -189,7 +189,7 @@ class Live {
     }
 
   private:
-    Live(PinnedState s, Mapping b, Mapping r, UniqueFd p)
+    Live(PinnedState s, MapMemory<const flow_bucket> b, MapMemory<reap_request> r, UniqueFd p)
         : state(std::move(s)), buckets(std::move(b)), reap_batch(std::move(r)), reaper(std::move(p)) {}
 };
 
@@ -272,8 +272,10 @@ Result<void> BpfDataplane::detach_all() {
 
 Result<void> BpfDataplane::keep_next_hops_valid(std::chrono::seconds duration) {
     if (!impl_->live) return tl::make_unexpected(no_state());
-    return impl_->live->change_settings(
-        [&](settings& value, std::uint32_t now) { value.next_hops_valid_until = now + ticks(duration); });
+    return impl_->live->change_settings([&](settings& value, std::uint32_t now) {
+        value.next_hops_valid_until = now + ticks(duration);
+        value.jiffies_offset_ns = 0;  // asked for anew now and then, so that no error can add up
+    });
 }
 
 Result<Counters> BpfDataplane::counters() {
@@ -297,6 +299,7 @@ Result<Counters> BpfDataplane::counters() {
             to.passed += from.passed;
             to.dropped += from.dropped;
             to.answered += from.answered;
+            to.held += from.held;
         }
         for (const auto& [number, entry] : impl_->live->now.nat_gateways) {
             const nat_gateway_counters& from = cpu.nat_gateways[number];
@@ -319,6 +322,16 @@ Result<Counters> BpfDataplane::counters() {
         result.icmp_errors_sent += cpu.icmp_errors_sent;
         result.tcp_resets_sent += cpu.tcp_resets_sent;
         result.replies_suppressed += cpu.replies_suppressed;
+    }
+    // The programs receive a fragment that was held once more when it is given back.
+    const auto accounts = impl_->live->early_fragments->accounts();
+    for (auto& [slot, counted] : result.devices) {
+        const early_fragment_account& account = accounts[slot];
+        counted.received_packets -= account.returned;
+        counted.received_bytes -= account.returned_bytes;
+        counted.held -= account.returned + account.lost;
+        counted.dropped += account.lost;
+        result.drops[DROP_FRAGMENT_WITHOUT_FIRST] += account.lost;
     }
     return result;
 }
@@ -347,12 +360,21 @@ Result<SweepReport> BpfDataplane::sweep(std::size_t buckets) {
     Live& live = *impl_->live;
     const auto scan = live.scan();
     if (!scan) return tl::make_unexpected(scan.error());
-    const std::size_t total = live.buckets.elements<const flow_bucket>().size();
+    const std::size_t total = live.buckets.elements().size();
     const std::size_t first = live.sweep_position;
     const std::size_t count = std::min(buckets == 0 ? total : buckets, total - first);
 
-    const auto batch = live.reap_batch.elements<reap_request>();
+    const bool with_resets = std::ranges::any_of(
+        live.now.nat_gateways, [](const auto& numbered) { return numbered.second.reset_on_idle; });
+    if (with_resets && !live.resets) {
+        auto resets = TcpResets::open();
+        if (!resets) return tl::make_unexpected(resets.error());
+        live.resets.emplace(std::move(*resets));
+    }
+
+    const auto batch = live.reap_batch.elements();
     std::size_t waiting = 0;
+    std::vector<TcpConnection> ending;
     Result<void> reaped;
     const auto reap = [&] {
         if (waiting == 0 || !reaped) return;
@@ -361,9 +383,18 @@ Result<SweepReport> BpfDataplane::sweep(std::size_t buckets) {
         } else {
             reaped = tl::make_unexpected(removed.error());
         }
+        for (const TcpConnection& connection : std::exchange(ending, {})) {
+            // One that is still there was used at the last moment.
+            if (scan->is_gone(connection.slot, connection.flow_id))
+                report.resets_sent += live.resets->send(connection, live.now.devices);
+        }
     };
     scan->expired(first, count, [&](const reap_request& request) {
         if (!reaped) return;
+        if (with_resets) {
+            const auto connection = scan->connection_of(request);
+            if (connection && live.resets_are_wanted(connection->nat_gateway)) ending.push_back(*connection);
+        }
         batch[waiting++] = request;
         if (waiting == reap_run) reap();
     });
@@ -389,6 +420,21 @@ Result<void> BpfDataplane::poll_drop_events(const std::function<void(const DropE
     }
     for (const DropEvent& event : live.events) handle(event);
     return {};
+}
+
+Result<void> BpfDataplane::hold_fragments(std::chrono::seconds duration) {
+    if (!impl_->live) return tl::make_unexpected(no_state());
+    return impl_->live->change_settings(
+        [&](settings& value, std::uint32_t now) { value.fragments_held_until = now + ticks(duration); });
+}
+
+Result<void> BpfDataplane::tend_fragments() {
+    if (!impl_->live) return {};
+    return impl_->live->early_fragments->tend();
+}
+
+int BpfDataplane::fragments_fd() const {
+    return impl_->live ? impl_->live->early_fragments->fd() : -1;
 }
 
 int BpfDataplane::drop_events_fd() const {

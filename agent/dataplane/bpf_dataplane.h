@@ -43,6 +43,9 @@ class BpfDataplane final : public Dataplane {
     Result<void> watch_drops(std::chrono::seconds duration) override;
     Result<void> poll_drop_events(const std::function<void(const DropEvent&)>& handle) override;
     [[nodiscard]] int drop_events_fd() const override;
+    Result<void> hold_fragments(std::chrono::seconds duration) override;
+    Result<void> tend_fragments() override;
+    [[nodiscard]] int fragments_fd() const override;
 
   private:
     class Impl;

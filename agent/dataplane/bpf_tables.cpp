@@ -69,6 +69,12 @@ constexpr std::uint32_t present = 1;  // value of the elements of sets
 
 Result<ForwardingTables> BpfTables::read() {
     ForwardingTables tables;
+    const std::uint32_t first = 0;
+    settings current{};
+    if (bpf_map_lookup_elem(state_.map("settings"), &first, &current) != 0) {
+        return system_failure("read map settings");
+    }
+    tables.gateway.unanswered_capacity = current.unanswered_capacity;
     std::map<std::uint32_t, std::string> device_names;
     auto done = for_each<identifier_key, std::uint32_t>(
         state_, "identifiers", [&](const identifier_key& key, std::uint32_t number) {
@@ -111,14 +117,32 @@ Result<ForwardingTables> BpfTables::read() {
             tables.nat_gateways.emplace(static_cast<std::uint16_t>(number), decode(value));
         });
     if (!done) return tl::make_unexpected(done.error());
+    done = for_each_element<port_mask>(
+        state_, "reserved_ports", NAT_GATEWAYS_MAX, [&](std::uint32_t number, const port_mask& value) {
+            ReservedPorts ports = decode(value);
+            if (ports.ranges.empty()) return;
+            tables.reserved_ports.emplace(static_cast<std::uint16_t>(number), std::move(ports));
+        });
+    if (!done) return tl::make_unexpected(done.error());
+    done = for_each_element<host_limits>(
+        state_, "host_limits", NAT_GATEWAYS_MAX, [&](std::uint32_t number, const host_limits& value) {
+            const HostLimits limits = decode(value);
+            if (limits != HostLimits{})
+                tables.host_limits.emplace(static_cast<std::uint16_t>(number), limits);
+        });
+    if (!done) return tl::make_unexpected(done.error());
     done = for_each<std::uint32_t, elastic_ip>(
         state_, "elastic_ips", [&](std::uint32_t address, const elastic_ip& value) {
             tables.elastic_ips.emplace(Ipv4Address::from_network(address), decode(value));
         });
     if (!done) return tl::make_unexpected(done.error());
     done = for_each<std::uint32_t, std::uint32_t>(
-        state_, "local_addresses", [&](std::uint32_t address, std::uint32_t) {
-            tables.local_addresses.insert(Ipv4Address::from_network(address));
+        state_, "local_addresses", [&](std::uint32_t address, std::uint32_t locality) {
+            if (locality == LOCAL_ADDRESS_BROADCAST) {
+                tables.link_broadcasts.insert({Ipv4Address::from_network(address)});
+            } else {
+                tables.local_addresses.insert(Ipv4Address::from_network(address));
+            }
         });
     if (!done) return tl::make_unexpected(done.error());
     if (done = read_next_hops(tables); !done) return tl::make_unexpected(done.error());
@@ -185,6 +209,32 @@ Result<void> BpfTables::remove(const Ipv4Prefix& prefix, std::monostate) {
     return erase(state_, "private_prefixes", encode(prefix));
 }
 
+Result<void> BpfTables::put(const GatewayEntry& entry) {
+    const std::uint32_t first = 0;
+    settings value{};
+    if (bpf_map_lookup_elem(state_.map("settings"), &first, &value) != 0) {
+        return system_failure("read map settings");
+    }
+    value.unanswered_capacity = entry.unanswered_capacity;
+    return update(state_, "settings", first, value);
+}
+
+Result<void> BpfTables::put(std::uint16_t number, const HostLimits& limits) {
+    return update(state_, "host_limits", std::uint32_t{number}, encode(limits));
+}
+
+Result<void> BpfTables::remove(std::uint16_t number, const HostLimits&) {
+    return update(state_, "host_limits", std::uint32_t{number}, host_limits{});
+}
+
+Result<void> BpfTables::put(std::uint16_t number, const ReservedPorts& ports) {
+    return update(state_, "reserved_ports", std::uint32_t{number}, encode(ports));
+}
+
+Result<void> BpfTables::remove(std::uint16_t number, const ReservedPorts&) {
+    return update(state_, "reserved_ports", std::uint32_t{number}, port_mask{});
+}
+
 Result<void> BpfTables::put(std::uint16_t number, const NatGatewayEntry& entry) {
     return update(state_, "nat_gateways", std::uint32_t{number}, encode(entry));
 }
@@ -202,11 +252,20 @@ Result<void> BpfTables::remove(const Ipv4Address& address, const ElasticIpEntry&
 }
 
 Result<void> BpfTables::put(const Ipv4Address& address, std::monostate) {
-    return update(state_, "local_addresses", address.to_network(), present);
+    return update(state_, "local_addresses", address.to_network(), std::uint32_t{LOCAL_ADDRESS_OF_HOST});
 }
 
 Result<void> BpfTables::remove(const Ipv4Address& address, std::monostate) {
     return erase(state_, "local_addresses", address.to_network());
+}
+
+Result<void> BpfTables::put(const LinkBroadcast& broadcast, std::monostate) {
+    return update(state_, "local_addresses", broadcast.address.to_network(),
+                  std::uint32_t{LOCAL_ADDRESS_BROADCAST});
+}
+
+Result<void> BpfTables::remove(const LinkBroadcast& broadcast, std::monostate) {
+    return erase(state_, "local_addresses", broadcast.address.to_network());
 }
 
 Result<void> BpfTables::put(const Neighbour& key, const NextHopEntry& entry) {
@@ -223,7 +282,7 @@ Result<void> BpfTables::remove(const Neighbour& key, const NextHopEntry& entry) 
     if (auto done = erase(state_, "next_hop_numbers", encode(key)); !done) return done;
     // Flows may still name it: their packets go up the stack from now on.
     NextHopEntry unresolved = entry;
-    unresolved.resolved = false;
+    unresolved.resolved = unresolved.unreachable = false;
     if (auto done = update(state_, "next_hops", *number, encode(key, unresolved)); !done) return done;
     numbers_.set_aside(key);
     return {};

@@ -50,6 +50,7 @@ device encode(const DeviceEntry& entry) {
     value.mtu = entry.mtu;
     value.zone = entry.zone;
     value.role = static_cast<std::uint8_t>(entry.role);
+    value.replies_per_second = entry.replies_per_second;
     copy_mac(value.mac, entry.mac);
     return value;
 }
@@ -62,6 +63,7 @@ DeviceEntry decode(const device& value, std::string name) {
     entry.mtu = value.mtu;
     entry.zone = value.zone;
     entry.role = static_cast<Role>(value.role);
+    entry.replies_per_second = value.replies_per_second;
     entry.mac = mac_from(value.mac);
     return entry;
 }
@@ -112,7 +114,16 @@ nat_gateway encode(const NatGatewayEntry& entry) {
     value.flags = NAT_GATEWAY_IN_USE;
     if (entry.strict_pairing) value.flags |= NAT_GATEWAY_STRICT_PAIRING;
     if (entry.hairpin) value.flags |= NAT_GATEWAY_HAIRPIN;
+    if (entry.hairpin_same_tenant) value.flags |= NAT_GATEWAY_HAIRPIN_SAME_TENANT;
     if (entry.clamp_mss) value.flags |= NAT_GATEWAY_CLAMP_MSS;
+    if (entry.lenient_quotes) value.flags |= NAT_GATEWAY_LENIENT_QUOTES;
+    value.icmp_on_exhaustion = static_cast<std::uint8_t>(entry.exhaustion);
+    if (entry.reset_on_idle) value.flags |= NAT_GATEWAY_RESET_ON_IDLE;
+    if (entry.limits) value.flags |= NAT_GATEWAY_LIMITS;
+    if (entry.preserve_port) value.flags |= NAT_GATEWAY_PRESERVE_PORT;
+    if (entry.preserve_parity) value.flags |= NAT_GATEWAY_PRESERVE_PARITY;
+    if (entry.preserve_range) value.flags |= NAT_GATEWAY_PRESERVE_RANGE;
+    value.reserves_ports = entry.reserves_ports ? 1 : 0;
     for (const Ipv4Address& address : entry.elastic_ips) {
         if (value.elastic_ip_count == NAT_GATEWAY_ELASTIC_IPS_MAX) break;
         value.elastic_ips[value.elastic_ip_count++] = address.to_network();
@@ -124,6 +135,9 @@ nat_gateway encode(const NatGatewayEntry& entry) {
         value.mapping[i] = static_cast<std::uint8_t>(entry.mapping[i]);
         value.filtering[i] = static_cast<std::uint8_t>(entry.filtering[i]);
     }
+    if (entry.port_quarantine > std::chrono::seconds::zero())
+        value.port_quarantine = encode_timeout(entry.port_quarantine);
+    value.port_quarantine_max = entry.port_quarantine_max;
     return value;
 }
 
@@ -131,7 +145,16 @@ NatGatewayEntry decode(const nat_gateway& value) {
     NatGatewayEntry entry;
     entry.strict_pairing = (value.flags & NAT_GATEWAY_STRICT_PAIRING) != 0;
     entry.hairpin = (value.flags & NAT_GATEWAY_HAIRPIN) != 0;
+    entry.hairpin_same_tenant = (value.flags & NAT_GATEWAY_HAIRPIN_SAME_TENANT) != 0;
     entry.clamp_mss = (value.flags & NAT_GATEWAY_CLAMP_MSS) != 0;
+    entry.lenient_quotes = (value.flags & NAT_GATEWAY_LENIENT_QUOTES) != 0;
+    entry.exhaustion = static_cast<Exhaustion>(value.icmp_on_exhaustion);
+    entry.reset_on_idle = (value.flags & NAT_GATEWAY_RESET_ON_IDLE) != 0;
+    entry.limits = (value.flags & NAT_GATEWAY_LIMITS) != 0;
+    entry.preserve_port = (value.flags & NAT_GATEWAY_PRESERVE_PORT) != 0;
+    entry.preserve_parity = (value.flags & NAT_GATEWAY_PRESERVE_PARITY) != 0;
+    entry.preserve_range = (value.flags & NAT_GATEWAY_PRESERVE_RANGE) != 0;
+    entry.reserves_ports = value.reserves_ports != 0;
     const auto count = std::min<std::uint32_t>(value.elastic_ip_count, NAT_GATEWAY_ELASTIC_IPS_MAX);
     for (std::uint32_t i = 0; i < count; ++i) {
         entry.elastic_ips.push_back(Ipv4Address::from_network(value.elastic_ips[i]));
@@ -142,7 +165,48 @@ NatGatewayEntry decode(const nat_gateway& value) {
         entry.mapping[i] = static_cast<Rule>(value.mapping[i]);
         entry.filtering[i] = static_cast<Rule>(value.filtering[i]);
     }
+    if (value.port_quarantine != 0) entry.port_quarantine = decode_timeout(value.port_quarantine);
+    entry.port_quarantine_max = value.port_quarantine_max;
     return entry;
+}
+
+port_mask encode(const ReservedPorts& ports) {
+    port_mask value{};
+    for (const PortRange& range : ports.ranges) {
+        for (std::uint32_t port = range.first; port <= range.last; ++port) {
+            value.word[port / 64] |= std::uint64_t{1} << (port % 64);
+        }
+    }
+    return value;
+}
+
+ReservedPorts decode(const port_mask& value) {
+    ReservedPorts ports;
+    std::uint32_t first = 0;
+    bool within = false;
+    for (std::uint32_t port = 0; port <= 65536; ++port) {
+        const bool reserved = port < 65536 && (value.word[port / 64] >> (port % 64) & 1) != 0;
+        if (reserved && !within) first = port;
+        if (!reserved && within) {
+            ports.ranges.push_back(
+                PortRange{static_cast<std::uint16_t>(first), static_cast<std::uint16_t>(port - 1)});
+        }
+        within = reserved;
+    }
+    return ports;
+}
+
+host_limits encode(const HostLimits& limits) {
+    host_limits value{};
+    value.flows = limits.flows;
+    value.ports = limits.ports;
+    value.new_flows_per_second = limits.new_flows_per_second;
+    value.flows_per_mapping = limits.flows_per_mapping;
+    return value;
+}
+
+HostLimits decode(const host_limits& value) {
+    return HostLimits{value.flows, value.ports, value.new_flows_per_second, value.flows_per_mapping};
 }
 
 elastic_ip encode(const ElasticIpEntry& entry) {
@@ -166,7 +230,9 @@ next_hop encode(const Neighbour& key, const NextHopEntry& entry) {
     value.address = key.address.to_network();
     value.mtu = entry.mtu;
     value.device = entry.device;
-    value.state = entry.resolved ? NEXT_HOP_RESOLVED : NEXT_HOP_UNRESOLVED;
+    value.state = entry.resolved      ? NEXT_HOP_RESOLVED
+                  : entry.unreachable ? NEXT_HOP_UNREACHABLE
+                                      : NEXT_HOP_UNRESOLVED;
     copy_mac(value.destination_mac, entry.destination);
     copy_mac(value.source_mac, entry.source);
     return value;
@@ -177,6 +243,7 @@ NextHopEntry decode(const next_hop& value) {
     entry.device = value.device;
     entry.mtu = value.mtu;
     entry.resolved = value.state == NEXT_HOP_RESOLVED;
+    entry.unreachable = value.state == NEXT_HOP_UNREACHABLE;
     entry.destination = mac_from(value.destination_mac);
     entry.source = mac_from(value.source_mac);
     return entry;

@@ -11,6 +11,7 @@
 #include "dataplane/tables.h"
 #include "sallyport/abi/flow.h"
 #include "sallyport/abi/maps.h"
+#include "sallyport/abi/port_set.h"
 
 namespace sallyport::dataplane {
 
@@ -41,6 +42,10 @@ Ipv4Prefix decode(const prefix_key& key);
 
 nat_gateway encode(const NatGatewayEntry& entry);
 NatGatewayEntry decode(const nat_gateway& value);
+port_mask encode(const ReservedPorts& ports);
+ReservedPorts decode(const port_mask& value);
+host_limits encode(const HostLimits& limits);
+HostLimits decode(const host_limits& value);
 
 elastic_ip encode(const ElasticIpEntry& entry);
 ElasticIpEntry decode(const elastic_ip& value);

@@ -55,7 +55,8 @@ struct FlowRecord {
     Endpoint inside;
     Endpoint external;
     Endpoint remote;
-    std::string_view state;  // opening, established, fin_from_inside, fin_from_outside, closing, reset
+    // opening, opening_from_outside, established, fin_from_inside, fin_from_outside, closing, reset
+    std::string_view state;
     std::uint32_t idle_seconds = 0;
     std::uint32_t timeout_seconds = 0;
     std::uint32_t generation = 0;
@@ -78,11 +79,14 @@ struct FlowTableStatus {
 struct SweepReport {
     std::uint64_t looked_at = 0;
     std::uint64_t removed = 0;
+    std::uint64_t resets_sent = 0;  // to ends of connections that were removed
 };
 
+// received_packets = forwarded + passed + dropped + answered + held
 struct DeviceCounters {
     std::uint64_t received_packets = 0, received_bytes = 0, forwarded = 0, passed = 0, dropped = 0,
-                  answered = 0;
+                  answered = 0,
+                  held = 0;  // fragments that wait now for the first one of their datagram
 };
 struct NatGatewayCounters {
     std::uint64_t out_packets = 0, out_bytes = 0, in_packets = 0, in_bytes = 0;
@@ -147,13 +151,21 @@ class Dataplane {
     virtual Result<FlowTableStatus> flow_table_status() = 0;
 
     // Removes what is past its timeout, looking at a slice of the table of at most `buckets` buckets (0:
-    // all).
+    // all). Both ends of a TCP connection that is removed get a reset where its NAT gateway says so.
     virtual Result<SweepReport> sweep(std::size_t buckets = 0) = 0;
 
     // Drop events are sent for `duration` from now; poll_drop_events() hands over what has come.
     virtual Result<void> watch_drops(std::chrono::seconds duration) = 0;
     virtual Result<void> poll_drop_events(const std::function<void(const DropEvent&)>& handle) = 0;
     [[nodiscard]] virtual int drop_events_fd() const = 0;  // readable when events wait; -1: none
+
+    // Fragments that come before the first one of their datagram are held, not dropped, for `duration` from
+    // now. To be called several times within it by whoever calls tend_fragments().
+    virtual Result<void> hold_fragments(std::chrono::seconds duration) = 0;
+    // Lets those go on whose first fragment has come, and drops those that have waited for too long. To be
+    // called when fragments_fd() is readable, and several times a second.
+    virtual Result<void> tend_fragments() = 0;
+    [[nodiscard]] virtual int fragments_fd() const = 0;  // -1: none
 };
 
 std::string_view drop_reason_label(std::uint32_t reason);  // "" for numbers that mean nothing

@@ -2,6 +2,7 @@
 #include "dataplane/flow_scan.h"
 
 #include <arpa/inet.h>
+#include <netinet/in.h>
 
 #include <algorithm>
 #include <array>
@@ -68,6 +69,8 @@ std::string_view state_name(std::uint8_t state) {
             return "closing";
         case FLOW_STATE_RESET:
             return "reset";
+        case FLOW_STATE_OPENING_FROM_OUTSIDE:
+            return "opening_from_outside";
         default:
             return "unknown";
     }
@@ -170,7 +173,8 @@ FlowTableStatus FlowScan::count() const {
             const flow_entry& entry = buckets_[i].entry[number];
             if ((read_once(entry.flags) & FLOW_FORWARD) == 0) return;
             const bool mapping = read_once(entry.key.kind) == FLOW_KIND_MAPPING;
-            if (past(entry) && (!mapping || read_once(entry.references) == 0)) {
+            if (mapping && read_once(entry.references) == 0) return;  // its port rests
+            if (past(entry) && !mapping) {
                 const flow_entry* peer = peer_of(entry);
                 if (peer == nullptr || past(*peer)) return;
             }
@@ -218,6 +222,35 @@ void FlowScan::expired(std::size_t first, std::size_t count,
         });
     }
     look();
+}
+
+std::optional<TcpConnection> FlowScan::connection_of(const reap_request& request) const {
+    const auto forward = whole_copy(buckets_[FLOW_SLOT_BUCKET(request.slot)], FLOW_SLOT_NUMBER(request.slot));
+    if (!forward || forward->flow_id != request.flow_id || forward->key.kind != FLOW_KIND_FLOW ||
+        forward->key.protocol != IPPROTO_TCP || (forward->flags & FLOW_FORWARD) == 0)
+        return std::nullopt;
+    if (forward->state != FLOW_STATE_ESTABLISHED && forward->state != FLOW_STATE_FIN_FROM_INSIDE &&
+        forward->state != FLOW_STATE_FIN_FROM_OUTSIDE)
+        return std::nullopt;
+    TcpConnection connection;
+    connection.slot = request.slot;
+    connection.flow_id = request.flow_id;
+    connection.zone = forward->key.zone;
+    connection.nat_gateway = forward->nat_gateway;
+    connection.inside =
+        Endpoint{Ipv4Address::from_network(forward->key.source), ntohs(forward->key.source_port)};
+    connection.external = Endpoint{Ipv4Address::from_network(forward->new_address), ntohs(forward->new_port)};
+    connection.remote =
+        Endpoint{Ipv4Address::from_network(forward->key.destination), ntohs(forward->key.destination_port)};
+    connection.expected_inside = forward->tcp_acknowledged;
+    if (const flow_entry* reverse = peer_of(*forward);
+        reverse != nullptr && (forward->flags & FLOW_MAPPED) == 0)
+        connection.expected_by_remote = read_once(reverse->tcp_acknowledged);
+    return connection;
+}
+
+bool FlowScan::is_gone(std::uint32_t slot, std::uint32_t flow_id) const {
+    return read_once(buckets_[FLOW_SLOT_BUCKET(slot)].entry[FLOW_SLOT_NUMBER(slot)].flow_id) != flow_id;
 }
 
 std::vector<bool> FlowScan::next_hops_in_use() const {

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "dataplane/dataplane.h"
+#include "dataplane/tcp_resets.h"
 #include "sallyport/abi/flow.h"
 #include "sallyport/abi/maps.h"
 
@@ -35,6 +36,13 @@ class FlowScan {
     // entries whose forward entry is gone. The reaper checks each again.
     void expired(std::size_t first, std::size_t count,
                  const std::function<void(const reap_request&)>& found) const;
+
+    // The TCP connection whose forward entry the request names; none if it never stood, or has been ended by
+    // its ends.
+    [[nodiscard]] std::optional<TcpConnection> connection_of(const reap_request& request) const;
+
+    // Is the flow gone that a request named?
+    [[nodiscard]] bool is_gone(std::uint32_t slot, std::uint32_t flow_id) const;
 
     // Which next hops are named by any entry, by number.
     [[nodiscard]] std::vector<bool> next_hops_in_use() const;

@@ -14,6 +14,7 @@ constexpr std::uint64_t entry_bytes = sizeof(flow_entry);
 class CountingWriter {
   public:
     explicit CountingWriter(MemoryKernel& kernel) : kernel_(kernel) {}
+    Result<void> put(const GatewayEntry&) { return write(); }
     template <typename Key, typename Value>
     Result<void> put(const Key&, const Value&) {
         return write();
@@ -172,6 +173,12 @@ Result<SweepReport> MemoryDataplane::sweep(std::size_t) {
 Result<void> MemoryDataplane::watch_drops(std::chrono::seconds duration) {
     if (!kernel_->prepared) return no_state();
     kernel_->drops_watched_for = duration;
+    return {};
+}
+
+Result<void> MemoryDataplane::hold_fragments(std::chrono::seconds duration) {
+    if (!kernel_->prepared) return no_state();
+    kernel_->fragments_held_for = duration;
     return {};
 }
 

@@ -33,6 +33,7 @@ struct MemoryKernel {
     std::vector<DropEvent> drop_events;
     std::chrono::seconds next_hops_valid_for{0};
     std::chrono::seconds drops_watched_for{0};
+    std::chrono::seconds fragments_held_for{0};
 
     std::uint64_t writes = 0;  // element by element, of all applies
 
@@ -62,6 +63,9 @@ class MemoryDataplane final : public Dataplane {
     Result<void> watch_drops(std::chrono::seconds duration) override;
     Result<void> poll_drop_events(const std::function<void(const DropEvent&)>& handle) override;
     [[nodiscard]] int drop_events_fd() const override { return -1; }
+    Result<void> hold_fragments(std::chrono::seconds duration) override;
+    Result<void> tend_fragments() override { return {}; }
+    [[nodiscard]] int fragments_fd() const override { return -1; }
 
   private:
     struct Attached {

@@ -124,9 +124,10 @@ Result<Shape> shape_of(int fd) {
 }
 
 Result<void> set_sizes(bpf_object* object, const TableSize& size) {
-    const std::array<std::pair<const char*, std::uint32_t>, 3> sizes{{
+    const std::array<std::pair<const char*, std::uint32_t>, 4> sizes{{
         {"flow_buckets", size.flow_regions * FLOW_REGION_BUCKETS},
         {"flow_locks", size.flow_regions},
+        {"hosts", size.flow_regions * HOST_BUCKETS_PER_REGION},
         {"port_sets", size.port_sets},
     }};
     for (const auto& [name, entries] : sizes) {

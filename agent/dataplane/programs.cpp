@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <sys/utsname.h>
+#include <time.h>
 
 #include <algorithm>
 #include <iterator>
@@ -12,6 +13,7 @@
 #include "both.skel.h"
 #include "inside.skel.h"
 #include "outside.skel.h"
+#include "pass_on.skel.h"
 #include "reaper.skel.h"
 
 namespace sallyport::dataplane {
@@ -26,6 +28,13 @@ bool weakly_ordered_memory() {
     return machine != "x86_64" && machine != "i686" && machine != "s390x";
 }
 
+// The coarse clocks are as fine as the kernel's ticks are long.
+std::uint32_t jiffy_ns() {
+    timespec step{};
+    if (clock_getres(CLOCK_MONOTONIC_COARSE, &step) != 0 || step.tv_sec != 0) return 0;
+    return static_cast<std::uint32_t>(step.tv_nsec);
+}
+
 template <typename Skeleton>
 struct Destroy {
     void operator()(Skeleton* skeleton) const { Skeleton::destroy(skeleton); }
@@ -34,6 +43,18 @@ struct Destroy {
 template <typename Skeleton>
 std::unique_ptr<Skeleton, Destroy<Skeleton>> open_skeleton() {
     return std::unique_ptr<Skeleton, Destroy<Skeleton>>(Skeleton::open());
+}
+
+// Loads it and keeps the program alone.
+template <typename Skeleton>
+Result<UniqueFd> load_alone(Skeleton& skeleton, bpf_program* program) {
+    if (const int error = Skeleton::load(&skeleton); error != 0) {
+        return system_failure("load the program", -error);
+    }
+    // The skeleton goes and takes its descriptor with it; the program lives on with this one.
+    UniqueFd kept(fcntl(bpf_program__fd(program), F_DUPFD_CLOEXEC, 0));
+    if (!kept) return system_failure("keep the program");
+    return kept;
 }
 
 template <typename Skeleton, typename Select>
@@ -46,6 +67,7 @@ Result<UniqueFd> load_copy(Select program_of, std::uint32_t slot, const meta& de
               std::begin(skeleton->rodata->hash_seed));
     skeleton->rodata->device_slot = slot;
     skeleton->rodata->weakly_ordered_memory = weakly_ordered_memory();
+    skeleton->rodata->jiffy_ns = jiffy_ns();
 
     bpf_map* map = nullptr;
     bpf_object__for_each_map(map, skeleton->obj) {
@@ -59,13 +81,7 @@ Result<UniqueFd> load_copy(Select program_of, std::uint32_t slot, const meta& de
             return system_failure(std::string("give the program the map ") + bpf_map__name(map), -error);
         }
     }
-    if (const int error = Skeleton::load(skeleton.get()); error != 0) {
-        return system_failure("load the program", -error);
-    }
-    // The skeleton goes and takes its descriptor with it; the program lives on with this one.
-    UniqueFd program(fcntl(bpf_program__fd(program_of(*skeleton)), F_DUPFD_CLOEXEC, 0));
-    if (!program) return system_failure("keep the program");
-    return program;
+    return load_alone(*skeleton, program_of(*skeleton));
 }
 
 }  // namespace
@@ -89,6 +105,12 @@ Result<UniqueFd> load_device_program(Role role, std::uint8_t slot, const meta& d
 Result<UniqueFd> load_reaper(const meta& description, const MapFds& maps) {
     return load_copy<reaper_bpf>([](reaper_bpf& s) { return s.progs.sallyport_reaper; }, 0, description,
                                  maps);
+}
+
+Result<UniqueFd> load_pass_on() {
+    auto skeleton = open_skeleton<pass_on_bpf>();
+    if (!skeleton) return system_failure("open the program");
+    return load_alone(*skeleton, skeleton->progs.sallyport_pass_on);
 }
 
 Result<void> with_declared_maps(const std::function<Result<void>(bpf_object*)>& use) {

@@ -23,6 +23,7 @@ using MapFds = std::map<std::string, UniqueFd, std::less<>>;
 Result<UniqueFd> load_device_program(Role role, std::uint8_t slot, const meta& description,
                                      const MapFds& maps);
 Result<UniqueFd> load_reaper(const meta& description, const MapFds& maps);
+Result<UniqueFd> load_pass_on();
 
 // Calls `use` with all maps as the programs declare them, opened but not loaded: where their shapes come
 // from. All programs declare the same ones.

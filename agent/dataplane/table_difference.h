@@ -47,12 +47,22 @@ class TableDifference {
 
   private:
     Result<void> add_all() {
+        if (now_.gateway != wanted_.gateway) {
+            if (auto r = writer_.put(wanted_.gateway); !r) return r;
+            ++(wanted_.gateway == GatewayEntry{} ? report_.removed : report_.written);
+            now_.gateway = wanted_.gateway;
+        }
         if (auto r = add(now_.identifiers, wanted_.identifiers, IDENTIFIERS_MAX); !r) return r;
+        // They share a map with the host's own addresses: one that is one of these now must not be removed later.
+        if (auto r = remove(now_.link_broadcasts, wanted_.link_broadcasts); !r) return r;
         if (auto r = add(now_.local_addresses, wanted_.local_addresses, LOCAL_ADDRESSES_MAX); !r) return r;
+        if (auto r = add(now_.link_broadcasts, wanted_.link_broadcasts, LOCAL_ADDRESSES_MAX); !r) return r;
         if (auto r = add(now_.private_prefixes, wanted_.private_prefixes, PRIVATE_PREFIXES_MAX); !r) return r;
         if (auto r = add(now_.devices, wanted_.devices, DEVICES_MAX); !r) return r;
         if (auto r = add(now_.next_hops, wanted_.next_hops, NEXT_HOPS_MAX); !r) return r;
         if (auto r = add(now_.elastic_ips, wanted_.elastic_ips, ELASTIC_IPS_MAX); !r) return r;
+        if (auto r = add(now_.reserved_ports, wanted_.reserved_ports, NAT_GATEWAYS_MAX); !r) return r;
+        if (auto r = add(now_.host_limits, wanted_.host_limits, NAT_GATEWAYS_MAX); !r) return r;
         if (auto r = add(now_.nat_gateways, wanted_.nat_gateways, NAT_GATEWAYS_MAX); !r) return r;
         if (auto r = add(now_.routes, wanted_.routes, ROUTES_MAX); !r) return r;
         return add(now_.subnets, wanted_.subnets, SUBNETS_MAX);
@@ -62,6 +72,8 @@ class TableDifference {
         if (auto r = remove(now_.subnets, wanted_.subnets); !r) return r;
         if (auto r = remove(now_.routes, wanted_.routes); !r) return r;
         if (auto r = remove(now_.nat_gateways, wanted_.nat_gateways); !r) return r;
+        if (auto r = remove(now_.reserved_ports, wanted_.reserved_ports); !r) return r;
+        if (auto r = remove(now_.host_limits, wanted_.host_limits); !r) return r;
         if (auto r = remove(now_.elastic_ips, wanted_.elastic_ips); !r) return r;
         if (auto r = remove(now_.next_hops, wanted_.next_hops); !r) return r;
         if (auto r = remove(now_.devices, wanted_.devices); !r) return r;

@@ -30,6 +30,7 @@ struct DeviceEntry {
     std::uint16_t zone = 0;
     Role role = Role::inside;
     MacAddress mac;
+    std::uint32_t replies_per_second = 0;  // ICMP errors and resets that one processor may send out of it
     bool operator==(const DeviceEntry&) const = default;
 };
 
@@ -51,7 +52,7 @@ struct RouteKey {
     auto operator<=>(const RouteKey&) const = default;
 };
 
-enum class RouteKind : std::uint8_t { local = 1, nat_gateway = 2, blackhole = 3 };
+enum class RouteKind : std::uint8_t { local = 1, nat_gateway = 2, blackhole = 3, untranslated = 4 };
 struct RouteEntry {
     RouteKind kind = RouteKind::blackhole;
     std::uint16_t index = 0;
@@ -60,16 +61,44 @@ struct RouteEntry {
 
 enum class Rule : std::uint8_t { endpoint_independent, address_dependent, address_and_port_dependent };
 
+enum class Exhaustion : std::uint8_t { host_unreachable, administratively_prohibited, not_told };
+
 struct NatGatewayEntry {
     std::vector<Ipv4Address> elastic_ips;  // at most NAT_GATEWAY_ELASTIC_IPS_MAX
     PortRange ports{1024, 65535};
     std::array<std::chrono::seconds, 6> timeouts{};  // by enum timeout_class
     std::array<Rule, 3> mapping{};                   // by enum nat_protocol
     std::array<Rule, 3> filtering{};
+    std::chrono::seconds port_quarantine{0};
+    std::uint32_t port_quarantine_max = 0;
     bool strict_pairing = false;
     bool hairpin = true;
+    bool hairpin_same_tenant = false;  // it is on, but only for instances of one VPC
     bool clamp_mss = true;
+    Exhaustion exhaustion = Exhaustion::host_unreachable;
+    bool lenient_quotes = false;  // ICMP errors may quote headers with a wrong checksum
+    bool reset_on_idle = false;
+    bool limits = false;  // there are some for this NAT gateway
+    bool preserve_port = false;
+    bool preserve_parity = false;
+    bool preserve_range = false;
+    bool reserves_ports = false;  // there are some for this NAT gateway
     bool operator==(const NatGatewayEntry&) const = default;
+};
+
+// What one instance may have of a NAT gateway; 0: any number.
+struct HostLimits {
+    std::uint32_t flows = 0;
+    std::uint32_t ports = 0;
+    std::uint32_t new_flows_per_second = 0;
+    std::uint32_t flows_per_mapping = 0;
+    bool operator==(const HostLimits&) const = default;
+};
+
+// Ports that are never given out: ordered ranges that neither overlap nor touch.
+struct ReservedPorts {
+    std::vector<PortRange> ranges;
+    bool operator==(const ReservedPorts&) const = default;
 };
 
 struct ElasticIpEntry {
@@ -85,12 +114,19 @@ struct Neighbour {
     auto operator<=>(const Neighbour&) const = default;
 };
 
+// An address to which all hosts of a link listen.
+struct LinkBroadcast {
+    Ipv4Address address;
+    auto operator<=>(const LinkBroadcast&) const = default;
+};
+
 struct NextHopEntry {
     std::uint8_t device = 0;  // slot
     std::uint16_t mtu = 0;
     bool resolved = false;
     MacAddress destination;
     MacAddress source;
+    bool unreachable = false;  // it was asked, and did not answer
     bool operator==(const NextHopEntry&) const = default;
 };
 
@@ -101,15 +137,25 @@ struct Identifier {
     auto operator<=>(const Identifier&) const = default;
 };
 
+// What holds for the gateway as a whole.
+struct GatewayEntry {
+    std::uint32_t unanswered_capacity = 0;  // flows without an answer that may stand at once; 0: any number
+    bool operator==(const GatewayEntry&) const = default;
+};
+
 // The whole of it. Two of these compared give what has to be written.
 struct ForwardingTables {
+    GatewayEntry gateway;
     std::map<std::uint8_t, DeviceEntry> devices;  // by slot
     std::map<ZonePrefix, SubnetEntry> subnets;
     std::map<RouteKey, RouteEntry> routes;
     std::set<Ipv4Prefix> private_prefixes;
     std::map<std::uint16_t, NatGatewayEntry> nat_gateways;
+    std::map<std::uint16_t, HostLimits> host_limits;  // by NAT gateway, those that have some
+    std::map<std::uint16_t, ReservedPorts> reserved_ports;
     std::map<Ipv4Address, ElasticIpEntry> elastic_ips;
     std::set<Ipv4Address> local_addresses;
+    std::set<LinkBroadcast> link_broadcasts;
     std::map<Neighbour, NextHopEntry> next_hops;  // the data plane gives each its number
     std::map<Identifier, std::uint32_t> identifiers;
     bool operator==(const ForwardingTables&) const = default;

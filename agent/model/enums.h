@@ -55,6 +55,17 @@ inline constexpr WordList<Hairpin, 3> enum_words<Hairpin>{{
     {Hairpin::same_tenant, "same_tenant"},
 }};
 template <>
+inline constexpr WordList<IcmpOnExhaustion, 3> enum_words<IcmpOnExhaustion>{{
+    {IcmpOnExhaustion::host_unreachable, "host_unreachable"},
+    {IcmpOnExhaustion::administratively_prohibited, "administratively_prohibited"},
+    {IcmpOnExhaustion::none, "none"},
+}};
+template <>
+inline constexpr WordList<IcmpQuoteChecksum, 2> enum_words<IcmpQuoteChecksum>{{
+    {IcmpQuoteChecksum::strict, "strict"},
+    {IcmpQuoteChecksum::lenient, "lenient"},
+}};
+template <>
 inline constexpr WordList<Protocol, 3> enum_words<Protocol>{{
     {Protocol::tcp, "tcp"},
     {Protocol::udp, "udp"},

@@ -162,6 +162,11 @@ struct Schema<Device> {
             reference<&Device::vpc>(Kind::vpcs, {.name = "vpc",
                                                  .help = "The VPC behind the device: needed for the roles "
                                                          "`inside` and `both`, not allowed for `outside`."}),
+            field<&Device::icmp_errors>(
+                {.name = "icmp_errors",
+                 .help = "Whether the gateway sends ICMP errors of its own out of the device (RFC 5508 "
+                         "REQ-9). Without them path MTU discovery and traceroute fail. Those of others are "
+                         "forwarded all the same."}),
         };
     }
 };
@@ -187,6 +192,18 @@ struct Schema<Gateway> {
                  .help = "How many flows can be tracked, 1024 to 67108864; both directions count as one. "
                          "Fixed when the flow table is made: another value takes effect after `sallyport "
                          "detach` and `sallyport reload`."}),
+            field<&Gateway::unanswered_flow_capacity>(
+                {.name = "unanswered_flow_capacity",
+                 .help =
+                     "How many flows may wait for their first answer at once, 1 to flow_capacity; half of "
+                     "that without this key. An inside host may have as many of them as there is room "
+                     "left for all, so one that floods cannot keep the others from working. A new flow "
+                     "beyond that is refused; none is ever ended to make room."}),
+            field<&Gateway::reply_rate_limit>(
+                {.name = "reply_rate_limit",
+                 .help = "How many ICMP errors and TCP resets of its own the gateway sends in a second, 1 to "
+                         "1000000, for each processor (RFC 1812 section 4.3.2.8). A fifth of it may be sent "
+                         "at once."}),
         };
     }
 };
@@ -306,12 +323,17 @@ struct Schema<Limits> {
     static constexpr auto fields() {
         return std::tuple{
             field<&Limits::ports_per_host>(
-                {.name = "ports_per_host", .help = "External ports that one inside host may hold at once."}),
+                {.name = "ports_per_host",
+                 .help = "External ports that one inside host may hold at once: one for each "
+                         "endpoint-independent mapping, and one for each flow without such a mapping."}),
             field<&Limits::flows_per_host>(
                 {.name = "flows_per_host", .help = "Flows that one inside host may have at once."}),
             field<&Limits::new_flows_per_second_per_host>(
                 {.name = "new_flows_per_second_per_host",
-                 .help = "New flows that one inside host may start in a second."}),
+                 .help = "New flows that one inside host may start in a second; so many may come at once."}),
+            field<&Limits::flows_per_mapping>(
+                {.name = "flows_per_mapping",
+                 .help = "Flows that one endpoint-independent mapping may carry at once."}),
         };
     }
 };
@@ -332,26 +354,63 @@ struct Schema<NatGateway> {
                  .need = Need::required,
                  .help = "The Elastic IPs that it translates to, 1 to 64. With ports 1024-65535 each of them "
                          "carries 64512 flows to one remote address and port."}),
+            field<&NatGateway::no_translation>(
+                {.name = "no_translation",
+                 .help =
+                     "Destinations that are sent to as they are, with the inside address and port (RFC 6888 "
+                     "REQ-6), up to 64 prefixes. They need a route back; only replies come in."}),
             field<&NatGateway::mapping>(
                 {.name = "mapping",
                  .help = "When an external port is used again. `endpoint_independent`: one port for each "
                          "inside address and port, whatever the remote (RFC 4787 REQ-1). "
                          "`address_and_port_dependent`: ports are shared between remotes, which multiplies "
                          "capacity. One value for all protocols, or one for each."}),
-            field<&NatGateway::filtering>(
-                {.name = "filtering",
-                 .help =
-                     "Who may send to a mapping from outside. `address_and_port_dependent`: only the remotes "
-                     "that the inside host has sent to. One value for all protocols, or one for each."}),
+            field<&NatGateway::filtering>({.name = "filtering",
+                                           .help = "Who may send to an external port in use from outside. "
+                                                   "`address_and_port_dependent`: only "
+                                                   "remotes that the inside host has sent to. "
+                                                   "`address_dependent`: these addresses from any "
+                                                   "of their ports. `endpoint_independent`: anybody (RFC "
+                                                   "4787 REQ-8). The two wider ones take "
+                                                   "an external port for each flow where mapping is "
+                                                   "`address_and_port_dependent`. One value "
+                                                   "for all protocols, or one for each."}),
             field<&NatGateway::pairing>(
                 {.name = "pairing",
                  .help = "`soft`: an inside host keeps its Elastic IP as long as that has a free port, and "
                          "gets another then. `strict`: it is refused then (RFC 7857 section 4)."}),
             field<&NatGateway::hairpin>(
                 {.name = "hairpin",
-                 .help = "Whether inside hosts reach each other through Elastic IPs: `off`, `on`, or "
-                         "`same_tenant` for hosts of the same VPC only."}),
+                 .help = "Whether inside hosts reach each other through Elastic IPs, as public hosts would: "
+                         "with external addresses as source, and let in by `filtering`. `off`, `on`, or "
+                         "`same_tenant` for hosts of the same VPC only. The NAT gateways of both hosts have "
+                         "to allow it."}),
             field<&NatGateway::port_range>({.name = "port_range", .help = "The external ports to use."}),
+            field<&NatGateway::reserved_ports>(
+                {.name = "reserved_ports",
+                 .help = "Ports, or ranges of them, that are never given out (RFC 6056 section 3.2)."}),
+            field<&NatGateway::preserve_port>(
+                {.name = "preserve_port",
+                 .help =
+                     "Give TCP and UDP the port that the inside host uses, if it is in port_range and free; "
+                     "else one at random. It tells outsiders more about inside hosts than random ports do "
+                     "(RFC 6056 section 4)."}),
+            field<&NatGateway::preserve_parity>({.name = "preserve_parity",
+                                                 .help = "Give even ports to even ones and odd to odd, for "
+                                                         "old RTP; a host is refused when none of "
+                                                         "that parity is left (RFC 4787 section 4.2.2)."}),
+            field<&NatGateway::preserve_range>({.name = "preserve_range",
+                                                .help = "Give inside ports below 1024 external ones of "
+                                                        "1-1023, and others those of port_range from "
+                                                        "1024 on (RFC 4787 section 4.2.1)."}),
+            field<&NatGateway::port_quarantine>(
+                {.name = "port_quarantine",
+                 .help =
+                     "How long a freed port rests before another inside endpoint gets it, where filtering is "
+                     "`endpoint_independent` (RFC 6888 REQ-8); 0s: not at all. TCP needs no rest."}),
+            field<&NatGateway::port_quarantine_max>(
+                {.name = "port_quarantine_max",
+                 .help = "How many ports may rest at once. What is freed beyond that is free at once."}),
             field<&NatGateway::timeouts>(
                 {.name = "timeouts",
                  .help = "How long a flow is kept without traffic, at most 65535s each."}),
@@ -360,10 +419,29 @@ struct Schema<NatGateway> {
                  .help = "Accept timeouts below the floors of the RFCs, with a warning: established "
                          "connections may break."}),
             field<&NatGateway::limits>(
-                {.name = "limits", .help = "Limits for each inside host. Without them: none."}),
+                {.name = "limits",
+                 .help = "Limits for each inside host. Without them: none. They hold for new flows at "
+                         "once when they are changed; what stands is kept (RFC 6888 REQ-4)."}),
             field<&NatGateway::tcp_mss_clamp>(
                 {.name = "tcp_mss_clamp",
                  .help = "Lower the maximum segment size in TCP handshakes to what the path carries."}),
+            field<&NatGateway::icmp_on_exhaustion>(
+                {.name = "icmp_on_exhaustion",
+                 .help = "What an inside host is told by ICMP when there is no port or no room for its flow: "
+                         "`host_unreachable`, which does not abort TCP connections; "
+                         "`administratively_prohibited`, as RFC 5508 REQ-8 has it; or `none`."}),
+            field<&NatGateway::icmp_quote_checksum>(
+                {.name = "icmp_quote_checksum",
+                 .help = "ICMP errors that quote an IPv4 header with a wrong checksum: `strict` drops them "
+                         "(RFC 5508 REQ-3), `lenient` lets them pass, for routers that lower the TTL before "
+                         "they quote."}),
+            field<&NatGateway::tcp_reset_on_idle_timeout>(
+                {.name = "tcp_reset_on_idle_timeout",
+                 .help = "Send a reset to both ends of a TCP connection that is forgotten because it was "
+                         "idle for "
+                         "too long, instead of silence. With endpoint-independent mapping of TCP only the "
+                         "instance "
+                         "gets one."}),
             field<&NatGateway::log_flows>({.name = "log_flows", .help = "Write a flow log."}),
         };
     }

@@ -55,17 +55,6 @@ void find_routes(const DesiredState& state, std::string_view key, const Found& f
     }
 }
 
-std::string limits_set(const NatGateway& gateway) {
-    return gateway.limits == Limits{} ? std::string() : std::string("limits");
-}
-
-std::string wider_filtering(const NatGateway& gateway) {
-    for (const EndpointRule rule : {gateway.filtering.tcp, gateway.filtering.udp, gateway.filtering.icmp}) {
-        if (rule != EndpointRule::address_and_port_dependent) return std::string(to_string(rule));
-    }
-    return {};
-}
-
 // The table. A line goes when what it names is carried out.
 constexpr std::array table{
     NotInForce{"an internet gateway",
@@ -99,26 +88,6 @@ constexpr std::array table{
     NotInForce{"a port forward",
                [](const DesiredState& state, const Found& found) {
                    find_all(state.port_forwards, "port_forwards", found);
-               }},
-    NotInForce{"a limit for inside hosts",
-               [](const DesiredState& state, const Found& found) {
-                   find_nat_gateways(state, "limits", found, limits_set);
-               }},
-    NotInForce{"filtering other than address_and_port_dependent",
-               [](const DesiredState& state, const Found& found) {
-                   find_nat_gateways(state, "filtering", found, wider_filtering);
-               }},
-    NotInForce{"strict pairing",
-               [](const DesiredState& state, const Found& found) {
-                   find_nat_gateways(state, "pairing", found, [](const NatGateway& gateway) {
-                       return std::string(gateway.pairing == Pairing::strict ? "strict" : "");
-                   });
-               }},
-    NotInForce{"hairpin",
-               [](const DesiredState& state, const Found& found) {
-                   find_nat_gateways(state, "hairpin", found, [](const NatGateway& gateway) {
-                       return std::string(gateway.hairpin == Hairpin::off ? "" : to_string(gateway.hairpin));
-                   });
                }},
     NotInForce{"a flow log",
                [](const DesiredState& state, const Found& found) {

@@ -26,7 +26,8 @@ enum class XdpMode { automatic, native, generic };
 struct Device {
     std::string device = {};  // name of the network interface
     DeviceRole role = DeviceRole::inside;
-    std::string vpc = {};  // for roles inside and both
+    std::string vpc = {};     // for roles inside and both
+    bool icmp_errors = true;  // whether the gateway sends any of its own out of it
     bool operator==(const Device&) const = default;
 };
 
@@ -34,7 +35,9 @@ struct Gateway {
     std::string name = {};
     std::vector<Device> devices = {};
     XdpMode xdp = XdpMode::automatic;
-    std::uint32_t flow_capacity = 1048576;  // flows; fixed when the flow table is made
+    std::uint32_t flow_capacity = 1048576;                       // flows; fixed when the flow table is made
+    std::optional<std::uint32_t> unanswered_flow_capacity = {};  // none: half of flow_capacity
+    std::uint32_t reply_rate_limit = 1000;  // ICMP errors and resets per second and processor
     bool operator==(const Gateway&) const = default;
 };
 
@@ -115,6 +118,8 @@ struct PerProtocol {
 
 enum class Pairing { soft, strict };
 enum class Hairpin { off, on, same_tenant };
+enum class IcmpOnExhaustion { host_unreachable, administratively_prohibited, none };
+enum class IcmpQuoteChecksum { strict, lenient };
 
 // Defaults: what RFC 4787 REQ-5, RFC 5382 REQ-5 and RFC 5508 REQ-2 recommend or ask for.
 struct Timeouts {
@@ -131,6 +136,7 @@ struct Limits {  // per inside host; none: not limited
     std::optional<std::uint32_t> ports_per_host = {};
     std::optional<std::uint32_t> flows_per_host = {};
     std::optional<std::uint32_t> new_flows_per_second_per_host = {};
+    std::optional<std::uint32_t> flows_per_mapping = {};
     bool operator==(const Limits&) const = default;
 };
 
@@ -138,6 +144,7 @@ struct NatGateway {
     std::string name = {};
     std::string vpc = {};
     std::vector<std::string> elastic_ips = {};
+    std::vector<Ipv4Prefix> no_translation = {};  // destinations that see the inside address and port
     // Defaults: TCP shares external ports between remotes, as RFC 7857 section 3 allows, because servers need
     // capacity more than hole punching; only replies come in.
     PerProtocol mapping{EndpointRule::address_and_port_dependent, EndpointRule::endpoint_independent,
@@ -146,10 +153,20 @@ struct NatGateway {
     Pairing pairing = Pairing::soft;
     Hairpin hairpin = Hairpin::on;
     PortRange port_range{1024, 65535};
+    std::vector<PortRange> reserved_ports = {};  // never given out
+    bool preserve_port = false;
+    bool preserve_parity = false;
+    bool preserve_range = false;
+    // RFC 6888 REQ-8, where filtering is endpoint_independent.
+    std::chrono::seconds port_quarantine{120};
+    std::uint32_t port_quarantine_max = 16384;  // ports
     Timeouts timeouts = {};
     bool allow_nonconformant_timeouts = false;  // below the floors of the RFCs, with a warning
     Limits limits = {};
     bool tcp_mss_clamp = true;
+    IcmpOnExhaustion icmp_on_exhaustion = IcmpOnExhaustion::host_unreachable;
+    IcmpQuoteChecksum icmp_quote_checksum = IcmpQuoteChecksum::strict;
+    bool tcp_reset_on_idle_timeout = false;
     bool log_flows = false;
     Origin origin = Origin::file;
     bool operator==(const NatGateway&) const = default;

@@ -23,22 +23,31 @@ void NetworkView::link_removed(std::uint32_t ifindex) {
     links_.erase(ifindex);
     std::erase_if(addresses_, [&](const netlink::InterfaceAddress& a) { return a.ifindex == ifindex; });
     std::erase_if(neighbours_, [&](const auto& element) { return element.first.ifindex == ifindex; });
-    std::erase_if(stale_, [&](const Neighbour& key) { return key.ifindex == ifindex; });
+    for (std::set<Neighbour>* set : {&stale_, &failed_})
+        std::erase_if(*set, [&](const Neighbour& key) { return key.ifindex == ifindex; });
 }
 
 void NetworkView::neighbour_changed(const netlink::NeighbourEntry& neighbour) {
+    using netlink::NeighbourState;
     const Neighbour key{neighbour.ifindex, neighbour.address};
+    // One that did not answer and is asked again has not answered yet.
+    if (neighbour.state == NeighbourState::incomplete && failed_.contains(key)) return;
     neighbours_[key] = neighbour;
-    if (neighbour.state == netlink::NeighbourState::stale) {
-        stale_.insert(key);
-    } else {
-        stale_.erase(key);
-    }
+    const auto keep = [&](std::set<Neighbour>& set, NeighbourState state) {
+        if (neighbour.state == state) {
+            set.insert(key);
+        } else {
+            set.erase(key);
+        }
+    };
+    keep(stale_, NeighbourState::stale);
+    keep(failed_, NeighbourState::failed);
 }
 
 void NetworkView::neighbour_removed(const Neighbour& key) {
     neighbours_.erase(key);
     stale_.erase(key);
+    failed_.erase(key);
 }
 
 const netlink::Link* NetworkView::link(std::string_view name) const {

@@ -36,12 +36,14 @@ class NetworkView {
 
     // Neighbours that the kernel believes in but has not heard of lately.
     [[nodiscard]] const std::set<dataplane::Neighbour>& stale() const { return stale_; }
+    // Neighbours that did not answer when the kernel asked.
+    [[nodiscard]] const std::set<dataplane::Neighbour>& failed() const { return failed_; }
 
   private:
     std::map<std::uint32_t, netlink::Link> links_;
     std::set<netlink::InterfaceAddress> addresses_;
     std::map<dataplane::Neighbour, netlink::NeighbourEntry> neighbours_;
-    std::set<dataplane::Neighbour> stale_;
+    std::set<dataplane::Neighbour> stale_, failed_;
 };
 
 }  // namespace sallyport::reconcile

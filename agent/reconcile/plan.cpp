@@ -17,6 +17,7 @@ namespace sallyport::reconcile {
 namespace {
 
 using dataplane::DeviceEntry;
+using dataplane::Exhaustion;
 using dataplane::ForwardingTables;
 using dataplane::Identifier;
 using dataplane::Role;
@@ -41,6 +42,9 @@ Role role_of(model::DeviceRole role) {
     return Role::both;
 }
 
+// Links of two hosts have no broadcast address (RFC 3021), and lone addresses have no link.
+constexpr std::uint8_t prefix_length_with_broadcast = 31;
+
 bool faces_outside(Role role) {
     return role != Role::inside;
 }
@@ -55,6 +59,18 @@ Rule rule_of(model::EndpointRule rule) {
             break;
     }
     return Rule::address_and_port_dependent;
+}
+
+Exhaustion exhaustion_of(model::IcmpOnExhaustion told) {
+    switch (told) {
+        case model::IcmpOnExhaustion::administratively_prohibited:
+            return Exhaustion::administratively_prohibited;
+        case model::IcmpOnExhaustion::none:
+            return Exhaustion::not_told;
+        case model::IcmpOnExhaustion::host_unreachable:
+            break;
+    }
+    return Exhaustion::host_unreachable;
 }
 
 std::array<Rule, NAT_PROTOCOLS> rules_of(const model::PerProtocol& rules) {
@@ -76,6 +92,27 @@ std::array<std::chrono::seconds, TIMEOUT_CLASSES> timeouts_of(const model::Timeo
     return result;
 }
 
+dataplane::HostLimits limits_of(const model::Limits& limits) {
+    return {.flows = limits.flows_per_host.value_or(0),
+            .ports = limits.ports_per_host.value_or(0),
+            .new_flows_per_second = limits.new_flows_per_second_per_host.value_or(0),
+            .flows_per_mapping = limits.flows_per_mapping.value_or(0)};
+}
+
+// In order, and joined where they overlap or touch: what is read back looks the same.
+dataplane::ReservedPorts reserved_of(std::vector<PortRange> ranges) {
+    std::ranges::sort(ranges);
+    dataplane::ReservedPorts reserved;
+    for (const PortRange& range : ranges) {
+        if (!reserved.ranges.empty() && range.first <= reserved.ranges.back().last + 1) {
+            reserved.ranges.back().last = std::max(reserved.ranges.back().last, range.last);
+        } else {
+            reserved.ranges.push_back(range);
+        }
+    }
+    return reserved;
+}
+
 class Planner {
   public:
     Planner(const model::DesiredState& desired, const NetworkView& view, const Identifiers& identifiers)
@@ -83,6 +120,8 @@ class Planner {
 
     Plan make() {
         plan_.tables.identifiers = identifiers_.all();
+        plan_.tables.gateway.unanswered_capacity =
+            desired_.gateway.unanswered_flow_capacity.value_or(desired_.gateway.flow_capacity / 2);
         devices();
         vpcs();
         route_tables();
@@ -104,6 +143,12 @@ class Planner {
                 plan_.missing_devices.push_back(device.device);
                 continue;
             }
+            if (device.role == model::DeviceRole::outside) {
+                if (auto conflict = conflict_with_inside(device.device, link->ifindex)) {
+                    plan_.refused_devices.emplace(device.device, *std::move(conflict));
+                    continue;
+                }
+            }
             DeviceEntry entry;
             entry.name = device.device;
             entry.ifindex = link->ifindex;
@@ -114,11 +159,29 @@ class Planner {
             entry.zone = device.role == model::DeviceRole::outside || device.vpc.empty()
                              ? std::uint16_t{ZONE_OUTSIDE}
                              : static_cast<std::uint16_t>(zone(device.vpc));
-            entry.address = own_address(link->ifindex);
+            entry.address = device.icmp_errors ? own_address(link->ifindex) : Ipv4Address();
+            entry.replies_per_second = desired_.gateway.reply_rate_limit;
             const auto slot = static_cast<std::uint8_t>(identifiers_.at(IDENTIFIER_DEVICE, device.device));
             plan_.attach.push_back({slot, entry.name, entry.ifindex, entry.role});
             plan_.tables.devices.emplace(slot, std::move(entry));
         }
+    }
+
+    // RFC 4787 REQ-7: an outside that has the addresses of the inside, because somebody's DHCP gave it them,
+    // draws to itself what the kernel is to send to instances.
+    std::optional<std::string> conflict_with_inside(const std::string& name, std::uint32_t ifindex) const {
+        for (const netlink::InterfaceAddress& address : view_.addresses()) {
+            if (address.ifindex != ifindex) continue;
+            const Ipv4Prefix outside(address.address, address.prefix_length);
+            for (const model::Subnet& subnet : desired_.subnets) {
+                if (!subnet.cidr.contains(outside)) continue;
+                return fmt::format(
+                    "{} of {} lies in {} of subnet {}: addresses inside and outside conflict, and "
+                    "the device is not used",
+                    outside.to_string(), name, subnet.cidr.to_string(), subnet.name);
+            }
+        }
+        return std::nullopt;
     }
 
     // The address that the host speaks with on a device: one with a subnet rather than one without, which
@@ -175,6 +238,7 @@ class Planner {
             for (const model::Route& route : table.routes) {
                 plan_.tables.routes[{number, route.destination}] = route_entry(route);
             }
+            untranslated_routes(table, number);
             // The VPC's own prefixes last: nothing takes their place.
             for (const model::Vpc& vpc : desired_.vpcs) {
                 if (vpc.name != table.vpc) continue;
@@ -183,6 +247,36 @@ class Planner {
                 }
             }
         }
+    }
+
+    // Destinations that a NAT gateway does not translate are routes of their own: where the table's own route
+    // to them is that NAT gateway's, and to it alone.
+    void untranslated_routes(const model::RouteTable& table, std::uint32_t number) {
+        for (const model::NatGateway& gateway : desired_.nat_gateways) {
+            const dataplane::RouteEntry to_gateway = route_entry({{}, model::ToNatGateway{gateway.name}});
+            const dataplane::RouteEntry untranslated{RouteKind::untranslated, to_gateway.index};
+            for (const Ipv4Prefix& prefix : gateway.no_translation) {
+                const model::Route* route = route_to(table, prefix);
+                if (route != nullptr && route_entry(*route) == to_gateway) {
+                    plan_.tables.routes[{number, prefix}] = untranslated;
+                }
+                for (const model::Route& within : table.routes) {
+                    if (prefix.contains(within.destination) && route_entry(within) == to_gateway) {
+                        plan_.tables.routes[{number, within.destination}] = untranslated;
+                    }
+                }
+            }
+        }
+    }
+
+    // The route that a prefix as a whole takes, or nullptr.
+    static const model::Route* route_to(const model::RouteTable& table, const Ipv4Prefix& prefix) {
+        const model::Route* best = nullptr;
+        for (const model::Route& route : table.routes) {
+            if (!route.destination.contains(prefix)) continue;
+            if (best == nullptr || best->destination.length() < route.destination.length()) best = &route;
+        }
+        return best;
     }
 
     dataplane::RouteEntry route_entry(const model::Route& route) const {
@@ -240,9 +334,25 @@ class Planner {
             entry.timeouts = timeouts_of(gateway.timeouts);
             entry.mapping = rules_of(gateway.mapping);
             entry.filtering = rules_of(gateway.filtering);
+            entry.port_quarantine = gateway.port_quarantine;
+            entry.port_quarantine_max = gateway.port_quarantine_max;
             entry.strict_pairing = gateway.pairing == model::Pairing::strict;
             entry.hairpin = gateway.hairpin != model::Hairpin::off;
+            entry.hairpin_same_tenant = gateway.hairpin == model::Hairpin::same_tenant;
             entry.clamp_mss = gateway.tcp_mss_clamp;
+            entry.exhaustion = exhaustion_of(gateway.icmp_on_exhaustion);
+            entry.lenient_quotes = gateway.icmp_quote_checksum == model::IcmpQuoteChecksum::lenient;
+            entry.reset_on_idle = gateway.tcp_reset_on_idle_timeout;
+            entry.preserve_port = gateway.preserve_port;
+            entry.preserve_parity = gateway.preserve_parity;
+            entry.preserve_range = gateway.preserve_range;
+            entry.reserves_ports = !gateway.reserved_ports.empty();
+            if (entry.reserves_ports) {
+                plan_.tables.reserved_ports.emplace(number, reserved_of(gateway.reserved_ports));
+            }
+            const dataplane::HostLimits limits = limits_of(gateway.limits);
+            entry.limits = limits != dataplane::HostLimits{};
+            if (entry.limits) plan_.tables.host_limits.emplace(number, limits);
             plan_.tables.nat_gateways.emplace(number, std::move(entry));
         }
     }
@@ -285,7 +395,14 @@ class Planner {
     void local_addresses() {
         for (const netlink::InterfaceAddress& address : view_.addresses()) {
             plan_.tables.local_addresses.insert(address.address);
+            if (address.prefix_length < prefix_length_with_broadcast)
+                plan_.tables.link_broadcasts.insert({broadcast_of(address)});
         }
+        for (const Ipv4Address& own : plan_.tables.local_addresses) plan_.tables.link_broadcasts.erase({own});
+    }
+
+    static Ipv4Address broadcast_of(const netlink::InterfaceAddress& address) {
+        return Ipv4Address(address.address.value() | 0xffffffffU >> address.prefix_length);
     }
 
     void next_hops() {
@@ -323,7 +440,8 @@ std::optional<dataplane::NextHopEntry> next_hop_of(const netlink::NeighbourEntry
                                                    const std::map<std::uint8_t, DeviceEntry>& devices) {
     // Groups have the lowest bit of the first byte set; the kernel lists them as neighbours, too.
     const bool is_station = neighbour.mac != MacAddress() && (neighbour.mac.bytes()[0] & 1) == 0;
-    if (!neighbour.usable() || !is_station) return std::nullopt;
+    const bool failed = neighbour.state == netlink::NeighbourState::failed;
+    if (!failed && (!neighbour.usable() || !is_station)) return std::nullopt;
     const auto device = std::find_if(devices.begin(), devices.end(), [&](const auto& element) {
         return element.second.ifindex == neighbour.ifindex;
     });
@@ -331,8 +449,9 @@ std::optional<dataplane::NextHopEntry> next_hop_of(const netlink::NeighbourEntry
     dataplane::NextHopEntry hop;
     hop.device = device->first;
     hop.mtu = device->second.mtu;
-    hop.resolved = true;
-    hop.destination = neighbour.mac;
+    hop.resolved = !failed;
+    hop.unreachable = failed;
+    if (!failed) hop.destination = neighbour.mac;
     hop.source = device->second.mac;
     return hop;
 }

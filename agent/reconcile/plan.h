@@ -26,7 +26,8 @@ inline constexpr std::uint32_t guard_route_metric = 4294967294U;
 struct Plan {
     dataplane::ForwardingTables tables;
     std::vector<dataplane::AttachRequest> attach;
-    std::vector<std::string> missing_devices;  // named by the configuration, not there
+    std::vector<std::string> missing_devices;            // named by the configuration, not there
+    std::map<std::string, std::string> refused_devices;  // there, but not to be used, and why
     std::set<netlink::KernelRoute> routes;
     std::vector<std::string> warnings;
 };
@@ -37,7 +38,7 @@ std::set<dataplane::Identifier> names_of(const model::DesiredState& desired);
 // `identifiers` must have been provided with names_of(desired).
 Plan make_plan(const model::DesiredState& desired, const NetworkView& view, const Identifiers& identifiers);
 
-// The next hop that a neighbour is, or none: it is not usable, or not on a device of ours.
+// The next hop that a neighbour is, or none: it is being asked for, or not on a device of ours.
 std::optional<dataplane::NextHopEntry> next_hop_of(
     const netlink::NeighbourEntry& neighbour, const std::map<std::uint8_t, dataplane::DeviceEntry>& devices);
 

@@ -22,6 +22,7 @@ constexpr seconds recheck_at_most_every{1};
 constexpr seconds announce_again_after{2};
 constexpr seconds probe_every{1};
 constexpr std::size_t probes_at_once = 64;
+constexpr std::uint32_t probes_between_failed = 10;  // for one round of those that did not answer
 
 dataplane::ModeWish wish_of(model::XdpMode mode) {
     switch (mode) {
@@ -39,7 +40,8 @@ dataplane::ModeWish wish_of(model::XdpMode mode) {
 bool same_to_flows(const dataplane::ForwardingTables& a, const dataplane::ForwardingTables& b) {
     return a.devices == b.devices && a.subnets == b.subnets && a.routes == b.routes &&
            a.private_prefixes == b.private_prefixes && a.nat_gateways == b.nat_gateways &&
-           a.elastic_ips == b.elastic_ips && a.local_addresses == b.local_addresses;
+           a.elastic_ips == b.elastic_ips && a.local_addresses == b.local_addresses &&
+           a.link_broadcasts == b.link_broadcasts;
 }
 
 // What of a link a plan is made of. How XDP sits on it is our own doing.
@@ -159,6 +161,10 @@ Result<void> Reconciler::write_tables(Plan& plan, Report& report) {
     }
     if (!same_to_flows(tables_, plan.tables)) recheck_pending_ = true;
     tables_ = std::move(plan.tables);
+    // A table that was made smaller than what is asked for now has its own half.
+    if (!desired_->gateway.unanswered_flow_capacity) {
+        tables_.gateway.unanswered_capacity = static_cast<std::uint32_t>(made_capacity_ / 2);
+    }
     const auto written = dataplane_.apply(tables_);
     tables_written_ = written.has_value();
     if (!written) {
@@ -186,6 +192,9 @@ Result<void> Reconciler::attach(const Plan& plan) {
             status.mode = at->mode;
             status.fallback_reason = at->fallback_reason;
             status.error = at->error;
+        } else if (const auto refused = plan.refused_devices.find(device.device);
+                   refused != plan.refused_devices.end()) {
+            status.error = refused->second;
         } else {
             status.error =
                 fmt::format("there is no device {}; it is used as soon as it appears", device.device);
@@ -362,7 +371,7 @@ Result<void> Reconciler::tick() {
     if (!desired_) return {};
     repeat_announcements();
     if (!view_ || !tables_written_) return {};  // next hops are not current
-    probe_stale_neighbours();
+    probe_neighbours();
     const auto now = clock_.monotonic();
     if (recheck_pending_) {
         Report report;
@@ -380,24 +389,30 @@ Result<void> Reconciler::keep_next_hops_valid() {
 
 // The kernel does not see the packets that XDP sends to a neighbour, so to the kernel it grows stale and is
 // forgotten in the end. Asking after it in turns keeps it, at a rate that a network with ten thousand bears.
-void Reconciler::probe_stale_neighbours() {
+void Reconciler::probe_neighbours() {
     const auto now = clock_.monotonic();
     if (probed_at_ && now - *probed_at_ < probe_every) return;
     probed_at_ = now;
+    probe_in_turns(view_->stale(), last_probed_);
+    // Nothing is sent to those that did not answer, so that nothing else would find out that they are back.
+    if (++probes_ % probes_between_failed == 0) probe_in_turns(view_->failed(), last_failed_probed_);
+}
+
+void Reconciler::probe_in_turns(const std::set<dataplane::Neighbour>& neighbours,
+                                dataplane::Neighbour& last) {
     std::vector<dataplane::Neighbour> chosen;
-    const auto& stale = view_->stale();
     const auto choose = [&](auto from, auto to) {
         for (; from != to && chosen.size() < probes_at_once; ++from) {
             if (tables_.next_hops.contains(*from)) chosen.push_back(*from);
         }
     };
-    const auto turn = stale.upper_bound(last_probed_);
-    choose(turn, stale.end());
-    choose(stale.begin(), turn);
+    const auto turn = neighbours.upper_bound(last);
+    choose(turn, neighbours.end());
+    choose(neighbours.begin(), turn);
     for (const dataplane::Neighbour& key : chosen) {
         // A neighbour may have gone this moment; its event is on its way.
         std::ignore = netlink_.probe_neighbour(key.ifindex, key.address);
-        last_probed_ = key;
+        last = key;
     }
 }
 

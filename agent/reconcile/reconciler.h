@@ -107,7 +107,8 @@ class Reconciler {
     bool announce_one(std::uint32_t ifindex, Ipv4Address address);
     Result<void> settle_neighbours(Report& report);
     Result<void> keep_next_hops_valid();
-    void probe_stale_neighbours();
+    void probe_neighbours();
+    void probe_in_turns(const std::set<dataplane::Neighbour>& neighbours, dataplane::Neighbour& last);
     void repeat_announcements();
     bool is_carried(std::uint32_t kind, std::uint32_t number);
     bool is_ours(const netlink::Link& link) const;
@@ -143,7 +144,8 @@ class Reconciler {
     std::vector<Announcement> announcements_;  // to be repeated
 
     std::optional<std::chrono::nanoseconds> rechecked_at_, kept_valid_at_, probed_at_;
-    dataplane::Neighbour last_probed_;
+    dataplane::Neighbour last_probed_, last_failed_probed_;
+    std::uint32_t probes_ = 0;
 };
 
 }  // namespace sallyport::reconcile

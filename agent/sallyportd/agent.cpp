@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -36,6 +37,10 @@ namespace sallyport {
 namespace {
 
 using namespace std::chrono_literals;
+
+// Longer than the loop is ever busy with one thing. Fragments that come early when the agent has ended are
+// dropped.
+constexpr std::chrono::seconds fragments_held_for{5};
 
 constexpr int exit_failed = 1;
 // The Linux Standard Base's "program is not configured": the service manager does not try again.
@@ -117,6 +122,8 @@ class Agent {
     std::unique_ptr<api::HttpServer> metrics_server_;
     api::EventLoop::Watch drop_events_;
     int drop_events_fd_ = -1;
+    api::EventLoop::Watch fragments_;
+    int fragments_fd_ = -1;
     std::vector<api::EventLoop::Watch> watches_;
     std::string told_status_;
 };
@@ -221,18 +228,24 @@ bool Agent::watch() {
         gateway_->tick();
         tell_status();
     }));
-    // The descriptor of drop events comes and goes with the pinned state.
-    const auto follow_drops = [this] {
-        const int fd = dataplane_->drop_events_fd();
-        if (fd == drop_events_fd_) return;
-        drop_events_ = {};
-        drop_events_fd_ = fd;
+    // An error means that the data plane is detached, or that fragments wait for the next call.
+    const auto tend_fragments = [this] { std::ignore = dataplane_->tend_fragments(); };
+    watches_.push_back(loop_->every(100ms, tend_fragments));
+    // The descriptors of drop events and fragments come and go with the pinned state.
+    const auto follow = [this](int fd, int& known, api::EventLoop::Watch& watch, const auto& handler) {
+        if (fd == known) return;
+        watch = {};
+        known = fd;
         if (fd < 0) return;
-        auto watch = loop_->on_readable(fd, [this] { drops_->poll(); });
-        if (watch) drop_events_ = *std::move(watch);
+        if (auto made = loop_->on_readable(fd, handler)) watch = *std::move(made);
     };
-    follow_drops();
-    watches_.push_back(loop_->every(1s, follow_drops));
+    const auto follow_dataplane = [this, follow, tend_fragments] {
+        follow(dataplane_->drop_events_fd(), drop_events_fd_, drop_events_, [this] { drops_->poll(); });
+        follow(dataplane_->fragments_fd(), fragments_fd_, fragments_, tend_fragments);
+        std::ignore = dataplane_->hold_fragments(fragments_held_for);
+    };
+    follow_dataplane();
+    watches_.push_back(loop_->every(1s, follow_dataplane));
     loop_->serve_watchdog();
     return true;
 }

@@ -44,7 +44,11 @@ struct MetricDefinition {
       "or answered (ARP).",                                                                                  \
       "device", "verdict")                                                                                   \
     X(received_packets, "sallyport_received_packets_total", counter,                                         \
-      "Packets that came in by the device: the sum of its verdicts.", "device")                              \
+      "Packets that came in by the device: the sum of its verdicts and of the fragments that are held.",     \
+      "device")                                                                                              \
+    X(fragments_held, "sallyport_fragments_held", gauge,                                                     \
+      "Fragments that came in by the device before the first one of their datagram, and wait for it.",       \
+      "device")                                                                                              \
     X(eip_ports_in_use, "sallyport_eip_ports_in_use", gauge,                                                 \
       "Different external ports (for ICMP: query identifiers) that flows use.", "elastic_ip", "protocol")    \
     X(eip_port_utilization, "sallyport_eip_port_utilization_ratio", gauge,                                   \

@@ -103,6 +103,7 @@ void add_packets(Families& families, const Subject& subject, const dataplane::Co
     }
     FamilyBuilder packets(metrics::packets);
     FamilyBuilder received(metrics::received_packets);
+    FamilyBuilder held(metrics::fragments_held);
     for (const Subject::Device& device : subject.devices) {
         const dataplane::DeviceCounters& counter = value_or_zero(counters.devices, device.slot);
         packets.add(counter.forwarded, {device.name, "forwarded"});
@@ -110,8 +111,9 @@ void add_packets(Families& families, const Subject& subject, const dataplane::Co
         packets.add(counter.dropped, {device.name, "dropped"});
         packets.add(counter.answered, {device.name, "answered"});
         received.add(counter.received_packets, {device.name});
+        held.add(counter.held, {device.name});
     }
-    for (FamilyBuilder* builder : {&drops, &packets, &received}) append(families, *builder);
+    for (FamilyBuilder* builder : {&drops, &packets, &received, &held}) append(families, *builder);
 }
 
 void add_flows(Families& families, const Subject& subject, const FlowCensus& census) {

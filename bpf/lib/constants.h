@@ -18,6 +18,9 @@ const volatile __u32 device_slot = 0;
  */
 const volatile __u8 weakly_ordered_memory = 0;
 
+/* Nanoseconds of a jiffy, which reads faster than the coarse clock; 0: not known. */
+const volatile __u32 jiffy_ns = 0;
+
 /* 0 sends every packet through the stages, so that tests can compare. */
 const volatile __u8 express_lane = 1;
 

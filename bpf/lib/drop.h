@@ -97,6 +97,10 @@ static __always_inline int finish(struct packet *packet, enum verdict verdict)
 		device->answered++;
 		return packet->action;
 	}
+	if (verdict == VERDICT_HOLD) {
+		device->held++;
+		return XDP_DROP;
+	}
 	if (packet->nat_gateway != NO_NAT_GATEWAY) /* translated, and sent on by the host's stack */
 		count_translated(packet->counters, packet->nat_gateway, packet->forward, packet->length);
 	device->passed++;

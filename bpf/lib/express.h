@@ -3,10 +3,11 @@
  * The express lane: an ordinary packet of a flow that stands. Nearly every packet is one, and costs 200 of 700
  * instructions less here than in the stages, which keep what they find out in memory for each other.
  *
- * Ordinary is: no VLAN tag, IPv4 without options, whole, TCP without SYN, FIN and RST, or UDP; its flow lives,
- * is of the present generation and watches for nothing; its next hop is resolved and takes its length. All of
- * that is asked before anything is changed or counted. What is not ordinary, or not right, is left to the stages as
- * it came. For what is, the lane does what they would do: tests send every packet through both.
+ * Ordinary is: a frame to one station, no VLAN tag, IPv4 without options, whole, TCP with ACK and without SYN, FIN and
+ * RST, or UDP; its flow lives, is of the present generation, watches for nothing and is no hairpin (the same mask asks
+ * for both); its next hop is resolved and takes its length. All of that is asked before anything is changed or counted.
+ * What is not ordinary, or not right, is left to the stages as it came. For what is, the lane does what they would
+ * do: tests send every packet through both.
  */
 #ifndef SALLYPORT_BPF_EXPRESS_H
 #define SALLYPORT_BPF_EXPRESS_H
@@ -14,6 +15,7 @@
 #include "lib/drop.h"
 #include "lib/flow_table.h"
 #include "lib/hit.h"
+#include "lib/identification.h"
 #include "lib/packet.h"
 
 enum express {
@@ -21,9 +23,8 @@ enum express {
 	EXPRESS_NO_FLOW = -2, /* nor has it a flow in this zone */
 };
 
-#define IPV4_PLAIN 0x45 /* version 4, five words of header */
 #define IP_FRAGMENT (IP_MF | IP_OFFSET)
-#define TCP_UNORDINARY (TCP_SYN | TCP_FIN | TCP_RST)
+#define TCP_FLAGS_THAT_MATTER (TCP_SYN | TCP_FIN | TCP_RST | TCP_ACK)
 
 /*
  * The sum of a right header is a multiple of 0xffff, and not 0, which begins with a version of 0. A number is a
@@ -42,7 +43,7 @@ static __always_inline int express_tcp(const struct tcphdr *tcp, const void *end
 {
 	__u32 header;
 
-	if ((const void *)(tcp + 1) > end || tcp_flags_of(tcp) & TCP_UNORDINARY)
+	if ((const void *)(tcp + 1) > end || (tcp_flags_of(tcp) & TCP_FLAGS_THAT_MATTER) != TCP_ACK)
 		return 0;
 	header = tcp->doff * 4;
 	return header >= sizeof(*tcp) && header <= room;
@@ -94,9 +95,9 @@ static __always_inline int express_in(struct xdp_md *context, __u16 zone, const 
 		goto no;
 	first = bpf_ntohl(word[0]);
 	length = first & 0xffff;
-	if (((const __be16 *)ip)[-1] != bpf_htons(ETH_P_IP) || first >> 24 != IPV4_PLAIN ||
-	    word[1] & bpf_htonl(IP_FRAGMENT) || length > (__u64)(end - (void *)ip) || ip->ttl <= 1 ||
-	    !express_ip_checksum_is_right(word))
+	if (*(const __u8 *)data & LINK_GROUP || ((const __be16 *)ip)[-1] != bpf_htons(ETH_P_IP) ||
+	    first >> 24 != IPV4_PLAIN || word[1] & bpf_htonl(IP_FRAGMENT) ||
+	    length > (__u64)(end - (void *)ip) || ip->ttl <= 1 || !express_ip_checksum_is_right(word))
 		goto no;
 	if (length < sizeof(*ip) + sizeof(*udp))
 		goto no;
@@ -121,7 +122,7 @@ static __always_inline int express_in(struct xdp_md *context, __u16 zone, const 
 	now = clock_ticks(current);
 	age = now - view.last_seen;
 	if (age > (__s32)view.timeout << FLOW_TICKS_PER_TIMEOUT_SHIFT ||
-	    view.generation != (__u16)current->generation || view.flags & FLOW_WATCH)
+	    view.generation != (__u16)current->generation || view.flags & (FLOW_WATCH | FLOW_HAIRPIN))
 		goto no;
 
 	slot = view.next_hop;
@@ -139,12 +140,14 @@ static __always_inline int express_in(struct xdp_md *context, __u16 zone, const 
 	if (protocol == IPPROTO_TCP) {
 		if ((void *)(tcp + 1) > end) /* it is not, but the verifier has forgotten */
 			goto no;
-		if (forward && tcp_flags_of(tcp) & TCP_ACK)
+		if (acknowledgement_is_kept(&view, forward))
 			WRITE_ONCE(entry->tcp_acknowledged, bpf_ntohl(tcp->ack_seq));
 		rewrite_tcp(tcp, &view, forward);
 	} else {
 		rewrite_udp(udp, &view, forward);
 	}
+	if (forward && unlikely(!(word[1] & bpf_htonl(IP_DF))))
+		identification_renew(ip, view.new_address);
 	rewrite_ip(ip, &view, forward, 0);
 	macs_copy(data, hop->destination_mac);
 

@@ -23,20 +23,34 @@ static __always_inline int flow_is_allowed(__u32 zone, __be32 instance, __be32 r
 	if (!subnet)
 		return 0;
 	route = route_to(subnet->route_table, remote);
-	if (!route || route->target != ROUTE_NAT_GATEWAY || route->index != nat_gateway)
+	if (!route || route->index != nat_gateway)
+		return 0;
+	if (route->target == ROUTE_UNTRANSLATED)
+		return external == instance;
+	if (route->target != ROUTE_NAT_GATEWAY)
 		return 0;
 	bound = bpf_map_lookup_elem(&elastic_ips, &external);
 	return bound && bound->nat_gateway == nat_gateway;
+}
+
+/* Is it still so, or still not so, that the remote is an Elastic IP? Both sides' flows are asked this. */
+static __always_inline int flow_hairpin_is_allowed(const struct nat_gateway *nat_gateway, __u8 flags,
+						   __be32 remote)
+{
+	int hairpin = bpf_map_lookup_elem(&elastic_ips, &remote) != NULL;
+
+	return hairpin ? flags & FLOW_HAIRPIN && nat_gateway->flags & NAT_GATEWAY_HAIRPIN
+		       : !(flags & FLOW_HAIRPIN);
 }
 
 /*
  * The configuration changed since the flow of `key` was last looked at. If it still allows the flow, the
  * entry takes the new generation, timers and next hop; if not, the flow is ended. Returns 0, or the reason.
  */
-verified_alone int flow_recheck(const struct flow_key *key, __u32 generation)
+verified_alone int flow_recheck(const struct flow_key *key, __u32 generation, __u32 now)
 {
 	struct workspace *work = workspace_get();
-	struct flow_entry *entry, *peer;
+	struct flow_entry *entry, *peer, *forward, *reverse;
 	struct nat_gateway *nat_gateway;
 	struct flow_view view;
 	__u32 number;
@@ -57,12 +71,23 @@ verified_alone int flow_recheck(const struct flow_key *key, __u32 generation)
 	else
 		allowed = peer && flow_is_allowed(peer->key.zone, view.new_address, key->source,
 						  key->destination, number);
+	allowed = allowed &&
+		  flow_hairpin_is_allowed(nat_gateway, view.flags,
+					  view.flags & FLOW_FORWARD ? key->destination : key->source);
+	forward = view.flags & FLOW_FORWARD ? entry : peer;
+	reverse = view.flags & FLOW_FORWARD ? peer : entry;
+	if (allowed &&
+	    view.state == FLOW_STATE_OPENING_FROM_OUTSIDE) /* nothing but the filtering lets it in */
+		allowed = reverse && filter_admits(nat_gateway, &reverse->key, now);
 	if (!allowed || !(nat_gateway->flags & NAT_GATEWAY_IN_USE)) {
 		work->standing = *entry;
 		if (flow_key_equal(&work->standing.key, key)) /* the slot may have been given to another */
 			flow_end(&work->standing, FLOW_REMOVE_ANY, 0);
 		return DROP_FLOW_CUT;
 	}
+	if (forward && view.flags & FLOW_MAPPED &&
+	    filtering_of(nat_gateway, key->protocol) == ADDRESS_DEPENDENT)
+		flow_permit_late(work, forward, mapping_timeout(nat_gateway, key->protocol), now);
 	WRITE_ONCE(entry->timeout, nat_gateway->timeouts[flow_timeout_class(key->protocol, view.state)]);
 	WRITE_ONCE(entry->next_hop, 0);
 	WRITE_ONCE(entry->generation, (__u16)generation);
@@ -72,7 +97,7 @@ verified_alone int flow_recheck(const struct flow_key *key, __u32 generation)
 static __always_inline enum verdict find_recheck(struct packet *packet, const struct flow_key *key,
 						 struct found *found)
 {
-	int reason = flow_recheck(key, packet->settings->generation);
+	int reason = flow_recheck(key, packet->settings->generation, packet->now);
 
 	if (!reason) {
 		found->view.next_hop = 0;
@@ -113,6 +138,7 @@ static __always_inline enum verdict find(struct packet *packet, const struct flo
 {
 	struct flow_view *view = &found->view;
 
+	found->made = 0;
 	found->entry = flow_find(key, view);
 	if (!found->entry)
 		return VERDICT_NEXT;

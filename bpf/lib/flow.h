@@ -7,20 +7,11 @@
 #define SALLYPORT_BPF_FLOW_H
 
 #include "lib/checksum.h"
+#include "lib/filter.h"
+#include "lib/hosts.h"
 #include "lib/ports.h"
 #include "lib/state.h"
-
-static __always_inline enum nat_protocol nat_protocol_of(__u8 protocol)
-{
-	return protocol == IPPROTO_TCP ? NAT_TCP : protocol == IPPROTO_UDP ? NAT_UDP : NAT_ICMP;
-}
-
-static __always_inline __u32 new_flow_id(void)
-{
-	__u32 id = bpf_get_prandom_u32();
-
-	return id ? id : 1; /* 0 marks an unused entry */
-}
+#include "lib/unanswered.h"
 
 /* Fills in what both entries of a pair have in common. */
 static __always_inline void flow_entry_begin(struct flow_entry *entry, const struct flow_wish *wish,
@@ -33,9 +24,9 @@ static __always_inline void flow_entry_begin(struct flow_entry *entry, const str
 	entry->last_seen = wish->now;
 	entry->flow_id = flow_id;
 	entry->generation = wish->generation;
-	entry->timeout = nat_gateway->timeouts[flow_timeout_class(protocol, FLOW_STATE_OPENING)];
+	entry->timeout = nat_gateway->timeouts[flow_timeout_class(protocol, wish->state)];
 	entry->nat_gateway = wish->nat_gateway;
-	entry->state = FLOW_STATE_OPENING;
+	entry->state = wish->state;
 }
 
 /*
@@ -67,9 +58,24 @@ verified_alone int elastic_ip_home(__u32 number, __be32 instance, __u32 zone)
 	return best;
 }
 
-/* A mapping lives as long as its flows: they touch it when this many ticks (34 s) turn over. */
-#define MAPPING_TOUCH_SHIFT 9
+/* A mapping lives as long as its flows: they touch it when this many ticks (17 s) turn over. */
+#define MAPPING_TOUCH_SHIFT 8
 #define MAPPING_TOUCH_UNITS ((1 << (MAPPING_TOUCH_SHIFT - FLOW_TICKS_PER_TIMEOUT_SHIFT)) + 1)
+
+/* As long as any flow on a mapping may live, and the time by which their touch may lag behind. */
+static __always_inline __u16 mapping_timeout(const struct nat_gateway *nat_gateway, __u8 protocol)
+{
+	return nat_gateway->timeouts[flow_timeout_class(protocol, FLOW_STATE_ESTABLISHED)] +
+	       MAPPING_TOUCH_UNITS;
+}
+
+/* The same for its entries: where no agent tidies up, a mapping whose flows timed out rests as well. */
+static __always_inline __u16 mapping_entry_timeout(const struct nat_gateway *nat_gateway, __u8 protocol)
+{
+	__u32 timeout = mapping_timeout(nat_gateway, protocol) + port_quarantine(nat_gateway, protocol);
+
+	return timeout > 0xffff ? 0xffff : timeout;
+}
 
 /* What pair_create() may say beside a reason for a drop. */
 enum pair_result {
@@ -87,12 +93,20 @@ static __always_inline enum port_result port_claim_mapped(struct workspace *work
 	return port_try(work, bpf_ntohs(work->mapping.new_port));
 }
 
+/* Claims the reverse entry of a flow that keeps its own address and port. */
+static __always_inline enum port_result port_claim_own(struct workspace *work, __u32 now)
+{
+	work->claim.now = now;
+	work->reverse.key.destination = work->reverse.new_address;
+	return port_try(work, bpf_ntohs(work->reverse.new_port));
+}
+
 /* Undoes what pair_create() has inserted so far. */
 static __always_inline void pair_undo(struct workspace *work)
 {
 	work->released = work->reverse;
 	flow_remove(&work->released, FLOW_REMOVE_ANY, 0, &work->released);
-	port_release(&work->reverse.key);
+	port_release(&work->reverse.key, work->reverse.nat_gateway);
 }
 
 /*
@@ -122,10 +136,10 @@ verified_alone int pair_create(__u32 number, __u32 place, __u32 kind)
 {
 	struct nat_gateway *nat_gateway = bpf_map_lookup_elem(&nat_gateways, &number);
 	struct workspace *work = workspace_get();
-	struct flow_entry *forward, *reverse;
+	struct flow_entry *forward, *reverse, *found;
 	enum port_result claimed;
-	enum timeout_class established;
 	const struct flow_wish *wish;
+	__u16 rest;
 	__u32 forward_slot = 0;
 	int inserted;
 
@@ -144,27 +158,38 @@ verified_alone int pair_create(__u32 number, __u32 place, __u32 kind)
 	reverse->new_port = wish->key.source_port;
 	reverse->peer_slot = flow_peer_reference(~0U, wish->key.zone);
 	if (kind == FLOW_KIND_MAPPING) {
-		/* As long as any flow on it may live, and the time by which their touch may lag behind. */
-		established = flow_timeout_class(wish->key.protocol, FLOW_STATE_ESTABLISHED);
-		forward->timeout = nat_gateway->timeouts[established] + MAPPING_TOUCH_UNITS;
-		reverse->timeout = forward->timeout;
+		forward->timeout = mapping_entry_timeout(nat_gateway, wish->key.protocol);
+		/* Nobody touches the reverse entry: it must not outlast the forward one's rest. */
+		rest = port_quarantine(nat_gateway, wish->key.protocol);
+		reverse->timeout = rest ? rest : forward->timeout;
+		forward->state = reverse->state = MAPPING_IN_USE;
 		flow_mapping_key(&wish->key, &forward->key);
 		forward->references = 1;
 	} else {
 		forward->key = wish->key;
 		forward->tcp_acknowledged = wish->acknowledged;
+		reverse->tcp_acknowledged = wish->acknowledged;
 		reverse->key.source = wish->key.destination;
 		reverse->key.source_port = wish->key.destination_port;
-		reverse->flags = flow_watch(wish->key.protocol, FLOW_STATE_OPENING, 0);
+		forward->flags = flow_watch(wish->key.protocol, wish->state, 1);
+		if (wish->permitted)
+			forward->flags |= FLOW_PERMITTED;
+		reverse->flags = flow_watch(wish->key.protocol, wish->state, 0);
+		if (bpf_map_lookup_elem(&elastic_ips, &wish->key.destination)) {
+			forward->flags |= FLOW_HAIRPIN;
+			reverse->flags |= FLOW_HAIRPIN;
+		}
 	}
 
 	if (kind == FLOW_KIND_FLOW && wish->mapping_id) {
-		forward->flags = FLOW_MAPPED;
+		forward->flags |= FLOW_MAPPED;
 		reverse->flags |= FLOW_MAPPED;
 		claimed = port_claim_mapped(work, wish->now);
+	} else if (wish->untranslated) {
+		claimed = port_claim_own(work, wish->now);
 	} else {
 		reverse->key.destination = nat_gateway->elastic_ips[place];
-		claimed = port_claim(work, nat_gateway->first_port, nat_gateway->last_port, wish->now);
+		claimed = port_claim(work, nat_gateway);
 	}
 	if (claimed == PORT_BEHIND_EXPIRED)
 		return PAIR_BEHIND_EXPIRED;
@@ -175,7 +200,10 @@ verified_alone int pair_create(__u32 number, __u32 place, __u32 kind)
 	if (claimed != PORT_CLAIMED)
 		return DROP_PORT_EXHAUSTED;
 
+	forward->flags |= wish->counted;
 	flow_complete_forward(forward, reverse);
+	if (kind == FLOW_KIND_MAPPING && wish->unshared)
+		flow_unshared_key(forward, &forward->key);
 	forward->peer_slot = flow_peer_reference(work->claim.slot, ZONE_OUTSIDE);
 	inserted = flow_insert(forward, &forward_slot);
 	if (inserted == FLOW_INSERTED) {
@@ -188,22 +216,44 @@ verified_alone int pair_create(__u32 number, __u32 place, __u32 kind)
 	if (inserted == FLOW_FULL)
 		return flow_make_room(&forward->key, wish->now, &work->standing) ? PAIR_BEHIND_EXPIRED
 										 : DROP_FLOW_TABLE_FULL;
-	return PAIR_EXISTS;
+	found = flow_standing(&forward->key, forward_slot);
+	if (!found || !flow_expired(found, wish->now))
+		return PAIR_EXISTS;
+	work->standing = *found; /* a mapping whose rest is over */
+	return PAIR_BEHIND_EXPIRED;
+}
+
+/*
+ * Takes a reference on the mapping of work->mapping.key. If there is one, work->mapping is a copy of its forward
+ * entry, and 1 is returned.
+ */
+static __always_inline int mapping_take(struct workspace *work, const struct nat_gateway *nat_gateway)
+{
+	struct flow_entry *mapping = &work->mapping;
+
+	if (!flow_reference(&mapping->key, work->wish.now,
+			    mapping_entry_timeout(nat_gateway, work->wish.key.protocol), mapping))
+		return 0;
+	if (mapping->state == MAPPING_RESTING)
+		resting_port_ended(mapping->nat_gateway);
+	mapping->references++; /* the copy is of before */
+	return 1;
 }
 
 /*
  * Looks for the endpoint-independent mapping of work->wish.key's source (RFC 4787 REQ-1). If there is one,
  * work->mapping is a copy of its forward entry, one reference on it is the caller's, and 1 is returned.
  */
-verified_alone int mapping_find(void)
+verified_alone int mapping_find(__u32 number)
 {
+	struct nat_gateway *nat_gateway = bpf_map_lookup_elem(&nat_gateways, &number);
 	struct workspace *work = workspace_get();
 	struct elastic_ip *bound;
 
-	if (!work)
+	if (!work || !nat_gateway)
 		return 0;
-	flow_mapping_key(&work->wish.key, &work->key);
-	if (!flow_reference(&work->key, work->wish.now, &work->mapping))
+	flow_mapping_key(&work->wish.key, &work->mapping.key);
+	if (!mapping_take(work, nat_gateway))
 		return 0;
 	bound = bpf_map_lookup_elem(&elastic_ips, &work->mapping.new_address);
 	if (bound && bound->nat_gateway == work->wish.nat_gateway)
@@ -216,18 +266,21 @@ verified_alone int mapping_find(void)
 /* Gives the reference back. */
 static __always_inline void mapping_put(struct workspace *work)
 {
-	flow_mapping_key(&work->wish.key, &work->key);
-	if (flow_unreference(&work->key, work->wish.mapping_id))
-		flow_end(&work->mapping, FLOW_REMOVE_UNREFERENCED, work->wish.now);
+	const struct flow_entry *mapping = &work->mapping;
+	__u32 now = work->wish.now;
+
+	if (flow_unreference(&mapping->key, mapping->flow_id, 0, now) == FLOW_REFERENCES_NONE &&
+	    !mapping_rest(&mapping->key, mapping->flow_id, work->wish.nat_gateway, now))
+		flow_end(mapping, FLOW_REMOVE_UNREFERENCED, now);
 }
 
 /* Each Elastic IP once, with room for entries in the way that have timed out. */
 #define PAIR_TRIES (NAT_GATEWAY_ELASTIC_IPS_MAX + 8)
 
 /*
- * Paired and soft pooling (RFC 4787 REQ-2): the instance's home address first, the others only when that
- * has no port left. What the loop carries along is in the workspace: a verifier does not track it there, and
- * so sees each round as the same.
+ * Paired pooling (RFC 4787 REQ-2): the instance's home address first. When that has no port left, soft pairing
+ * goes on to the others, and strict pairing refuses (RFC 7857 section 4, decision C21). What the loop carries along is
+ * in the workspace: a verifier does not track it there, and so sees each round as the same.
  */
 verified_alone loop_head_first int pair_open(__u32 number, __u32 kind)
 {
@@ -238,6 +291,7 @@ verified_alone loop_head_first int pair_open(__u32 number, __u32 kind)
 		return DROP_INTERNAL_ERROR;
 	work->tried = 0;
 	work->claim.again = 0;
+	work->claim.is_new = 1;
 	work->place = elastic_ip_home(number, work->wish.key.source, work->wish.key.zone);
 	for (int i = 0; i < PAIR_TRIES; i++) {
 		int result = pair_create(number, work->place, kind);
@@ -248,38 +302,164 @@ verified_alone loop_head_first int pair_open(__u32 number, __u32 kind)
 		}
 		if (result != DROP_PORT_EXHAUSTED)
 			return result;
-		if (++work->tried >= nat_gateway->elastic_ip_count)
+		if (nat_gateway->flags & NAT_GATEWAY_STRICT_PAIRING ||
+		    ++work->tried >= nat_gateway->elastic_ip_count)
 			return DROP_PORT_EXHAUSTED;
+		work->claim.is_new = 1;
 		if (++work->place >= nat_gateway->elastic_ip_count)
 			work->place = 0;
 	}
 	return DROP_FLOW_TABLE_FULL;
 }
 
-/*
- * Makes the flow that work->wish describes. Returns 0 when it stands, made here or by another processor, or
- * the reason why there is none.
- */
-static __always_inline int flow_create(struct workspace *work, const struct nat_gateway *nat_gateway,
-				       __u32 number)
+/* Takes the permit that address-dependent filtering wants of a flow on work->mapping. Returns 0 or the reason. */
+verified_alone int flow_permit(__u32 timeout)
 {
+	struct workspace *work = workspace_get();
+	struct flow_key *key;
+
+	if (!work)
+		return DROP_INTERNAL_ERROR;
+	key = &work->key;
+	key->source = work->wish.key.destination;
+	key->source_port = work->wish.key.destination_port;
+	key->destination = work->mapping.new_address;
+	key->destination_port = work->mapping.new_port;
+	key->protocol = work->wish.key.protocol;
+	if (permit_take(key, timeout, work->wish.now) == FLOW_FULL) {
+		if (!flow_make_room(&work->permit.key, work->wish.now, &work->standing))
+			return DROP_FLOW_TABLE_FULL;
+		flow_end(&work->standing, FLOW_REMOVE_EXPIRED, work->wish.now);
+		if (permit_take(key, timeout, work->wish.now) == FLOW_FULL)
+			return DROP_FLOW_TABLE_FULL;
+	}
+	work->wish.permitted = 1;
+	return 0;
+}
+
+/*
+ * Takes what the instance of work->wish needs for a flow of its own, with `ports`, 0 or 1: part of the flows that may
+ * wait for an answer, and of what the NAT gateway allows it. Before anything else, so that one that floods costs
+ * little; given back when the flow ends (flow_give_back()). Returns 0 or the reason, perhaps with HOST_IS_TOLD.
+ */
+static __always_inline int flow_admit(struct workspace *work, const struct nat_gateway *nat_gateway,
+				      __u32 ports)
+{
+	struct flow_wish *wish = &work->wish;
+	int result = 0;
+
+	wish->counted = nat_gateway->flags & NAT_GATEWAY_LIMITS ? FLOW_COUNTED : 0;
+	if (!unanswered_take(wish->key.source, wish->key.zone))
+		return DROP_UNANSWERED_LIMIT;
+	if (wish->counted)
+		result = host_take(1, ports);
+	if (result)
+		unanswered_add(wish->key.source, wish->key.zone, -1);
+	return result;
+}
+
+/* The flow came to nothing, or another processor has made it: that one counts. */
+static __always_inline void flow_dismiss(struct workspace *work, __u32 ports)
+{
+	const struct flow_wish *wish = &work->wish;
+
+	unanswered_add(wish->key.source, wish->key.zone, -1);
+	if (wish->counted)
+		host_give(wish->key.source, wish->key.zone, wish->nat_gateway, 1, ports);
+}
+
+/* Has work->mapping more flows than the limits allow, one that is to be made included? */
+static __always_inline int mapping_is_full(struct workspace *work, __u32 number)
+{
+	const struct host_limits *limits =
+		work->wish.counted ? bpf_map_lookup_elem(&host_limits, &number) : NULL;
+
+	return limits && limits->flows_per_mapping && work->mapping.references > limits->flows_per_mapping;
+}
+
+/*
+ * Makes the flow that work->wish describes on work->mapping, if wish.mapping_id says that there is one; it was
+ * admitted with so many `ports`. Returns 0 when it stands, made here or by another processor, or the reason why there
+ * is none.
+ */
+static __always_inline int flow_attach(struct workspace *work, const struct nat_gateway *nat_gateway,
+				       __u32 number, __u32 ports)
+{
+	__u8 protocol = work->wish.key.protocol;
+	int result = 0;
+
+	work->wish.permitted = 0;
+	if (work->wish.mapping_id && mapping_is_full(work, number))
+		result = DROP_MAPPING_FLOW_LIMIT;
+	else if (work->wish.mapping_id && filtering_of(nat_gateway, protocol) == ADDRESS_DEPENDENT)
+		result = flow_permit(mapping_timeout(nat_gateway, protocol));
+	if (!result)
+		result = pair_open(number, FLOW_KIND_FLOW);
+	if (result && work->wish.permitted)
+		permit_put(work, &work->key, work->wish.now);
+	if (result && work->wish.mapping_id)
+		mapping_put(work);
+	if (result)
+		flow_dismiss(work, ports);
+	return result > 0 ? result : 0;
+}
+
+/*
+ * Takes the mapping that the flow shall use: the one that stands, or a new one. One reference on it is the caller's
+ * then. Returns 0 or the reason why there is none.
+ */
+static __always_inline int mapping_obtain(struct workspace *work, __u32 number)
+{
+	const struct flow_wish *wish = &work->wish;
 	int result;
 
+	if (!wish->unshared && mapping_find(number))
+		return 0;
+	result = wish->counted ? host_take(0, 1) : 0;
+	if (result)
+		return result;
+	result = pair_open(number, FLOW_KIND_MAPPING);
+	if (result && wish->counted)
+		host_give(wish->key.source, wish->key.zone, number, 0, 1);
+	if (result == PAIR_EXISTS)
+		result = wish->unshared || !mapping_find(number) ? DROP_FLOW_TABLE_FULL : 0;
+	return result;
+}
+
+/*
+ * Makes the flow that work->wish describes, and its mapping: the same for all remotes, or, where others than its
+ * remote may send to its port, one that no other flow has. Returns as flow_attach() and flow_admit() do.
+ */
+verified_alone int flow_create(__u32 number)
+{
+	struct nat_gateway *nat_gateway = bpf_map_lookup_elem(&nat_gateways, &number);
+	struct workspace *work = workspace_get();
+	int is_mapped, result;
+	__u32 ports;
+	__u8 protocol;
+
+	if (!work || !nat_gateway)
+		return DROP_INTERNAL_ERROR;
+	protocol = work->wish.key.protocol;
+	work->wish.state = FLOW_STATE_OPENING;
 	work->wish.mapping_id = 0;
-	if (nat_gateway->mapping[nat_protocol_of(work->wish.key.protocol)] == ENDPOINT_INDEPENDENT) {
-		if (!mapping_find()) {
-			result = pair_open(number, FLOW_KIND_MAPPING);
-			if (result == PAIR_EXISTS && !mapping_find())
-				result = DROP_FLOW_TABLE_FULL;
-			if (result > 0)
-				return result;
+	work->wish.unshared = nat_gateway->mapping[nat_protocol_of(protocol)] != ENDPOINT_INDEPENDENT;
+	is_mapped =
+		!work->wish.untranslated &&
+		(!work->wish.unshared || filtering_of(nat_gateway, protocol) != ADDRESS_AND_PORT_DEPENDENT);
+	ports = !is_mapped && !work->wish.untranslated; /* else it is the mapping's, or its own */
+	result = flow_admit(work, nat_gateway, ports);
+	if (result)
+		return result;
+	if (is_mapped) {
+		result = mapping_obtain(work, number);
+		if (result) {
+			flow_dismiss(work, ports);
+			return result;
 		}
 		work->wish.mapping_id = work->mapping.flow_id;
 	}
-	result = pair_open(number, FLOW_KIND_FLOW);
-	if (result && work->wish.mapping_id)
-		mapping_put(work);
-	return result > 0 ? result : 0;
+	return flow_attach(work, nat_gateway, number, ports);
 }
 
 #endif

@@ -19,6 +19,7 @@
 
 #include "lib/clock.h"
 #include "lib/compiler.h"
+#include "lib/hash.h"
 #include "lib/maps.h"
 
 enum flow_insert_result {
@@ -27,11 +28,18 @@ enum flow_insert_result {
 	FLOW_FULL,
 };
 
+/* What is left of a mapping's or permit's references when one is given back. */
+enum flow_references {
+	FLOW_REFERENCES_UNKNOWN, /* it is gone, or it is another */
+	FLOW_REFERENCES_LEFT,
+	FLOW_REFERENCES_NONE,
+};
+
 /* What must hold, under the lock, for an entry to be removed. */
 enum flow_removal {
 	FLOW_REMOVE_ANY,
 	FLOW_REMOVE_EXPIRED,	  /* this entry and its peer are past their timeout */
-	FLOW_REMOVE_UNREFERENCED, /* a mapping that no flow uses */
+	FLOW_REMOVE_UNREFERENCED, /* a mapping or permit that no flow uses */
 };
 
 static __always_inline int flow_key_equal(const struct flow_key *a, const struct flow_key *b)
@@ -70,6 +78,24 @@ static __always_inline void flow_entry_barrier(struct flow_entry *entry)
 	compiler_barrier();
 }
 
+/* One reference less, or the beginning of a mapping's rest: see flow_unreference(). Under the lock. */
+static __always_inline int flow_entry_unreference(struct flow_entry *entry, __u32 rest, __u32 now)
+{
+	if (!rest) {
+		if (!entry->references)
+			return FLOW_REFERENCES_UNKNOWN;
+		return --entry->references ? FLOW_REFERENCES_LEFT : FLOW_REFERENCES_NONE;
+	}
+	if (entry->references || entry->state == MAPPING_RESTING)
+		return FLOW_REFERENCES_LEFT;
+	if (flow_past(entry, now)) /* nobody has tidied up for so long that it has rested already */
+		return FLOW_REFERENCES_UNKNOWN;
+	entry->state = MAPPING_RESTING;
+	WRITE_ONCE(entry->timeout, rest);
+	WRITE_ONCE(entry->last_seen, now);
+	return FLOW_REFERENCES_NONE;
+}
+
 #ifdef FLOW_TABLE_HASH
 #include "lib/flow_table_hash.h"
 #else
@@ -82,22 +108,11 @@ struct flow_home {
 	__u16 seat; /* the entry number that the key takes if that is free, and else its neighbour's */
 };
 
-/*
- * NH (Black et al., UMAC): two keys collide with a chance of 2^-32 whoever chooses them, because the seed
- * is secret. Multiply-and-xor hashes are faster by nothing and can be collided without knowing the seed.
- */
 static __always_inline __u64 flow_hash(const struct flow_key *key)
 {
 	const __u64 *word = (const __u64 *)key;
-	__u64 addresses = word[0], rest = word[1], hash;
 
-	hash = (__u64)(__u32)(addresses + hash_seed[0]) * (__u32)((addresses >> 32) + hash_seed[1]) +
-	       (__u64)(__u32)(rest + hash_seed[2]) * (__u32)((rest >> 32) + hash_seed[3]);
-	/* Spread, so that each part taken below depends on every bit. */
-	hash ^= hash >> 32;
-	hash *= 0x9e3779b97f4a7c15ULL;
-	hash ^= hash >> 32;
-	return hash;
+	return keyed_hash(word[0], word[1]);
 }
 
 static __always_inline struct flow_home flow_home_of(const struct flow_key *key)
@@ -304,6 +319,13 @@ static __always_inline struct flow_entry *flow_find(const struct flow_key *key, 
 	return likely(entry) ? entry : flow_at_slot(flow_find_further(key, view));
 }
 
+/* The same in a function of its own. */
+static __always_inline struct flow_entry *flow_find_on_little_stack(const struct flow_key *key,
+								    struct flow_view *view)
+{
+	return flow_at_slot(flow_find_further(key, view));
+}
+
 /* The other direction, or NULL if it is gone or not there yet. */
 static __always_inline struct flow_entry *flow_peer(const struct flow_entry *entry)
 {
@@ -403,6 +425,14 @@ unlock:
 	return result;
 }
 
+/* Does `removal` hold? Under the lock. */
+static __always_inline int flow_may_go(const struct flow_entry *entry, int removal, __u32 now)
+{
+	if (removal == FLOW_REMOVE_EXPIRED)
+		return flow_past(entry, now);
+	return removal != FLOW_REMOVE_UNREFERENCED || !entry->references;
+}
+
 /*
  * Removes the entry of which `known` is a copy, if it is still there and `removal` holds. Of the copy only
  * key, flow_id and peer_slot count. *removed, which may be the same memory, gets what it was at the end, for
@@ -412,18 +442,19 @@ verified_alone int flow_remove(const struct flow_entry *known, int removal, __u3
 			       struct flow_entry *removed)
 {
 	struct flow_bucket *first, *second, *bucket;
-	struct flow_entry *entry, *peer = NULL;
+	struct flow_entry *entry, *peer;
 	struct flow_home home;
 	struct flow_lock *lock;
-	__u32 number, flow_id;
-	int done = 0;
+	__u32 number;
 
 	if (!known || !removed)
 		return 0;
-	flow_id = known->flow_id;
-	/* No helper may be called under the lock, so the peer is looked up before it. */
-	if (removal == FLOW_REMOVE_EXPIRED)
+	/* The peer's time is written without a lock, so it may as well be read before this one is taken. */
+	if (removal == FLOW_REMOVE_EXPIRED) {
 		peer = flow_at_slot(known->peer_slot);
+		if (peer && READ_ONCE(peer->flow_id) == known->flow_id && !flow_past(peer, now))
+			return 0;
+	}
 	home = flow_home_of(&known->key);
 	lock = bpf_map_lookup_elem(&flow_locks, &home.region);
 	first = bucket = flow_bucket_at(home.first);
@@ -437,29 +468,28 @@ verified_alone int flow_remove(const struct flow_entry *known, int removal, __u3
 		bucket = second;
 		entry = flow_bucket_find(second, &known->key, home.tag, &number);
 	}
-	if (!entry || entry->flow_id != flow_id)
-		goto unlock;
-	if (removal == FLOW_REMOVE_EXPIRED &&
-	    (!flow_past(entry, now) ||
-	     (peer && READ_ONCE(peer->flow_id) == flow_id && !flow_past(peer, now))))
-		goto unlock;
-	if (removal == FLOW_REMOVE_UNREFERENCED && entry->references)
-		goto unlock;
-	*removed = *entry;
-	WRITE_ONCE(entry->flow_id, 0);
-	flow_entry_barrier(entry);
-	WRITE_ONCE(bucket->tags.tag[number & 15], 0);
-	if (bucket == second)
-		WRITE_ONCE(first->tags.spilled, first->tags.spilled - 1);
-	done = 1;
-unlock:
+	if (entry && entry->flow_id == known->flow_id && flow_may_go(entry, removal, now)) {
+		*removed = *entry;
+		WRITE_ONCE(entry->flow_id, 0);
+		flow_entry_barrier(entry);
+		WRITE_ONCE(bucket->tags.tag[number & 15], 0);
+		if (bucket == second)
+			WRITE_ONCE(first->tags.spilled, first->tags.spilled - 1);
+	} else {
+		entry = NULL;
+	}
 	bpf_spin_unlock(&lock->lock);
-	return done;
+	return entry != NULL;
 }
 
-/* Adds one to a mapping's references unless it went away. */
-verified_alone int flow_reference(const struct flow_key *key, __u32 now, struct flow_entry *copy)
+/*
+ * Adds one to the references of a mapping or permit unless it went away, and wakes a mapping that rests unless that
+ * is over. *copy, which may hold the key, is what it was before.
+ */
+verified_alone int flow_reference(const struct flow_key *key, __u32 now, __u32 timeout,
+				  struct flow_entry *copy)
 {
+	int done = 0;
 	struct flow_bucket *first, *second;
 	struct flow_entry *entry;
 	struct flow_home home;
@@ -478,40 +508,47 @@ verified_alone int flow_reference(const struct flow_key *key, __u32 now, struct 
 	entry = flow_bucket_find(first, key, home.tag, &number);
 	if (!entry)
 		entry = flow_bucket_find(second, key, home.tag, &number);
-	if (entry) {
-		entry->references++;
-		WRITE_ONCE(entry->last_seen, now);
+	if (entry && !(entry->state == MAPPING_RESTING && flow_past(entry, now))) {
 		*copy = *entry;
+		entry->references++;
+		entry->state = MAPPING_IN_USE;
+		WRITE_ONCE(entry->timeout, timeout);
+		WRITE_ONCE(entry->last_seen, now);
+		done = 1;
 	}
 	bpf_spin_unlock(&lock->lock);
-	return entry != NULL;
+	return done;
 }
 
-/* Takes one reference away; returns flow_id if that was the last one, else 0. */
-verified_alone __u32 flow_unreference(const struct flow_key *key, __u32 flow_id)
+/*
+ * Takes one reference away. With `rest` other than 0, sends the mapping to rest for so many timeout units instead,
+ * if it has no reference. Returns enum flow_references; of a rest, whether it began, as _NONE or _LEFT.
+ */
+verified_alone int flow_unreference(const struct flow_key *key, __u32 flow_id, __u32 rest, __u32 now)
 {
+	int left = FLOW_REFERENCES_UNKNOWN;
 	struct flow_bucket *first, *second;
 	struct flow_entry *entry;
 	struct flow_home home;
 	struct flow_lock *lock;
-	__u32 number, unused = 0;
+	__u32 number;
 
 	if (!key)
-		return 0;
+		return FLOW_REFERENCES_UNKNOWN;
 	home = flow_home_of(key);
 	lock = bpf_map_lookup_elem(&flow_locks, &home.region);
 	first = flow_bucket_at(home.first);
 	second = flow_bucket_at(home.second);
 	if (!lock || !first || !second)
-		return 0;
+		return FLOW_REFERENCES_UNKNOWN;
 	bpf_spin_lock(&lock->lock);
 	entry = flow_bucket_find(first, key, home.tag, &number);
 	if (!entry)
 		entry = flow_bucket_find(second, key, home.tag, &number);
-	if (entry && entry->flow_id == flow_id && entry->references && --entry->references == 0)
-		unused = flow_id;
+	if (entry && entry->flow_id == flow_id)
+		left = flow_entry_unreference(entry, rest, now);
 	bpf_spin_unlock(&lock->lock);
-	return unused;
+	return left;
 }
 
 /* Makes two entries each other's peer. `reverse_slot` must hold the entry called flow_id. */

@@ -30,6 +30,12 @@ static __always_inline struct flow_entry *flow_find_seated(const struct flow_key
 	return flow_find(key, view);
 }
 
+static __always_inline struct flow_entry *flow_find_on_little_stack(const struct flow_key *key,
+								    struct flow_view *view)
+{
+	return flow_find_seated(key, view);
+}
+
 static __always_inline __u32 flow_find_further(const struct flow_key *key, struct flow_view *view)
 {
 	return 0;
@@ -51,12 +57,18 @@ static __always_inline struct flow_entry *flow_peer(const struct flow_entry *ent
 	struct flow_key key = entry->key;
 	struct flow_entry *peer;
 
+	if (entry->key.kind == FLOW_KIND_PERMIT)
+		return NULL;
 	if (entry->flags & FLOW_FORWARD) {
 		key.source = entry->key.destination;
 		key.source_port = entry->key.destination_port;
 		key.destination = entry->new_address;
 		key.destination_port = entry->new_port;
 		key.zone = ZONE_OUTSIDE;
+		if (entry->key.kind == FLOW_KIND_MAPPING) {
+			key.source = 0;
+			key.source_port = 0;
+		}
 	} else {
 		key.source = entry->new_address;
 		key.source_port = entry->new_port;
@@ -65,6 +77,11 @@ static __always_inline struct flow_entry *flow_peer(const struct flow_entry *ent
 		key.zone = entry->peer_slot;
 	}
 	peer = bpf_map_lookup_elem(&flow_hash, &key);
+	if (!peer && entry->key.kind == FLOW_KIND_MAPPING && !(entry->flags & FLOW_FORWARD)) {
+		key.destination = entry->key.destination; /* a mapping of one flow alone */
+		key.destination_port = entry->key.destination_port;
+		peer = bpf_map_lookup_elem(&flow_hash, &key);
+	}
 	return peer && peer->flow_id == entry->flow_id ? peer : NULL;
 }
 
@@ -105,31 +122,34 @@ verified_alone int flow_remove(const struct flow_entry *known, int removal, __u3
 	return bpf_map_delete_elem(&flow_hash, &key) == 0;
 }
 
-verified_alone int flow_reference(const struct flow_key *key, __u32 now, struct flow_entry *copy)
+verified_alone int flow_reference(const struct flow_key *key, __u32 now, __u32 timeout,
+				  struct flow_entry *copy)
 {
 	struct flow_entry *entry;
 
 	if (!key || !copy)
 		return 0;
 	entry = bpf_map_lookup_elem(&flow_hash, key);
-	if (!entry)
+	if (!entry || (entry->state == MAPPING_RESTING && flow_past(entry, now)))
 		return 0;
-	__sync_fetch_and_add(&entry->references, 1);
-	entry->last_seen = now;
 	*copy = *entry;
+	__sync_fetch_and_add(&entry->references, 1);
+	entry->state = MAPPING_IN_USE;
+	entry->timeout = timeout;
+	entry->last_seen = now;
 	return 1;
 }
 
-verified_alone __u32 flow_unreference(const struct flow_key *key, __u32 flow_id)
+verified_alone int flow_unreference(const struct flow_key *key, __u32 flow_id, __u32 rest, __u32 now)
 {
 	struct flow_entry *entry;
 
 	if (!key)
-		return 0;
+		return FLOW_REFERENCES_UNKNOWN;
 	entry = bpf_map_lookup_elem(&flow_hash, key);
-	if (!entry || entry->flow_id != flow_id || !entry->references)
-		return 0;
-	return __sync_fetch_and_add(&entry->references, -1) == 1 ? flow_id : 0;
+	if (!entry || entry->flow_id != flow_id)
+		return FLOW_REFERENCES_UNKNOWN;
+	return flow_entry_unreference(entry, rest, now);
 }
 
 static __always_inline void flow_join(__u32 reverse_slot, __u32 forward_slot, __u32 flow_id)

@@ -9,6 +9,7 @@
 #include "lib/checksum.h"
 #include "lib/flow_table.h"
 #include "lib/next_hop.h"
+#include "lib/options.h"
 #include "lib/reply.h"
 
 static __noinline enum verdict ttl_exceeded(struct packet *packet)
@@ -21,6 +22,22 @@ static __noinline enum verdict fragmentation_needed(struct packet *packet, __u16
 {
 	reply_icmp_error(packet, ICMP_UNREACHABLE, ICMP_FRAGMENTATION_NEEDED, bpf_htonl(mtu)); /* RFC 1191 */
 	return drop(packet, DROP_FRAGMENTATION_NEEDED);
+}
+
+/* What routers of the inside recorded must not be shown to others (RFC 3022 section 4.6). */
+static __noinline enum verdict check_options_out(struct packet *packet)
+{
+	__u32 bytes = packet->ip->ihl * 4 - sizeof(*packet->ip);
+	__u32 offset = packet->link_bytes + sizeof(*packet->ip);
+
+	if (bytes && options_look(packet->context, offset, bytes) & OPTIONS_ADDRESSES)
+		return drop(packet, DROP_RECORDED_ADDRESS);
+	return VERDICT_NEXT;
+}
+
+static __always_inline enum verdict check_options(struct packet *packet)
+{
+	return packet->forward || packet->turned ? check_options_out(packet) : VERDICT_NEXT;
 }
 
 static __always_inline enum verdict check_ttl(struct packet *packet)
@@ -81,7 +98,8 @@ static __always_inline void rewrite_ip(struct iphdr *ip, const struct flow_view 
 }
 
 /* The bounds were checked by parse(); no verifier remembers them across the protocols' branches. */
-static __always_inline enum verdict rewrite_transport(struct packet *packet, const struct flow_view *view)
+static __always_inline enum verdict rewrite_transport(struct packet *packet, const struct flow_view *view,
+						      int forward)
 {
 	void *end = packet_end(packet);
 
@@ -90,13 +108,13 @@ static __always_inline enum verdict rewrite_transport(struct packet *packet, con
 
 		if ((void *)(tcp + 1) > end)
 			return drop(packet, DROP_INTERNAL_ERROR);
-		rewrite_tcp(tcp, view, packet->forward);
+		rewrite_tcp(tcp, view, forward);
 	} else if (packet->key.protocol == IPPROTO_UDP) {
 		struct udphdr *udp = packet->transport;
 
 		if ((void *)(udp + 1) > end)
 			return drop(packet, DROP_INTERNAL_ERROR);
-		rewrite_udp(udp, view, packet->forward);
+		rewrite_udp(udp, view, forward);
 	} else {
 		struct icmp_header *icmp = packet->transport;
 

@@ -8,6 +8,7 @@
 struct found {
 	struct flow_entry *entry; /* NULL: there is none */
 	struct flow_view view;
+	int made; /* for this very packet, whose SYN the flow has seen therefore */
 };
 
 #endif

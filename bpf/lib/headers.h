@@ -13,6 +13,7 @@
 #include <linux/tcp.h>
 #include <linux/udp.h>
 
+#define IPV4_PLAIN 0x45 /* version 4, five words of header */
 #define IP_DF 0x4000
 #define IP_MF 0x2000
 #define IP_OFFSET 0x1fff
@@ -41,7 +42,9 @@ enum icmp_type {
 enum icmp_unreachable_code {
 	ICMP_NET_UNREACHABLE = 0,
 	ICMP_HOST_UNREACHABLE = 1,
+	ICMP_PROTOCOL_UNREACHABLE = 2,
 	ICMP_FRAGMENTATION_NEEDED = 4,
+	ICMP_ADMINISTRATIVELY_PROHIBITED = 13,
 };
 
 struct arp_ipv4 { /* RFC 826 for Ethernet and IPv4 */

@@ -6,8 +6,11 @@
 #include "lib/find.h"
 #include "lib/fragment.h"
 #include "lib/icmp_error.h"
+#include "lib/identification.h"
 #include "lib/mss.h"
+#include "lib/turn.h"
 
+/* Touches the mapping, and the permit if there is one, of the flow of `key`. */
 verified_alone int touch_mapping(const struct flow_key *key, __u32 now)
 {
 	struct flow_entry *entry, *mapping;
@@ -23,8 +26,16 @@ verified_alone int touch_mapping(const struct flow_key *key, __u32 now)
 		return 0;
 	flow_mapping_key(&entry->key, &mapping_key);
 	mapping = flow_find(&mapping_key, &view);
+	if (!mapping || view.new_address != entry->new_address || view.new_port != entry->new_port) {
+		flow_unshared_key(entry, &mapping_key);
+		mapping = flow_find(&mapping_key, &view);
+	}
 	if (mapping)
 		WRITE_ONCE(mapping->last_seen, now);
+	if (entry->flags & FLOW_PERMITTED) {
+		flow_reverse_key(entry, &mapping_key);
+		permit_touch(&mapping_key, now);
+	}
 	return mapping != NULL;
 }
 
@@ -57,8 +68,17 @@ static __always_inline void touch(struct packet *packet, struct found *found)
 		touch_mapping(&packet->key, packet->now);
 }
 
-/* The state machine sees the packets that can move it, and TCP's acknowledgements are kept for it. */
-static __always_inline void track(struct packet *packet, struct found *found)
+/* Is a direction's last acknowledgement kept? A mapped flow has no room for the remote's (abi/flow.h). */
+static __always_inline int acknowledgement_is_kept(const struct flow_view *view, int forward)
+{
+	return forward || !(view->flags & FLOW_MAPPED);
+}
+
+/*
+ * The state machine sees the packets that can move it, and TCP's acknowledgements are kept for it: but not those
+ * of a SYN, which begins the numbers, nor of a RST, which may be anybody's. Returns the state that the flow is in.
+ */
+static __always_inline __u8 track(struct packet *packet, struct found *found)
 {
 	const struct tcphdr *tcp = packet->transport;
 	struct segment segment = { .flags = packet->tcp_flags, .payload = packet->payload };
@@ -70,11 +90,11 @@ static __always_inline void track(struct packet *packet, struct found *found)
 			segment.sequence = bpf_ntohl(tcp->seq);
 			segment.acknowledges = bpf_ntohl(tcp->ack_seq);
 		}
-		if (packet->forward && packet->tcp_flags & TCP_ACK)
+		if ((packet->tcp_flags & (TCP_SYN | TCP_RST | TCP_ACK)) == TCP_ACK &&
+		    acknowledgement_is_kept(&found->view, packet->forward))
 			WRITE_ONCE(found->entry->tcp_acknowledged, bpf_ntohl(tcp->ack_seq));
 	}
-	if (unlikely(step))
-		flow_step(&packet->key, &segment);
+	return unlikely(step) && !found->made ? flow_step(&packet->key, &segment) : found->view.state;
 }
 
 static __always_inline enum verdict hit(struct packet *packet, struct found *found)
@@ -85,27 +105,39 @@ static __always_inline enum verdict hit(struct packet *packet, struct found *fou
 
 	packet->nat_gateway = view->nat_gateway;
 	packet->forward = view->flags & FLOW_FORWARD;
-	if (unlikely(packet->kind == PACKET_ICMP_ERROR))
+	verdict = check_options(packet);
+	if (verdict == VERDICT_NEXT && unlikely(packet->kind == PACKET_ICMP_ERROR))
 		return icmp_error_translate(packet, found);
 
-	verdict = check_ttl(packet);
+	if (verdict == VERDICT_NEXT)
+		verdict = check_ttl(packet);
 	if (verdict == VERDICT_NEXT)
 		verdict = next_hop_find(packet, found->entry, &hop, view);
 	if (verdict == VERDICT_NEXT)
 		verdict = check_mtu(packet, &hop);
+	if (verdict == VERDICT_NEXT && unlikely(packet->first_fragment))
+		verdict = fragment_remember(packet, view);
 	if (verdict != VERDICT_NEXT)
 		return verdict;
 
 	if (unlikely(packet->tcp_flags & TCP_SYN))
 		mss_clamp(packet, view->nat_gateway, hop.mtu);
-	track(packet, found);
-	touch(packet, found);
-	if (unlikely(packet->first_fragment))
-		fragment_remember(packet, view);
+	/* What comes from outside and is no answer does not keep a flow that waits for one. */
+	if (unlikely(track(packet, found) == FLOW_STATE_OPENING && !packet->forward))
+		flow_count(found->entry, packet->length);
+	else
+		touch(packet, found);
 
-	verdict = rewrite_transport(packet, view);
+	if (unlikely(packet->turned))
+		verdict = turn_rewrite(packet);
+	if (verdict == VERDICT_NEXT)
+		verdict = rewrite_transport(packet, view, packet->forward);
 	if (verdict != VERDICT_NEXT)
 		return verdict;
+	if (unlikely(packet->first_fragment))
+		identification_set(packet->ip, packet->identification);
+	else if ((packet->forward || packet->turned) && !ipv4_is_atomic(packet->ip))
+		identification_renew(packet->ip, packet->turned ? packet->key.source : view->new_address);
 	rewrite_ip(packet->ip, view, packet->forward, hop.up_the_stack);
 	return send(packet, &hop);
 }

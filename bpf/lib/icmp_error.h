@@ -11,11 +11,20 @@
 
 #include "lib/forward.h"
 #include "lib/found.h"
+#include "lib/icmp_error_check.h"
+#include "lib/identification.h"
+#include "lib/turn.h"
 
 struct quoted {
 	struct iphdr *ip;
 	void *transport; /* 8 bytes are there for certain */
 };
+
+/* Do the packet's bytes reach so far? What follows in the frame is padding, and no part of a quote. */
+static __always_inline int icmp_error_reaches(const struct packet *packet, const void *where)
+{
+	return where - (const void *)packet->ip <= packet->length;
+}
 
 /* Where the quote is; 0 if there is too little of it. */
 static __always_inline int icmp_error_quote(struct packet *packet, struct quoted *quoted)
@@ -31,7 +40,7 @@ static __always_inline int icmp_error_quote(struct packet *packet, struct quoted
 		return 0;
 	quoted->ip = ip;
 	quoted->transport = (void *)ip + header;
-	return quoted->transport + 8 <= end;
+	return quoted->transport + 8 <= end && icmp_error_reaches(packet, quoted->transport + 8);
 }
 
 /*
@@ -45,7 +54,8 @@ static __always_inline void icmp_error_parse(struct packet *packet)
 	__be16 *port;
 
 	packet->kind = PACKET_OTHER_ERROR;
-	if (!icmp_error_quote(packet, &quoted))
+	/* One in fragments cannot be checked, and none is so large (RFC 1812 section 4.3.2.3). */
+	if (packet->first_fragment || !icmp_error_quote(packet, &quoted))
 		return;
 	/* The error goes to whoever sent what it quotes; fragments after the first quote no ports. */
 	if (quoted.ip->saddr != packet->key.destination || quoted.ip->frag_off & bpf_htons(IP_OFFSET))
@@ -70,11 +80,22 @@ static __always_inline void icmp_error_parse(struct packet *packet)
 	packet->kind = PACKET_ICMP_ERROR;
 }
 
+/*
+ * Is TCP's checksum quoted? Only eight bytes are certain to be; what follows them may be an extension, or the
+ * zeros in front of one (RFC 4884), in which no TCP header of at least five words is found.
+ */
+static __always_inline int icmp_error_quotes_tcp(const struct packet *packet, const struct quoted *quoted)
+{
+	const struct tcphdr *tcp = quoted->transport;
+
+	return (const void *)(tcp + 1) <= packet_end(packet) && icmp_error_reaches(packet, tcp + 1) &&
+	       bpf_ntohs(quoted->ip->tot_len) >= quoted->ip->ihl * 4 + sizeof(*tcp) && tcp->doff >= 5;
+}
+
 /* Undoes the translation in the quoted transport header; returns by what the bytes' sum changed. */
 static __always_inline __u32 icmp_error_rewrite_transport(struct packet *packet, struct quoted *quoted,
-							  const struct flow_view *view)
+							  const struct flow_view *view, int forward)
 {
-	void *end = packet_end(packet);
 	__be16 *port = quoted->transport;
 	__u16 *checksum = NULL, before;
 	__u32 sum;
@@ -87,7 +108,7 @@ static __always_inline __u32 icmp_error_rewrite_transport(struct packet *packet,
 		checksum = &icmp->checksum;
 	} else {
 		/* The quoted packet went the other way: its source is where the error goes to. */
-		if (!packet->forward) {
+		if (!forward) {
 			sum = checksum_delta16(port[0], view->new_port);
 			port[0] = view->new_port;
 		} else {
@@ -99,63 +120,114 @@ static __always_inline __u32 icmp_error_rewrite_transport(struct packet *packet,
 
 			if (udp->check)
 				checksum = &udp->check;
-		} else if (quoted->transport + sizeof(struct tcphdr) <= end) {
-			/* Only eight bytes are certain to be quoted; TCP's checksum comes later. */
+		} else if (icmp_error_quotes_tcp(packet, quoted)) {
 			checksum = &((struct tcphdr *)quoted->transport)->check;
 		}
 	}
 	if (checksum) {
 		before = *checksum;
 		*checksum = checksum_apply(before, view->transport_delta);
+		if (!*checksum && quoted->ip->protocol == IPPROTO_UDP)
+			*checksum = 0xffff;
 		sum += checksum_delta16(before, *checksum);
 	}
 	return sum;
 }
 
-static __noinline enum verdict icmp_error_translate(struct packet *packet, struct found *found)
+/* All of the error but its TTL. */
+static __always_inline void icmp_error_rewrite(struct packet *packet, struct quoted *quoted,
+					       const struct flow_view *view, int forward)
 {
-	struct flow_view *view = &found->view;
 	struct icmp_header *icmp = packet->transport;
 	struct iphdr *ip = packet->ip;
-	struct quoted quoted;
-	enum verdict verdict;
 	__u32 sum, before;
-	struct hop hop = {};
-
-	if (!icmp_error_quote(packet, &quoted))
-		return drop(packet, DROP_ICMP_ERROR_MALFORMED);
-	verdict = check_ttl(packet);
-	if (verdict == VERDICT_NEXT)
-		verdict = next_hop_find(packet, found->entry, &hop, view);
-	if (verdict != VERDICT_NEXT)
-		return verdict;
-	if (packet->length > hop.mtu)
-		hop.up_the_stack = 1; /* no error about an error */
 
 	/* Inside: the quoted addresses become what the receiver once sent. */
-	sum = icmp_error_rewrite_transport(packet, &quoted, view);
-	if (packet->forward)
-		quoted.ip->daddr = view->new_address;
+	sum = icmp_error_rewrite_transport(packet, quoted, view, forward);
+	if (forward)
+		quoted->ip->daddr = view->new_address;
 	else
-		quoted.ip->saddr = view->new_address;
-	before = quoted.ip->check;
-	quoted.ip->check = checksum_apply(before, view->ip_delta);
-	sum += view->ip_delta + checksum_delta16(before, quoted.ip->check);
+		quoted->ip->saddr = view->new_address;
+	before = quoted->ip->check;
+	quoted->ip->check = checksum_apply(before, view->ip_delta);
+	sum += view->ip_delta + checksum_delta16(before, quoted->ip->check);
 	icmp->checksum = checksum_apply(icmp->checksum, sum);
 
 	/* Outside: whoever noticed the error inside shows the Elastic IP (RFC 5508 REQ-5). */
-	if (packet->forward) {
+	if (forward) {
+		if (!ipv4_is_atomic(ip))
+			identification_renew(ip, view->new_address);
 		before = checksum_delta32(ip->saddr, view->new_address);
 		ip->saddr = view->new_address;
 	} else {
 		before = view->ip_delta;
 		ip->daddr = view->new_address;
 	}
+	ip->check = checksum_apply(ip->check, before);
+}
+
+/*
+ * Through a hairpin (RFC 5508 REQ-7): the instance that noticed the error shows its Elastic IP, and so does the
+ * quote; what is left is an error from outside about a packet of the other one.
+ */
+static __noinline enum verdict icmp_error_turn(struct packet *packet)
+{
+	struct workspace *work = workspace_get();
+	struct quoted quoted;
+
+	if (!work || !icmp_error_quote(packet, &quoted))
+		return drop(packet, DROP_INTERNAL_ERROR);
+	icmp_error_rewrite(packet, &quoted, &work->outward, 1);
+	return VERDICT_NEXT;
+}
+
+/* Whoever noticed the error, and what it says, must be fit to be believed. */
+static __always_inline enum verdict icmp_error_judge(struct packet *packet, const struct flow_view *view)
+{
+	__u32 number = view->nat_gateway, how = 0;
+	struct nat_gateway *nat_gateway = bpf_map_lookup_elem(&nat_gateways, &number);
+	__u32 header = packet->ip->ihl * 4;
+	int reason;
+
+	if (packet->forward || packet->turned)
+		how |= ICMP_ERROR_LEAVES;
+	if (!nat_gateway)
+		return drop(packet, DROP_INTERNAL_ERROR);
+	if (address_is_no_source(packet->ip->saddr))
+		return drop(packet, DROP_INVALID_ADDRESS);
+	if (nat_gateway->flags & NAT_GATEWAY_LENIENT_QUOTES)
+		how |= ICMP_ERROR_QUOTE_LENIENT;
+	reason = icmp_error_check(packet->context, packet->link_bytes + header, packet->length - header, how);
+	return reason ? drop(packet, reason) : VERDICT_NEXT;
+}
+
+static __noinline enum verdict icmp_error_translate(struct packet *packet, struct found *found)
+{
+	struct flow_view *view = &found->view;
+	struct iphdr *ip = packet->ip;
+	struct quoted quoted;
+	enum verdict verdict;
+	struct hop hop = {};
+
+	if (!icmp_error_quote(packet, &quoted))
+		return drop(packet, DROP_ICMP_ERROR_MALFORMED);
+	verdict = icmp_error_judge(packet, view);
+	/* In silence: no error about an error. Nor has this chain of calls the stack for one on kernel 6.1. */
+	if (verdict == VERDICT_NEXT && packet->ip->ttl <= 1)
+		verdict = drop(packet, DROP_TTL_EXCEEDED);
+	if (verdict == VERDICT_NEXT)
+		verdict = next_hop_find(packet, found->entry, &hop, view);
+	if (verdict == VERDICT_NEXT && packet->turned)
+		verdict = icmp_error_turn(packet);
+	if (verdict != VERDICT_NEXT)
+		return verdict;
+	if (packet->length > hop.mtu)
+		hop.up_the_stack = 1; /* no error about an error */
+	icmp_error_rewrite(packet, &quoted, view, packet->forward);
 	if (!hop.up_the_stack) {
 		ip->ttl--;
-		before += CHECKSUM_TTL_LESS_ONE;
+		ip->check = checksum_apply(ip->check, CHECKSUM_TTL_LESS_ONE);
 	}
-	ip->check = checksum_apply(ip->check, before);
 	return send(packet, &hop);
 }
 

@@ -9,6 +9,7 @@
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
+#include "lib/compiler.h"
 #include "lib/flow_view.h"
 #include "sallyport/abi/flow.h"
 #include "sallyport/abi/maps.h"
@@ -48,6 +49,34 @@ struct {
 	__type(value, struct flow_lock);
 } flow_locks SEC(".maps");
 
+/* How many flows nobody has answered: all of them, and those of each group of instances. */
+enum unanswered_index {
+	UNANSWERED_ALL = 0,
+	UNANSWERED_CURSOR = 1,	    /* the next bucket of the table that is looked through for them */
+	UNANSWERED_FIRST_GROUP = 8, /* apart from what every processor writes */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, UNANSWERED_FIRST_GROUP + UNANSWERED_GROUPS);
+	__type(key, __u32);
+	__type(value, __u32);
+} unanswered SEC(".maps");
+
+struct host_bucket {
+	struct bpf_spin_lock lock;
+	__u8 zero0[HOST_BUCKET_HEADER_BYTES - sizeof(struct bpf_spin_lock)];
+	struct host host[HOST_BUCKET_ENTRIES];
+};
+ABI_ASSERT_SIZE(struct host_bucket, HOST_BUCKET_BYTES);
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1); /* meta.flow_regions * HOST_BUCKETS_PER_REGION */
+	__type(key, __u32);
+	__type(value, struct host_bucket);
+} hosts SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
@@ -55,6 +84,13 @@ struct {
 	__type(key, __u32);
 	__type(value, struct port_set);
 } port_sets SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, NAT_GATEWAYS_MAX);
+	__type(key, __u32);
+	__type(value, struct port_mask);
+} reserved_ports SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -109,6 +145,20 @@ struct {
 } nat_gateways SEC(".maps");
 
 struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, NAT_GATEWAYS_MAX);
+	__type(key, __u32);
+	__type(value, struct nat_gateway_usage);
+} nat_gateway_usage SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, NAT_GATEWAYS_MAX);
+	__type(key, __u32);
+	__type(value, struct host_limits);
+} host_limits SEC(".maps");
+
+struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, ELASTIC_IPS_MAX);
 	__type(key, __be32);
@@ -117,7 +167,7 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, LOCAL_ADDRESSES_MAX);
+	__uint(max_entries, 2 * LOCAL_ADDRESSES_MAX); /* and as many broadcasts of their links */
 	__type(key, __be32);
 	__type(value, __u32);
 } local_addresses SEC(".maps");
@@ -153,6 +203,48 @@ struct {
 } fragments SEC(".maps");
 
 struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, EARLY_FRAGMENTS_BYTES);
+} early_fragments SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, AWAITED_DATAGRAMS_MAX);
+	__type(key, struct fragment_key);
+	__type(value, __u32);
+} awaited_datagrams SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, DEVICES_MAX);
+	__type(key, __u32);
+	__type(value, struct early_fragment_account);
+} early_fragment_accounts SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, EARLY_FRAGMENT_SOURCES);
+	__type(key, __u32);
+	__type(value, struct budget);
+} early_fragment_budgets SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct early_fragment_work);
+} early_fragment_works SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, IDENTIFICATION_COUNTERS);
+	__type(key, __u32);
+	__type(value, __u32);
+} identifications SEC(".maps");
+
+struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
@@ -167,6 +259,11 @@ struct flow_wish {
 	__u32 generation;
 	__u32 acknowledged; /* TCP: what a RST that answers the SYN has to acknowledge */
 	__u32 mapping_id;   /* of the mapping that it shall use; 0: none */
+	__u32 untranslated; /* outside it is what it is inside (RFC 6888 REQ-6) */
+	__u8 unshared;	    /* a mapping that is to be made is for this flow alone */
+	__u8 permitted;	    /* a reference on a permit is the flow's */
+	__u8 state;	    /* enum flow_state to begin with */
+	__u8 counted;	    /* FLOW_COUNTED, if it takes part of its instance's limits */
 };
 
 /* A search for a free port in progress. */
@@ -174,8 +271,15 @@ struct port_claim {
 	__u32 now;
 	__u32 slot;  /* where the reverse entry stands */
 	__u32 set;   /* number of the port set */
-	__u16 first; /* the range, host order */
+	__u16 first; /* the range, host order: every step-th port from the first on */
 	__u16 last;
+	__u16 nat_gateway; /* number */
+	__u16 generation;  /* of the configuration */
+	__u8 step;	   /* 2: only ports of the first one's parity */
+	__u8 reserves;	   /* the NAT gateway has ports that it never gives out */
+	__u8 is_new;	   /* nothing has been tried yet on this Elastic IP */
+	__u8 zero0;
+	__s32 picked; /* a port whose bit in the set is this claim's, not tried yet */
 	__u32 result; /* enum port_result */
 	__u32 again;  /* the port behind work->standing, to be tried first the next time; 0: none */
 	struct port_set_key key; /* of the set that is asked for */
@@ -190,6 +294,7 @@ struct workspace {
 	struct flow_entry forward;
 	struct flow_entry reverse;
 	struct flow_entry mapping;
+	struct flow_entry permit;
 	struct flow_entry standing; /* past its timeout, and in the way of a new one */
 	struct flow_entry ending;
 	struct flow_entry removed;
@@ -197,9 +302,14 @@ struct workspace {
 	struct flow_wish wish;
 	struct flow_key key;
 	struct flow_view view;
+	struct flow_view outward; /* what becomes of a packet's source before it turns around: hairpin.h */
 	struct port_claim claim;
-	__u32 place; /* in the list of the NAT gateway's Elastic IPs */
-	__u32 tried; /* Elastic IPs that have no free port */
+	struct {
+		__u32 mapping_id; /* of the mapping that the flow held a reference on; 0: none */
+		__u32 flags;	  /* enum flow_flag */
+	} ended;		  /* what else is to be given back of the flow in `ending` */
+	__u32 place;		  /* in the list of the NAT gateway's Elastic IPs */
+	__u32 tried;		  /* Elastic IPs that have no free port */
 };
 
 enum workspace_owner {
@@ -215,6 +325,13 @@ struct {
 	__type(key, __u32);
 	__type(value, struct workspace);
 } workspaces SEC(".maps");
+
+static __always_inline struct workspace *workspace_get(void)
+{
+	__u32 owner = workspace_owner;
+
+	return bpf_map_lookup_elem(&workspaces, &owner);
+}
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

@@ -1,35 +1,34 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Stages 5 and 6, miss: the packet belongs to no flow. From inside it may open one; from outside nothing
- * may, and what is the host's own business is left to the host.
+ * Stages 5 and 6, miss: the packet belongs to no flow. From inside it may open one; from outside only where the
+ * filtering lets it (inbound.h), and what is the host's own business is left to the host. A packet that has turned
+ * around (hairpin.h) is one from outside here.
  */
 #ifndef SALLYPORT_BPF_MISS_H
 #define SALLYPORT_BPF_MISS_H
 
 #include "lib/find.h"
 #include "lib/flow.h"
-
-/* RFC 1812 section 5.3.7, RFC 1122 section 3.2.1.3: never to be forwarded. */
-static __always_inline int address_is_invalid(const struct flow_key *key)
-{
-	__u32 source = bpf_ntohl(key->source), destination = bpf_ntohl(key->destination);
-
-	return source >> 28 >= 14 || source >> 24 == 127 || source >> 24 == 0 || destination >> 24 == 127 ||
-	       destination >> 24 == 0 || key->source == key->destination;
-}
+#include "lib/fragment.h"
+#include "lib/hairpin.h"
+#include "lib/inbound.h"
 
 /* May this packet open a flow? Anything else is refused with a reason, and TCP with a reset. */
 static __always_inline enum verdict check_opening(struct packet *packet)
 {
 	if (packet->kind == PACKET_LATER_FRAGMENT)
-		return drop(packet, DROP_FRAGMENT_WITHOUT_FIRST);
+		return fragment_hold(packet);
 	if (packet->kind == PACKET_ICMP_ERROR)
 		return drop(packet, DROP_ICMP_ERROR_WITHOUT_FLOW);
 	if (packet->kind == PACKET_OTHER_ERROR)
 		return drop(packet, DROP_ICMP_ERROR_MALFORMED);
-	if (packet->kind != PACKET_PLAIN)
-		return drop(packet, packet->key.protocol == IPPROTO_ICMP ? DROP_UNSUPPORTED_ICMP
-									 : DROP_UNSUPPORTED_PROTOCOL);
+	if (packet->kind != PACKET_PLAIN && packet->key.protocol == IPPROTO_ICMP)
+		return drop(packet, DROP_UNSUPPORTED_ICMP);
+	if (packet->kind != PACKET_PLAIN) {
+		/* To translate the addresses alone would break most protocols' checksums (RFC 5597 section 3). */
+		reply_icmp_error(packet, ICMP_UNREACHABLE, ICMP_PROTOCOL_UNREACHABLE, 0);
+		return drop(packet, DROP_UNSUPPORTED_PROTOCOL);
+	}
 	if (packet->key.protocol == IPPROTO_TCP &&
 	    (packet->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) != TCP_SYN) {
 		reply_tcp_reset(packet); /* decision C20 */
@@ -37,17 +36,28 @@ static __always_inline enum verdict check_opening(struct packet *packet)
 	}
 	if (packet->key.protocol == IPPROTO_ICMP && packet->key.destination_port)
 		return drop(packet, DROP_UNSUPPORTED_ICMP); /* an answer to nothing */
-	return VERDICT_NEXT;
+	return check_options(packet);
 }
 
-static __always_inline enum verdict open_flow(struct packet *packet, __u32 number, struct found *found)
+/* No flow can be made: what the instance is told (decision C5). */
+static __always_inline void reply_exhausted(struct packet *packet, const struct nat_gateway *nat_gateway)
+{
+	if (nat_gateway->icmp_on_exhaustion == EXHAUSTION_NOT_TOLD)
+		return;
+	reply_icmp_error(packet, ICMP_UNREACHABLE,
+			 nat_gateway->icmp_on_exhaustion == EXHAUSTION_PROHIBITED
+				 ? ICMP_ADMINISTRATIVELY_PROHIBITED
+				 : ICMP_HOST_UNREACHABLE,
+			 0);
+}
+
+/* Describes the flow that the packet opens in work->wish. */
+static __always_inline enum verdict wish_flow(struct packet *packet, __u32 number, __u32 untranslated)
 {
 	struct nat_gateway *nat_gateway = bpf_map_lookup_elem(&nat_gateways, &number);
-	struct nat_gateway_counters *counted = nat_gateway_counters_of(packet->counters, number);
 	const struct tcphdr *tcp = packet->transport;
 	struct workspace *work = workspace_get();
 	enum verdict verdict;
-	int reason;
 
 	packet->nat_gateway = number;
 	packet->forward = 1;
@@ -56,39 +66,54 @@ static __always_inline enum verdict open_flow(struct packet *packet, __u32 numbe
 	verdict = check_opening(packet);
 	if (verdict == VERDICT_NEXT)
 		verdict = check_ttl(packet); /* a traceroute leaves no flows behind */
+	if (verdict == VERDICT_NEXT)
+		verdict = hairpin_check_opening(packet, nat_gateway);
 	if (verdict != VERDICT_NEXT)
 		return verdict;
-	counted->flow_attempts++;
-	if (!nat_gateway->elastic_ip_count)
+	nat_gateway_counters_of(packet->counters, number)->flow_attempts++;
+	if (!nat_gateway->elastic_ip_count && !untranslated)
 		return drop(packet, DROP_NAT_GATEWAY_WITHOUT_ELASTIC_IP);
 	work->wish.key = packet->key;
 	work->wish.nat_gateway = number;
 	work->wish.now = packet->now;
 	work->wish.generation = packet->settings->generation;
 	work->wish.acknowledged = 0;
+	work->wish.untranslated = untranslated;
 	if (packet->key.protocol == IPPROTO_TCP && (const void *)(tcp + 1) <= packet_end(packet))
 		work->wish.acknowledged = bpf_ntohl(tcp->seq) + packet->payload + 1;
-	reason = flow_create(work, nat_gateway, number);
+	return VERDICT_NEXT;
+}
+
+/* `reason` is what flow_create() says: the packet's flow is found, or the packet refused. */
+static __noinline enum verdict flow_created(struct packet *packet, struct found *found, int reason)
+{
+	__u32 number = packet->nat_gateway;
+	struct nat_gateway *nat_gateway = bpf_map_lookup_elem(&nat_gateways, &number);
+
 	if (!reason) {
+		found->made = 1;
 		found->entry = flow_find(&packet->key, &found->view);
 		return found->entry ? VERDICT_NEXT : drop(packet, DROP_INTERNAL_ERROR);
 	}
 	if (reason == DROP_PORT_EXHAUSTED)
-		counted->port_allocation_errors++;
-	reply_icmp_error(packet, ICMP_UNREACHABLE, ICMP_HOST_UNREACHABLE, 0); /* decision C5 */
-	return drop(packet, reason);
+		nat_gateway_counters_of(packet->counters, packet->nat_gateway)->port_allocation_errors++;
+	if (nat_gateway && !(reason & HOST_IS_TOLD))
+		reply_exhausted(packet, nat_gateway); /* quotas as well (RFC 6888 REQ-11 B) */
+	return drop(packet, reason & ~HOST_IS_TOLD);
 }
 
-static __noinline enum verdict miss_from_inside(struct packet *packet, struct found *found)
+static __noinline enum verdict check_miss_from_inside(struct packet *packet)
 {
+	__u32 locality = address_locality(packet->key.destination);
 	struct subnet *subnet;
 	struct route *route;
 
-	if (address_is_multicast_or_broadcast(packet->key.destination) ||
-	    address_is_local(packet->key.destination))
+	if (address_is_multicast_or_broadcast(packet->key.destination) || locality == LOCAL_ADDRESS_OF_HOST)
 		return VERDICT_PASS;
 	if (address_is_invalid(&packet->key))
 		return drop(packet, DROP_INVALID_ADDRESS);
+	if (packet_is_for_many(packet))
+		return drop(packet, DROP_LINK_BROADCAST);
 	subnet = subnet_of(packet->key.zone, packet->key.source);
 	if (!subnet)
 		return drop(packet, DROP_SOURCE_NOT_IN_SUBNET);
@@ -99,34 +124,65 @@ static __noinline enum verdict miss_from_inside(struct packet *packet, struct fo
 	}
 	if (route->target == ROUTE_LOCAL)
 		return VERDICT_PASS;
-	if (route->target != ROUTE_NAT_GATEWAY)
+	if (route->target != ROUTE_NAT_GATEWAY && route->target != ROUTE_UNTRANSLATED)
 		return drop(packet, DROP_BLACKHOLE_ROUTE);
-	if (bpf_map_lookup_elem(&elastic_ips, &packet->key.destination))
-		return drop(packet, DROP_ELASTIC_IP_FROM_INSIDE);
-	return open_flow(packet, route->index, found);
+	if (locality == LOCAL_ADDRESS_BROADCAST) /* of another link than the instance's (RFC 2644) */
+		return drop(packet, DROP_INVALID_ADDRESS);
+	return wish_flow(packet, route->index, route->target == ROUTE_UNTRANSLATED);
 }
 
-static __noinline enum verdict miss_from_outside(struct packet *packet)
+/*
+ * A flow is made by a function that is called from here and not from within the checks: the chain of calls down to
+ * the flow table is the longest there is, and its stack is full.
+ */
+static __always_inline enum verdict miss_from_inside(struct packet *packet, struct found *found)
+{
+	enum verdict verdict = check_miss_from_inside(packet);
+
+	return verdict == VERDICT_NEXT ? flow_created(packet, found, flow_create(packet->nat_gateway))
+				       : verdict;
+}
+
+static __noinline enum verdict check_miss_from_outside(struct packet *packet, struct found *found)
 {
 	__be32 destination = packet->key.destination;
 	struct elastic_ip *elastic_ip;
 
 	if (address_is_local(destination) || address_is_multicast_or_broadcast(destination))
 		return VERDICT_PASS;
+	/* Source and destination may be equal: two mappings of one Elastic IP that meet in a hairpin. */
+	if (address_is_no_source(packet->key.source) || address_is_no_source(destination))
+		return drop(packet, DROP_INVALID_ADDRESS);
+	if (packet_is_for_many(packet))
+		return drop(packet, DROP_LINK_BROADCAST);
 	elastic_ip = bpf_map_lookup_elem(&elastic_ips, &destination);
 	if (elastic_ip) {
 		packet->nat_gateway = elastic_ip->nat_gateway;
+		if (!packet->turned && bpf_map_lookup_elem(&elastic_ips, &packet->key.source))
+			return drop(packet, DROP_ELASTIC_IP_FROM_OUTSIDE);
 		if (packet->kind == PACKET_LATER_FRAGMENT)
-			return drop(packet, DROP_FRAGMENT_WITHOUT_FIRST);
-		if (packet->kind == PACKET_ICMP_ERROR)
-			return drop(packet, DROP_ICMP_ERROR_WITHOUT_FLOW);
+			return fragment_hold(packet);
 		if (packet->kind == PACKET_OTHER_ERROR)
 			return drop(packet, DROP_ICMP_ERROR_MALFORMED);
-		return drop(packet, DROP_UNSOLICITED);
+		if (packet->kind != PACKET_PLAIN && packet->kind != PACKET_ICMP_ERROR)
+			return drop(packet, DROP_UNSOLICITED);
+		return check_inbound(packet, found);
 	}
 	if (address_is_private(destination))
 		return drop(packet, DROP_PRIVATE_DESTINATION);
+	/* On one arm: of a VPC, but of no subnet. The host would send it on untranslated. */
+	if (packet->device->role == DEVICE_BOTH && address_is_private(packet->key.source))
+		return drop(packet, DROP_SOURCE_NOT_IN_SUBNET);
 	return VERDICT_PASS;
+}
+
+static __always_inline enum verdict miss_from_outside(struct packet *packet, struct found *found)
+{
+	enum verdict verdict = check_miss_from_outside(packet, found);
+
+	if (verdict != VERDICT_NEXT || found->entry)
+		return verdict;
+	return inbound_created(packet, found, inbound_create(packet->nat_gateway));
 }
 
 #endif

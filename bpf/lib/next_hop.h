@@ -10,6 +10,7 @@
 #include "lib/clock.h"
 #include "lib/drop.h"
 #include "lib/flow_table.h"
+#include "lib/reply.h"
 
 #define FAMILY_IPV4 2 /* AF_INET */
 
@@ -27,8 +28,32 @@ struct hop {
 	__u16 number;	   /* to remember, if the kernel was asked */
 	__u8 device;	   /* slot */
 	__u8 up_the_stack; /* no neighbour yet: the host is to resolve it and to send the packet */
-	__u8 zero0[2];
+	__u8 refused;	   /* enum refusal: what the sender of a dropped packet is told */
+	__u8 zero0;
 };
+
+/* The code of an ICMP unreachable, and one more. */
+enum refusal {
+	REFUSED_SILENTLY = 0,
+	REFUSED_NO_ROUTE = ICMP_NET_UNREACHABLE + 1,
+	REFUSED_NO_HOST = ICMP_HOST_UNREACHABLE + 1,
+	REFUSED_BY_POLICY = ICMP_ADMINISTRATIVELY_PROHIBITED + 1,
+};
+
+/* RFC 1812 section 4.3.3.1. The kernel has the same answer for "no route" and for a broadcast address. */
+static __always_inline enum refusal next_hop_refusal(long result)
+{
+	switch (result) {
+	case BPF_FIB_LKUP_RET_NOT_FWDED:
+		return REFUSED_NO_ROUTE;
+	case BPF_FIB_LKUP_RET_UNREACHABLE:
+		return REFUSED_NO_HOST;
+	case BPF_FIB_LKUP_RET_PROHIBIT:
+		return REFUSED_BY_POLICY;
+	default:
+		return REFUSED_SILENTLY;
+	}
+}
 
 /* The slot of the device that is used with this interface index, or -1. */
 verified_alone int device_slot_of(__u32 ifindex)
@@ -45,7 +70,8 @@ verified_alone int device_slot_of(__u32 ifindex)
 
 /*
  * Asks the kernel. `source` and `destination` are those of the translated packet, `want` is the role that
- * the device has to have. Returns 0 or the reason for a drop; hop->number is the number to remember, or 0.
+ * the device has to have. Returns 0 or the reason for a drop, with hop->refused; hop->number is the number to
+ * remember, or 0.
  */
 verified_alone int next_hop_ask(struct xdp_md *context, struct hop *hop, __be32 source, __be32 destination,
 				__u32 want)
@@ -64,6 +90,7 @@ verified_alone int next_hop_ask(struct xdp_md *context, struct hop *hop, __be32 
 	if (!hop)
 		return DROP_INTERNAL_ERROR;
 	hop->number = 0;
+	hop->refused = REFUSED_SILENTLY;
 	result = bpf_fib_lookup(context, &fib, sizeof(fib), 0);
 	switch (result) {
 	case BPF_FIB_LKUP_RET_SUCCESS:
@@ -72,6 +99,7 @@ verified_alone int next_hop_ask(struct xdp_md *context, struct hop *hop, __be32 
 	case BPF_FIB_LKUP_RET_FWD_DISABLED:
 		return DROP_FORWARDING_DISABLED;
 	default:
+		hop->refused = next_hop_refusal(result);
 		return DROP_NO_KERNEL_ROUTE;
 	}
 	slot = device_slot_of(fib.ifindex);
@@ -81,23 +109,45 @@ verified_alone int next_hop_ask(struct xdp_md *context, struct hop *hop, __be32 
 	hop->device = slot;
 	hop->mtu = device->mtu;
 	hop->up_the_stack = result == BPF_FIB_LKUP_RET_NO_NEIGH;
-	if (hop->up_the_stack)
-		return 0;
-	__builtin_memcpy(hop->macs, fib.dmac, ETH_ALEN);
-	__builtin_memcpy(hop->macs + ETH_ALEN, fib.smac, ETH_ALEN);
-
 	/* The kernel has put the gateway, if the route has one, in place of the destination. */
 	neighbour.ifindex = fib.ifindex;
 	neighbour.address = fib.ipv4_dst;
 	number = bpf_map_lookup_elem(&next_hop_numbers, &neighbour);
 	if (number)
 		hop->number = *number;
+	if (hop->up_the_stack)
+		return 0;
+	__builtin_memcpy(hop->macs, fib.dmac, ETH_ALEN);
+	__builtin_memcpy(hop->macs + ETH_ALEN, fib.smac, ETH_ALEN);
 	return 0;
+}
+
+static __always_inline enum verdict next_hop_refuse(struct packet *packet, int reason, __u8 refused)
+{
+	if (refused)
+		reply_icmp_error(packet, ICMP_UNREACHABLE, refused - 1, 0);
+	return drop(packet, reason);
+}
+
+/*
+ * For a neighbour that is not resolved. If it does not answer ARP, its senders are told, but for the packets of
+ * one tick in each second, which go up the stack to have it asked again. Not those from outside: the kernel's own
+ * error about one would quote it translated, with the instance's address.
+ */
+static __always_inline enum verdict next_hop_check(struct packet *packet, const struct next_hop *known)
+{
+	if (known->state != NEXT_HOP_UNREACHABLE ||
+	    clock_reached(packet->now, packet->settings->next_hops_valid_until) ||
+	    (packet->forward && packet->now % FLOW_TOUCH_TICKS == 0))
+		return VERDICT_NEXT;
+	return next_hop_refuse(packet, DROP_NEIGHBOUR_UNREACHABLE, REFUSED_NO_HOST);
 }
 
 static __always_inline enum verdict next_hop_ask_for(struct packet *packet, struct flow_entry *entry,
 						     struct hop *hop, const struct flow_view *view)
 {
+	struct next_hop *known;
+	__u32 key;
 	int reason;
 
 	if (packet->forward)
@@ -107,9 +157,14 @@ static __always_inline enum verdict next_hop_ask_for(struct packet *packet, stru
 		reason = next_hop_ask(packet->context, hop, packet->key.source, view->new_address,
 				      DEVICE_INSIDE);
 	if (reason)
-		return drop(packet, reason);
+		return next_hop_refuse(packet, reason, hop->refused);
 	if (entry && hop->number)
 		WRITE_ONCE(entry->next_hop, hop->number);
+	if (unlikely(hop->up_the_stack)) {
+		key = hop->number;
+		known = bpf_map_lookup_elem(&next_hops, &key);
+		return known ? next_hop_check(packet, known) : VERDICT_NEXT;
+	}
 	return VERDICT_NEXT;
 }
 
@@ -129,7 +184,7 @@ static __always_inline enum verdict next_hop_find(struct packet *packet, struct 
 	hop->mtu = known->mtu;
 	hop->up_the_stack = known->state != NEXT_HOP_RESOLVED;
 	macs_copy(hop->macs, known->destination_mac);
-	return VERDICT_NEXT;
+	return hop->up_the_stack ? next_hop_check(packet, known) : VERDICT_NEXT;
 }
 ABI_ASSERT_OFFSET(struct next_hop, destination_mac, 12);
 ABI_ASSERT_OFFSET(struct next_hop, source_mac, 18);

@@ -18,6 +18,7 @@ enum verdict {
 	VERDICT_PASS,	 /* to the host's network stack */
 	VERDICT_FORWARD, /* packet.action says how */
 	VERDICT_ANSWER,	 /* the frame was turned into a reply; packet.action says how */
+	VERDICT_HOLD,	 /* the agent has it, and gives it back later */
 };
 
 enum packet_kind {
@@ -30,6 +31,7 @@ enum packet_kind {
 
 #define LINK_BYTES_MAX (sizeof(struct ethhdr) + VLAN_TAGS_MAX * 4)
 #define LINK_BYTES_MASK 31
+#define LINK_GROUP 1 /* in the first byte of an Ethernet address: multicast, or broadcast */
 
 /* Byte 13 of the TCP header. */
 enum tcp_flag {
@@ -51,20 +53,22 @@ struct packet {
 	struct device *device;
 	struct counters *counters;
 	struct iphdr *ip;
-	void *transport;     /* the first 8 bytes are there; for TCP all 20 */
-	struct flow_key key; /* the tuple as it came, in the zone it came from; see packet_key() */
-	__u32 now;	     /* ticks */
-	__u32 action;	     /* XDP action for VERDICT_FORWARD and VERDICT_ANSWER */
-	__u16 length;	     /* of the IPv4 packet */
-	__u16 payload;	     /* bytes after the transport header */
-	__u16 zone;	     /* that it came from */
-	__u16 nat_gateway;   /* whose packet it is, or NO_NAT_GATEWAY */
-	__u8 link_bytes;     /* of Ethernet and VLAN headers */
-	__u8 kind;	     /* enum packet_kind */
+	void *transport;      /* the first 8 bytes are there; for TCP all 20 */
+	struct flow_key key;  /* the tuple as it came, in the zone it came from; see packet_key() */
+	__u32 now;	      /* ticks */
+	__u32 action;	      /* XDP action for VERDICT_FORWARD and VERDICT_ANSWER */
+	__u16 length;	      /* of the IPv4 packet */
+	__u16 payload;	      /* bytes after the transport header */
+	__u16 zone;	      /* that it came from */
+	__u16 nat_gateway;    /* whose packet it is, or NO_NAT_GATEWAY */
+	__u16 identification; /* of a first fragment: what it leaves with */
+	__u8 link_bytes;      /* of Ethernet and VLAN headers */
+	__u8 kind;	      /* enum packet_kind */
 	__u8 tcp_flags;
 	__u8 first_fragment; /* it has the ports, and others follow */
 	__u8 reason;	     /* enum drop_reason */
 	__u8 forward;	     /* it goes from an instance to the outside */
+	__u8 turned;	     /* it has gone outwards and now comes in: hairpin.h; not 0 means so */
 };
 
 static __always_inline void *packet_data(const struct packet *packet)
@@ -75,6 +79,17 @@ static __always_inline void *packet_data(const struct packet *packet)
 static __always_inline void *packet_end(const struct packet *packet)
 {
 	return (void *)(long)packet->context->data_end;
+}
+
+/*
+ * Was the frame sent to a whole link? Asked of the frame each time: what a stage remembered would have the verifier
+ * walk through all that follows once for each answer.
+ */
+static __always_inline int packet_is_for_many(const struct packet *packet)
+{
+	const struct ethhdr *ethernet = packet_data(packet);
+
+	return (const void *)(ethernet + 1) <= packet_end(packet) && ethernet->h_dest[0] & LINK_GROUP;
 }
 
 /* The second half of a key: ports as they lie in a header, source first. */
@@ -136,7 +151,22 @@ static __always_inline void packet_zone(struct packet *packet, __u16 zone)
 
 static __always_inline int address_is_multicast_or_broadcast(__be32 address)
 {
-	return (bpf_ntohl(address) >> 28) >= 14; /* 224/4 and 240/4, which has 255.255.255.255 */
+	return bpf_ntohl(address) >> 28 == 14 || address == 0xffffffff;
+}
+
+/* RFC 1812 section 5.3.7, RFC 1122 section 3.2.1.3: such a source names no single host. */
+static __always_inline int address_is_no_source(__be32 address)
+{
+	__u32 value = bpf_ntohl(address);
+
+	return value >> 28 >= 14 || value >> 24 == 127 || value >> 24 == 0;
+}
+
+/* RFC 1812 section 5.3.7: never to be forwarded. Multicast and broadcast destinations were the host's. */
+static __always_inline int address_is_invalid(const struct flow_key *key)
+{
+	return address_is_no_source(key->source) || address_is_no_source(key->destination) ||
+	       key->source == key->destination;
 }
 
 #endif

@@ -1,15 +1,29 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* How the two entries of a flow follow from each other. */
+/* How the two entries of a flow follow from each other, and a flow's mapping from the flow. */
 #ifndef SALLYPORT_BPF_PAIR_H
 #define SALLYPORT_BPF_PAIR_H
 
 #include "lib/checksum.h"
 #include "lib/packet.h"
 
+static __always_inline enum nat_protocol nat_protocol_of(__u8 protocol)
+{
+	return protocol == IPPROTO_TCP ? NAT_TCP : protocol == IPPROTO_UDP ? NAT_UDP : NAT_ICMP;
+}
+
+static __always_inline __u32 new_flow_id(void)
+{
+	__u32 id = bpf_get_prandom_u32();
+
+	return id ? id : 1; /* 0 marks an unused entry */
+}
+
 static __always_inline void flow_reverse_key(const struct flow_entry *forward, struct flow_key *key)
 {
-	key->source = forward->key.destination;
-	key->source_port = forward->key.destination_port;
+	int mapping = forward->key.kind == FLOW_KIND_MAPPING;
+
+	key->source = mapping ? 0 : forward->key.destination;
+	key->source_port = mapping ? 0 : forward->key.destination_port;
 	key->destination = forward->new_address;
 	key->destination_port = forward->new_port;
 	key->protocol = forward->key.protocol;
@@ -17,6 +31,7 @@ static __always_inline void flow_reverse_key(const struct flow_entry *forward, s
 	key->zone = ZONE_OUTSIDE;
 }
 
+/* Key of the mapping that is the same for all remotes. */
 static __always_inline void flow_mapping_key(const struct flow_key *forward, struct flow_key *key)
 {
 	key->source = forward->source;
@@ -26,6 +41,14 @@ static __always_inline void flow_mapping_key(const struct flow_key *forward, str
 	key->protocol = forward->protocol;
 	key->kind = FLOW_KIND_MAPPING;
 	key->zone = forward->zone;
+}
+
+/* Key of the mapping that has the external port of `forward` for one flow alone. */
+static __always_inline void flow_unshared_key(const struct flow_entry *forward, struct flow_key *key)
+{
+	flow_mapping_key(&forward->key, key);
+	key->destination = forward->new_address;
+	key->destination_port = forward->new_port;
 }
 
 /* What an entry's packets' checksums differ by once `address` and `port` are replaced by its own. */

@@ -10,6 +10,7 @@
 #include "lib/checksum.h"
 #include "lib/drop.h"
 #include "lib/icmp_error.h"
+#include "lib/options.h"
 #include "lib/packet.h"
 
 struct vlan_tag {
@@ -41,7 +42,7 @@ static __always_inline enum verdict parse_tcp(struct packet *packet, const void 
 	const struct tcphdr *tcp = packet->transport;
 	__u32 header;
 
-	if ((const void *)(tcp + 1) > end)
+	if ((const void *)(tcp + 1) > end || room < sizeof(*tcp)) /* what lies behind it is padding */
 		return drop(packet, DROP_MALFORMED_TRANSPORT);
 	header = tcp->doff * 4;
 	if (header < sizeof(*tcp) || (header > room && !packet->first_fragment))
@@ -57,7 +58,7 @@ static __always_inline enum verdict parse_udp(struct packet *packet, const void 
 	const struct udphdr *udp = packet->transport;
 	__u32 length;
 
-	if ((const void *)(udp + 1) > end)
+	if ((const void *)(udp + 1) > end || room < sizeof(*udp))
 		return drop(packet, DROP_MALFORMED_TRANSPORT);
 	length = bpf_ntohs(udp->len);
 	if (length < sizeof(*udp) || (length > room && !packet->first_fragment))
@@ -66,11 +67,11 @@ static __always_inline enum verdict parse_udp(struct packet *packet, const void 
 	return VERDICT_NEXT;
 }
 
-static __always_inline enum verdict parse_icmp(struct packet *packet, const void *end)
+static __always_inline enum verdict parse_icmp(struct packet *packet, const void *end, __u32 room)
 {
 	const struct icmp_header *icmp = packet->transport;
 
-	if ((const void *)(icmp + 1) > end)
+	if ((const void *)(icmp + 1) > end || room < sizeof(*icmp))
 		return drop(packet, DROP_MALFORMED_TRANSPORT);
 	packet_key(packet, packet_addresses(packet->ip),
 		   icmp->type == ICMP_ECHO_REQUEST ? packet_ports(icmp->echo.id, 0)
@@ -101,6 +102,7 @@ static __always_inline enum verdict parse_ipv4(struct packet *packet, void *data
 	__u32 link = READ_ONCE(packet->link_bytes);
 	struct iphdr *ip = data + link;
 	__u32 header, room;
+	int options;
 
 	if (link > LINK_BYTES_MAX)
 		return drop(packet, DROP_INTERNAL_ERROR);
@@ -111,6 +113,14 @@ static __always_inline enum verdict parse_ipv4(struct packet *packet, void *data
 	if (ip->version != 4 || header < sizeof(*ip) || packet->length < header ||
 	    packet->length > end - (void *)ip || !ipv4_checksum_is_right(ip, end))
 		return drop(packet, DROP_MALFORMED_IPV4);
+	/* Read again, so that the verifier does not tell two lengths of header apart in all that follows. */
+	if (unlikely(READ_ONCE(*(const __u8 *)ip) != IPV4_PLAIN)) {
+		options = options_look(packet->context, link + sizeof(*ip), header - sizeof(*ip));
+		if (options & OPTIONS_BROKEN)
+			return drop(packet, DROP_MALFORMED_IPV4);
+		if (options & OPTIONS_SOURCE_ROUTE) /* whoever it is for: the host may forward it */
+			return drop(packet, DROP_SOURCE_ROUTED);
+	}
 	packet->ip = ip;
 	packet->transport = (void *)ip + header;
 	room = packet->length - header;
@@ -129,7 +139,7 @@ static __always_inline enum verdict parse_ipv4(struct packet *packet, void *data
 	case IPPROTO_UDP:
 		return parse_udp(packet, end, room);
 	case IPPROTO_ICMP:
-		return parse_icmp(packet, end);
+		return parse_icmp(packet, end, room);
 	default:
 		packet->kind = PACKET_OTHER;
 		packet_key(packet, packet_addresses(ip), 0, ip->protocol);

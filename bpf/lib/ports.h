@@ -31,6 +31,30 @@ static __always_inline __u32 random_below(__u32 bound)
 	return (__u64)bpf_get_prandom_u32() * bound >> 32;
 }
 
+/* Is the port one that the NAT gateway never gives out? */
+static __always_inline int port_is_reserved(const struct port_claim *claim, __u32 port)
+{
+	__u32 number = claim->nat_gateway;
+	struct port_mask *mask;
+
+	if (!claim->reserves)
+		return 0;
+	mask = bpf_map_lookup_elem(&reserved_ports, &number);
+	return mask && mask->word[port / 64 % PORT_SET_WORDS] & 1ULL << (port % 64);
+}
+
+/* How many ports the claim is about, reserved ones included. */
+static __always_inline __u32 port_count(const struct port_claim *claim)
+{
+	return ((__u32)claim->last - claim->first) / claim->step + 1;
+}
+
+/* Any of them, each as likely as the next. */
+static __always_inline __u32 port_at_random(const struct port_claim *claim)
+{
+	return claim->first + random_below(port_count(claim)) * claim->step;
+}
+
 /* Tries to insert work->reverse with this port. */
 static __always_inline enum port_result port_try(struct workspace *work, __u32 port)
 {
@@ -65,8 +89,13 @@ static long port_random_step(__u32 i, void *context)
 	claim = &work->claim;
 	/* What stood before this port has just been ended: where all have timed out, the next would be no better. */
 	port = claim->again;
-	if (!port)
-		port = claim->first + random_below(claim->last - claim->first + 1u);
+	if (!port) {
+		port = port_at_random(claim);
+		if (port_is_reserved(claim, port)) { /* another one: the rest stay equally likely */
+			claim->result = PORT_IN_USE;
+			return 0;
+		}
+	}
 	claim->again = 0;
 	claim->result = port_try(work, port);
 	if (claim->result == PORT_IN_USE)
@@ -74,9 +103,14 @@ static long port_random_step(__u32 i, void *context)
 	return claim->result != PORT_IN_USE;
 }
 
-/* The bits of a set's word that lie outside of the range. */
-static __always_inline __u64 port_set_outside(__u32 word, __u16 first, __u16 last)
+#define EVEN_PORTS 0x5555555555555555ULL
+
+/* The bits of a set's word that the claim is not about. */
+static __always_inline __u64 port_set_outside(const struct port_claim *claim, __u32 word)
 {
+	__u16 first = claim->first, last = claim->last;
+	__u32 number = claim->nat_gateway;
+	struct port_mask *mask;
 	__u64 outside = 0;
 
 	if (word < first / 64 || word > last / 64)
@@ -85,7 +119,12 @@ static __always_inline __u64 port_set_outside(__u32 word, __u16 first, __u16 las
 		outside |= (1ULL << (first % 64)) - 1;
 	if (word == last / 64)
 		outside |= ~1ULL << (last % 64);
-	return outside;
+	if (claim->step == 2)
+		outside |= first % 2 ? EVEN_PORTS : ~EVEN_PORTS;
+	if (!claim->reserves)
+		return outside;
+	mask = bpf_map_lookup_elem(&reserved_ports, &number);
+	return mask ? outside | mask->word[word % PORT_SET_WORDS] : outside;
 }
 
 static __always_inline __u32 bit_number(__u64 bit)
@@ -119,14 +158,56 @@ static __always_inline __u32 port_set_search(struct port_set *set, __u32 start)
 	return PORT_SET_WORDS;
 }
 
-#define PORT_SET_FULL 0x10000
-#define PORT_SET_PICKS 8 /* words found full, or bits taken by others, before the search starts anew */
-
-/* Takes a port off the set: its bit is set now and was not before. PORT_SET_FULL: every port is in use. */
-verified_alone int port_set_pick(__u32 number, __u32 first, __u32 last)
+verified_alone int port_set_has_room(__u32 number)
 {
 	struct port_set *set = bpf_map_lookup_elem(&port_sets, &number);
 
+	return set && port_set_search(set, 0) < PORT_SET_WORDS;
+}
+
+#define PORT_SET_FULL 0x10000
+#define PORT_SET_PICKS 8    /* words found full, or bits taken by others, before the search starts anew */
+#define PORT_SET_RANDOM 256 /* bits looked at anywhere before that */
+#define PORT_SET_UNPICKED (-1)
+
+/*
+ * Looks at any bit. Searching on from one would favour ports behind a run of others, be they in use or reserved
+ * (RFC 6056 section 5); looking at many single ones does not.
+ */
+static long port_set_random_step(__u32 i, void *context)
+{
+	struct workspace *work = workspace_get();
+	struct port_claim *claim;
+	struct port_set *set;
+	__u32 number, port;
+	__u64 bit, *word;
+
+	if (!work)
+		return 1;
+	claim = &work->claim;
+	number = claim->set;
+	set = bpf_map_lookup_elem(&port_sets, &number);
+	if (!set)
+		return 1;
+	port = port_at_random(claim);
+	bit = 1ULL << (port % 64);
+	word = &set->word[port / 64 % PORT_SET_WORDS];
+	if (READ_ONCE(*word) & bit || port_is_reserved(claim, port) || __sync_fetch_and_or(word, bit) & bit)
+		return 0;
+	claim->picked = port;
+	return 1;
+}
+
+/* Takes a port off the set: its bit is set now and was not before. PORT_SET_FULL: every port is in use. */
+verified_alone int port_set_pick(__u32 number)
+{
+	struct port_set *set = bpf_map_lookup_elem(&port_sets, &number);
+	struct workspace *work = workspace_get();
+	struct port_claim *claim;
+
+	if (!work)
+		return PORT_SET_UNPICKED;
+	claim = &work->claim;
 	for (int i = 0; set && i < PORT_SET_PICKS; i++) {
 		__u32 word = port_set_search(set, random_below(PORT_SET_WORDS)), turn;
 		__u64 taken, open, *full;
@@ -134,11 +215,11 @@ verified_alone int port_set_pick(__u32 number, __u32 first, __u32 last)
 		if (word >= PORT_SET_WORDS)
 			return PORT_SET_FULL;
 		full = &set->full[word / 64 % PORT_SET_SUMMARY_WORDS];
-		taken = READ_ONCE(set->word[word]) | port_set_outside(word, first, last);
+		taken = READ_ONCE(set->word[word]) | port_set_outside(claim, word);
 		if (taken == ~0ULL) {
 			__sync_fetch_and_or(full, 1ULL << (word % 64));
 			/* A port that came free in between would be lost: look again. */
-			taken = READ_ONCE(set->word[word]) | port_set_outside(word, first, last);
+			taken = READ_ONCE(set->word[word]) | port_set_outside(claim, word);
 			if (taken != ~0ULL)
 				__sync_fetch_and_and(full, ~(1ULL << (word % 64)));
 			continue;
@@ -149,7 +230,7 @@ verified_alone int port_set_pick(__u32 number, __u32 first, __u32 last)
 		if (!(__sync_fetch_and_or(&set->word[word], 1ULL << turn) & 1ULL << turn))
 			return word * 64 + turn;
 	}
-	return -1;
+	return PORT_SET_UNPICKED;
 }
 
 static long port_set_step(__u32 i, void *context)
@@ -164,7 +245,10 @@ static long port_set_step(__u32 i, void *context)
 		return 1;
 	claim = &work->claim;
 	number = claim->set;
-	port = port_set_pick(number, claim->first, claim->last);
+	port = claim->picked;
+	claim->picked = PORT_SET_UNPICKED;
+	if (port < 0)
+		port = port_set_pick(number);
 	if (port < 0)
 		return 0;
 	if (port >= PORT_SET_FULL) {
@@ -198,7 +282,9 @@ static long port_check_step(__u32 i, void *context)
 	set = bpf_map_lookup_elem(&port_sets, &number);
 	if (!set)
 		return 1;
-	port = claim->first + __sync_fetch_and_add(&set->cursor, 1) % (claim->last - claim->first + 1u);
+	port = claim->first + __sync_fetch_and_add(&set->cursor, 1) % port_count(claim) * claim->step;
+	if (port_is_reserved(claim, port))
+		return 0;
 	claim->result = port_try(work, port);
 	return claim->result != PORT_IN_USE;
 }
@@ -222,35 +308,43 @@ static long port_set_clear_step(__u32 i, void *context)
 #define PORT_SET_IDLE_TICKS (60 * FLOW_TOUCH_TICKS)
 #define PORT_SET_NONE (~0U)
 
-static __always_inline void port_set_take(struct port_set *set, __u32 number, const struct port_set_key *key,
-					  __u32 first, __u32 last)
+static __always_inline void port_set_take(struct port_set *set, __u32 number, const struct port_claim *claim)
 {
-	set->key = *key;
-	set->first_port = first;
-	set->last_port = last;
+	set->key = claim->key;
+	set->first_port = claim->first;
+	set->last_port = claim->last;
+	set->generation = claim->generation;
+	set->checked = 0;
+	set->rests_until = claim->now;
 	bpf_loop(PORT_SET_WORDS, port_set_clear_step, &number, 0);
 }
 
-/* Number of the set of work->claim.key, made of one that nobody has used for a minute if there is none. */
-verified_alone __u32 port_set_of(__u32 first, __u32 last, __u32 now)
+/*
+ * Number of the set of work->claim.key, made of one that nobody has used for a minute if there is none. What is
+ * known of full words does not outlast the configuration that it was found with.
+ */
+verified_alone __u32 port_set_of(__u32 now)
 {
 	struct workspace *work = workspace_get();
 	const struct port_set_key *key;
+	const struct port_claim *claim;
 	__u32 zero = 0, candidate, *number;
 	struct port_set *set;
 	struct meta *known;
 
 	if (!work)
 		return PORT_SET_NONE;
-	key = &work->claim.key;
+	claim = &work->claim;
+	key = &claim->key;
 	number = bpf_map_lookup_elem(&port_set_numbers, key);
 	if (number) {
 		candidate = *number;
 		set = bpf_map_lookup_elem(&port_sets, &candidate);
 		if (!set)
 			return PORT_SET_NONE;
-		if (set->first_port != first || set->last_port != last)
-			port_set_take(set, candidate, key, first, last);
+		if (set->first_port != claim->first || set->last_port != claim->last ||
+		    set->generation != claim->generation)
+			port_set_take(set, candidate, claim);
 		WRITE_ONCE(set->last_used, now);
 		return candidate;
 	}
@@ -273,7 +367,7 @@ verified_alone __u32 port_set_of(__u32 first, __u32 last, __u32 now)
 			continue;
 		if (set->key.protocol)
 			bpf_map_delete_elem(&port_set_numbers, &set->key);
-		port_set_take(set, candidate, key, first, last);
+		port_set_take(set, candidate, claim);
 		if (!bpf_map_update_elem(&port_set_numbers, key, &candidate, BPF_NOEXIST))
 			return candidate;
 		/* Another processor has made one for the same remote: that one stands. */
@@ -285,34 +379,101 @@ verified_alone __u32 port_set_of(__u32 first, __u32 last, __u32 now)
 }
 
 /*
+ * The set says that nothing is left. Some of its ports may be those of flows that timed out and that no agent has
+ * ended: a stretch of them is looked at for each flow that would be refused. Once all of them have been looked at in
+ * vain, that rests for a second, so that a flood for an exhausted address costs next to nothing.
+ */
+static __always_inline void port_set_check(struct port_claim *claim)
+{
+	__u32 number = claim->set;
+	struct port_set *set = bpf_map_lookup_elem(&port_sets, &number);
+
+	if (!set || !clock_reached(claim->now + 1, set->rests_until))
+		return;
+	set->checked += bpf_loop(PORT_CHECK_STEPS_MAX, port_check_step, NULL, 0);
+	if (claim->result != PORT_IN_USE && claim->result != PORT_NONE_FREE) {
+		set->checked = 0;
+	} else if (set->checked >= port_count(claim)) {
+		set->checked = 0;
+		set->rests_until = claim->now + FLOW_TOUCH_TICKS;
+	}
+}
+
+/*
+ * Which ports the flow may have, and which it would like best: its own, where the NAT gateway preserves ports
+ * (RFC 4787 sections 4.2.1 and 4.2.2). Identifiers of echo requests are no ports. Returns whether there are any.
+ */
+verified_alone int port_claim_begin(__u32 number)
+{
+	struct nat_gateway *nat_gateway = bpf_map_lookup_elem(&nat_gateways, &number);
+	struct workspace *work = workspace_get();
+	__u32 wanted, first, last, flags;
+	struct port_claim *claim;
+
+	if (!nat_gateway || !work)
+		return 0;
+	claim = &work->claim;
+	wanted = bpf_ntohs(work->wish.key.source_port);
+	first = nat_gateway->first_port;
+	last = nat_gateway->last_port;
+	flags = work->wish.key.protocol == IPPROTO_ICMP ? 0 : nat_gateway->flags;
+	claim->now = work->wish.now;
+	claim->nat_gateway = number;
+	claim->generation = work->wish.generation;
+	claim->reserves = nat_gateway->reserves_ports;
+	claim->step = 1;
+	claim->result = PORT_NONE_FREE;
+	claim->picked = PORT_SET_UNPICKED;
+	if (flags & NAT_GATEWAY_PRESERVE_RANGE) {
+		if (wanted <= LOW_PORT_LAST) {
+			first = 1;
+			last = LOW_PORT_LAST;
+		} else if (first <= LOW_PORT_LAST) {
+			first = LOW_PORT_LAST + 1;
+		}
+	}
+	if (flags & NAT_GATEWAY_PRESERVE_PARITY) {
+		first += (first ^ wanted) & 1;
+		claim->step = 2;
+	}
+	if (first > last)
+		return 0;
+	claim->first = first;
+	claim->last = last;
+	if (claim->is_new) {
+		claim->again = 0;
+		if (flags & NAT_GATEWAY_PRESERVE_PORT && wanted >= first && wanted <= last &&
+		    !port_is_reserved(claim, wanted))
+			claim->again = wanted;
+	}
+	claim->is_new = 0;
+	return 1;
+}
+
+/*
  * Claims a port on the address in work->reverse.key and inserts the entry, which must be whole but for the
  * port. work->claim.slot is where it stands then.
  */
-static __always_inline enum port_result port_claim(struct workspace *work, __u32 first, __u32 last, __u32 now)
+static __always_inline enum port_result port_claim(struct workspace *work,
+						   const struct nat_gateway *nat_gateway)
 {
 	struct port_claim *claim = &work->claim;
 
-	claim->now = now;
-	claim->first = first;
-	claim->last = last;
-	claim->result = PORT_NONE_FREE;
-	if (first > last)
+	if (!port_claim_begin(work->wish.nat_gateway))
 		return PORT_NONE_FREE;
 	bpf_loop(PORT_RANDOM_PROBES, port_random_step, NULL, 0);
 	if (claim->result != PORT_IN_USE)
 		return claim->result;
-	__builtin_memset(&claim->key, 0, sizeof(claim->key));
-	claim->key.elastic_ip = work->reverse.key.destination;
-	claim->key.remote = work->reverse.key.source;
-	claim->key.remote_port = work->reverse.key.source_port;
-	claim->key.protocol = work->reverse.key.protocol;
-	claim->set = port_set_of(first, last, now);
+	port_set_key_of(&claim->key, &work->reverse.key, claim->first, nat_gateway->flags);
+	claim->set = port_set_of(claim->now);
 	if (claim->set == PORT_SET_NONE) {
 		bpf_loop(PORT_FALLBACK_STEPS, port_random_step, NULL, 0);
 	} else {
+		if (port_set_has_room(claim->set))
+			bpf_loop(PORT_SET_RANDOM, port_set_random_step, NULL, 0);
 		bpf_loop(PORT_SET_STEPS_MAX, port_set_step, NULL, 0);
 		if (claim->result == PORT_NONE_FREE)
-			bpf_loop(PORT_CHECK_STEPS_MAX, port_check_step, NULL, 0);
+			port_set_check(claim);
 	}
 	return claim->result == PORT_IN_USE ? PORT_NONE_FREE : claim->result;
 }

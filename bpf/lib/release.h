@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The end of a flow: forward entry, reverse entry, port, mapping, in this order. Whoever removes the
+ * The end of a flow: forward entry, reverse entry, port, permit, mapping, in this order. Whoever removes the
  * forward entry owns the rest; a port is never free while a reverse entry stands.
  */
 #ifndef SALLYPORT_BPF_RELEASE_H
@@ -8,7 +8,12 @@
 
 #include "lib/drop.h"
 #include "lib/flow_table.h"
+#include "lib/hosts.h"
 #include "lib/pair.h"
+#include "lib/permit.h"
+#include "lib/quarantine.h"
+#include "lib/state.h"
+#include "lib/unanswered.h"
 
 static __always_inline void port_set_unmark(struct port_set *set, __u32 port)
 {
@@ -18,19 +23,37 @@ static __always_inline void port_set_unmark(struct port_set *set, __u32 port)
 	__sync_fetch_and_and(&set->full[word / 64 % PORT_SET_SUMMARY_WORDS], ~(1ULL << (word % 64)));
 }
 
-/* Tells the remote's port set, if it has one, that a port may be free. */
-verified_alone int port_release(const struct flow_key *reverse)
+/*
+ * Whose set knows about a port of a reverse entry. Where ports of some parity or range only may be asked for, each
+ * kind has a set of its own, so that "full" means one thing.
+ */
+static __always_inline void port_set_key_of(struct port_set_key *key, const struct flow_key *reverse,
+					    __u32 port, __u32 nat_gateway_flags)
 {
-	struct port_set_key key = {};
+	__builtin_memset(key, 0, sizeof(*key));
+	key->elastic_ip = reverse->destination;
+	key->remote = reverse->source;
+	key->remote_port = reverse->source_port;
+	key->protocol = reverse->protocol;
+	if (reverse->protocol == IPPROTO_ICMP)
+		return;
+	if (nat_gateway_flags & NAT_GATEWAY_PRESERVE_PARITY)
+		key->part |= port % 2 ? PORT_SET_ODD : PORT_SET_EVEN;
+	if (nat_gateway_flags & NAT_GATEWAY_PRESERVE_RANGE)
+		key->part |= port <= LOW_PORT_LAST ? PORT_SET_LOW : PORT_SET_HIGH;
+}
+
+/* Tells the remote's port set, if it has one, that a port may be free. */
+verified_alone int port_release(const struct flow_key *reverse, __u32 nat_gateway)
+{
+	struct nat_gateway *owner = bpf_map_lookup_elem(&nat_gateways, &nat_gateway);
+	struct port_set_key key;
 	__u32 *number;
 	struct port_set *set;
 
-	if (!reverse)
+	if (!reverse || !owner)
 		return 0;
-	key.elastic_ip = reverse->destination;
-	key.remote = reverse->source;
-	key.remote_port = reverse->source_port;
-	key.protocol = reverse->protocol;
+	port_set_key_of(&key, reverse, bpf_ntohs(reverse->destination_port), owner->flags);
 	number = bpf_map_lookup_elem(&port_set_numbers, &key);
 	if (!number)
 		return 0;
@@ -41,22 +64,80 @@ verified_alone int port_release(const struct flow_key *reverse)
 	return 1;
 }
 
-static __always_inline struct workspace *workspace_get(void)
+/* Gives back what flow_create() took for the flow or mapping whose forward entry this was at its end. */
+verified_alone int flow_give_back(const struct flow_entry *forward)
 {
-	__u32 owner = workspace_owner;
+	int is_flow;
 
-	return bpf_map_lookup_elem(&workspaces, &owner);
+	if (!forward)
+		return 0;
+	is_flow = forward->key.kind == FLOW_KIND_FLOW;
+	if (is_flow && flow_is_opening(forward->state))
+		unanswered_add(forward->key.source, forward->key.zone, -1);
+	/* A flow holds a port unless that is its mapping's, or its instance's own (RFC 6888 REQ-6). */
+	if (forward->flags & FLOW_COUNTED)
+		host_give(forward->key.source, forward->key.zone, forward->nat_gateway, is_flow,
+			  !is_flow || (!(forward->flags & FLOW_MAPPED) &&
+				       forward->new_address != forward->key.source));
+	return 1;
 }
 
-/* Ends the pair whose forward entry is a copy at `forward`. */
+/* Ends the pair whose forward entry is a copy at `forward`. Returns the flags that it had, or 0. */
 static __always_inline int flow_end_pair(struct workspace *work, const struct flow_entry *forward,
 					 enum flow_removal removal, __u32 now)
 {
+	int flags, rested;
+	__u32 number;
+
 	if (!flow_remove(forward, removal, now, &work->removed))
 		return 0;
+	flags = work->removed.flags;
+	rested = forward->key.kind == FLOW_KIND_MAPPING && work->removed.state == MAPPING_RESTING;
+	number = work->removed.nat_gateway;
+	flow_give_back(&work->removed);
 	flow_reverse_key(forward, &work->removed.key);
 	flow_remove(&work->removed, FLOW_REMOVE_ANY, now, &work->removed);
-	port_release(&work->removed.key);
+	port_release(&work->removed.key, number);
+	if (rested)
+		resting_port_ended(number);
+	return flags;
+}
+
+/*
+ * Gives back what the flow that flow_end_entries() has ended held: a permit, and a reference on a mapping. One after
+ * the other, and not from within: the stack is full there.
+ */
+verified_alone int flow_end_holdings(__u32 now)
+{
+	struct workspace *work = workspace_get();
+	const struct flow_entry *forward;
+	struct flow_entry *mapping;
+	__u32 mapping_id;
+	int left;
+
+	if (!work)
+		return 0;
+	forward = &work->ending;
+	mapping = &work->released;
+	if (work->ended.flags & FLOW_PERMITTED) {
+		flow_reverse_key(forward, &work->key);
+		permit_put(work, &work->key, now);
+	}
+	mapping_id = work->ended.mapping_id;
+	if (!mapping_id)
+		return 1;
+	mapping->new_address = forward->new_address;
+	mapping->new_port = forward->new_port;
+	mapping->flow_id = mapping_id;
+	flow_mapping_key(&forward->key, &mapping->key);
+	left = flow_unreference(&mapping->key, mapping_id, 0, now);
+	if (left == FLOW_REFERENCES_UNKNOWN) { /* not the one for all remotes */
+		flow_unshared_key(forward, &mapping->key);
+		left = flow_unreference(&mapping->key, mapping_id, 0, now);
+	}
+	if (left == FLOW_REFERENCES_NONE &&
+	    !mapping_rest(&mapping->key, mapping_id, forward->nat_gateway, now))
+		flow_end_pair(work, mapping, FLOW_REMOVE_UNREFERENCED, now);
 	return 1;
 }
 
@@ -76,49 +157,39 @@ static __always_inline __u32 flow_mapping_held(const struct flow_entry *forward)
 	return READ_ONCE(reverse->flow_id) == forward->flow_id ? mapping_id : 0;
 }
 
-/* Ends a flow, and its mapping if that was the last flow on it. Returns whether this call ended it. */
+/* Ends both entries of a flow, and notes what else it held. Returns whether this call ended it. */
 static __always_inline int flow_end_forward(struct workspace *work, const struct flow_entry *forward,
 					    enum flow_removal removal, __u32 now)
 {
-	struct flow_entry *mapping = &work->released;
 	struct counters *counted;
-	__u32 zero = 0, mapping_id;
+	__u32 zero = 0;
 
-	mapping_id = flow_mapping_held(forward);
-	if (!flow_end_pair(work, forward, removal, now))
+	work->ended.mapping_id = flow_mapping_held(forward);
+	work->ended.flags = flow_end_pair(work, forward, removal, now);
+	if (!work->ended.flags)
 		return 0;
 	counted = bpf_map_lookup_elem(&counters, &zero);
 	if (removal == FLOW_REMOVE_EXPIRED && forward->key.kind == FLOW_KIND_FLOW && counted)
 		nat_gateway_counters_of(counted, forward->nat_gateway)->idle_timeouts++;
-	if (!mapping_id)
-		return 1;
-	flow_mapping_key(&forward->key, &mapping->key);
-	mapping->new_address = forward->new_address;
-	mapping->new_port = forward->new_port;
-	mapping->flow_id = flow_unreference(&mapping->key, mapping_id);
-	if (mapping->flow_id)
-		flow_end_pair(work, mapping, FLOW_REMOVE_UNREFERENCED, now);
 	return 1;
 }
 
-/*
- * Ends the flow of which `entry` is a copy of either direction. A reverse entry without a forward one is
- * what is left while its owner is at work; where it stays so for its whole timeout, it is removed alone.
- */
-verified_alone int flow_end(const struct flow_entry *entry, int removal, __u32 now)
+verified_alone int flow_end_entries(const struct flow_entry *entry, int removal, __u32 now)
 {
 	struct workspace *work = workspace_get();
 	struct flow_entry *forward;
 
 	if (!entry || !work)
 		return 0;
+	work->ended.mapping_id = 0;
+	work->ended.flags = 0;
 	work->ending = *entry;
 	if (!(work->ending.flags & FLOW_FORWARD)) {
 		forward = flow_peer(&work->ending);
 		if (!forward) {
 			if (!flow_remove(&work->ending, removal, now, &work->removed))
 				return 0;
-			port_release(&work->ending.key);
+			port_release(&work->ending.key, work->ending.nat_gateway);
 			return 1;
 		}
 		work->ending = *forward;
@@ -126,6 +197,20 @@ verified_alone int flow_end(const struct flow_entry *entry, int removal, __u32 n
 	if (work->ending.flow_id != entry->flow_id)
 		return 0;
 	return flow_end_forward(work, &work->ending, removal, now);
+}
+
+/*
+ * Ends the flow of which `entry` is a copy of either direction, and its mapping if it was the last flow on that. A
+ * reverse entry without a forward one is what is left while its owner is at work; where it stays so for its whole
+ * timeout, it is removed alone. Returns whether this call ended it.
+ */
+static __always_inline int flow_end(const struct flow_entry *entry, int removal, __u32 now)
+{
+	int ended = flow_end_entries(entry, removal, now);
+
+	if (ended)
+		flow_end_holdings(now);
+	return ended;
 }
 
 #endif

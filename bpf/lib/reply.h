@@ -10,31 +10,36 @@
 
 #include "lib/checksum.h"
 #include "lib/drop.h"
+#include "lib/frame_sum.h"
 
-#define REPLIES_PER_SECOND 1000
-#define REPLIES_AT_ONCE 200
-#define TOKENS_PER_REPLY 1000000
+#define SECOND_NS 1000000000ULL
+#define REPLIES_AT_ONCE_PER_SECOND 5 /* a fifth of what a second allows may be sent at once */
 #define REPLY_TTL 64
 
-static __always_inline int reply_is_allowed(struct counters *counted)
+static __always_inline int reply_is_allowed(struct counters *counted, __u64 per_second)
 {
 	__u32 zero = 0;
 	struct reply_budget *budget = bpf_map_lookup_elem(&reply_budgets, &zero);
-	__u64 now = bpf_ktime_get_ns(), tokens;
+	__u64 now = bpf_ktime_get_ns(), elapsed, most;
 
-	if (!budget)
+	if (!budget || !per_second)
 		return 0;
-	/* 1000 replies per second at 1,000,000 tokens each are a token per nanosecond. */
-	tokens = budget->tokens + (now - budget->refilled_ns) * REPLIES_PER_SECOND / 1000;
+	/* A reply costs as many tokens as a second has nanoseconds, and each nanosecond brings the rate. */
+	elapsed = now - budget->refilled_ns;
+	if (elapsed > SECOND_NS)
+		elapsed = SECOND_NS;
+	most = per_second * (SECOND_NS / REPLIES_AT_ONCE_PER_SECOND);
+	if (most < SECOND_NS)
+		most = SECOND_NS;
 	budget->refilled_ns = now;
-	if (tokens > (__u64)REPLIES_AT_ONCE * TOKENS_PER_REPLY)
-		tokens = (__u64)REPLIES_AT_ONCE * TOKENS_PER_REPLY;
-	if (tokens < TOKENS_PER_REPLY) {
-		budget->tokens = tokens;
+	budget->tokens += elapsed * per_second;
+	if (budget->tokens > most)
+		budget->tokens = most;
+	if (budget->tokens < SECOND_NS) {
 		counted->replies_suppressed++;
 		return 0;
 	}
-	budget->tokens = tokens - TOKENS_PER_REPLY;
+	budget->tokens -= SECOND_NS;
 	return 1;
 }
 
@@ -64,11 +69,11 @@ static __always_inline __u16 ipv4_checksum(const struct iphdr *ip)
 }
 
 static __always_inline void ipv4_reply_header(struct iphdr *ip, __be32 source, __be32 destination,
-					      __u8 protocol, __u16 length)
+					      __u8 protocol, __u8 tos, __u16 length)
 {
 	ip->version = 4;
 	ip->ihl = 5;
-	ip->tos = 0;
+	ip->tos = tos;
 	ip->tot_len = bpf_htons(length);
 	ip->id = 0;
 	ip->frag_off = bpf_htons(IP_DF);
@@ -84,35 +89,13 @@ static __always_inline void ipv4_reply_header(struct iphdr *ip, __be32 source, _
 #define ICMP_ERROR_HEADERS (sizeof(struct iphdr) + sizeof(struct icmp_header))
 #define ICMP_QUOTE_BYTES_MAX (ICMP_ERROR_BYTES_MAX - ICMP_ERROR_HEADERS)
 
-struct quote_sum {
-	struct xdp_md *context;
-	__u32 offset;
-	__u32 bytes;
-	__u32 sum;
-};
-
-/* Adds one word of the quote; bpf_loop keeps the verifier from walking through every length. */
-static long quote_sum_step(__u32 i, void *argument)
-{
-	struct quote_sum *quote = argument;
-	__u16 word = 0;
-	__u32 at = i * 2;
-
-	if (at >= quote->bytes)
-		return 1;
-	if (bpf_xdp_load_bytes(quote->context, quote->offset + at, &word, at + 1 < quote->bytes ? 2 : 1))
-		return 1;
-	quote->sum += word;
-	return 0;
-}
+#define TOS_DSCP 0xfc /* the rest is explicit congestion notification's (RFC 3168) */
 
 static __always_inline int may_be_answered(const struct packet *packet)
 {
 	return packet->kind != PACKET_ICMP_ERROR && packet->kind != PACKET_OTHER_ERROR &&
-	       packet->kind != PACKET_LATER_FRAGMENT && packet->key.source &&
-	       !address_is_multicast_or_broadcast(packet->key.source) &&
-	       !address_is_multicast_or_broadcast(packet->key.destination) &&
-	       (bpf_ntohl(packet->key.source) >> 24) != 127;
+	       packet->kind != PACKET_LATER_FRAGMENT && !address_is_no_source(packet->key.source) &&
+	       !address_is_multicast_or_broadcast(packet->key.destination);
 }
 
 /*
@@ -122,7 +105,6 @@ static __always_inline int may_be_answered(const struct packet *packet)
 verified_alone int icmp_error_make(struct xdp_md *context, __u32 link, __u32 length, __u32 type_and_code,
 				   __be32 rest)
 {
-	struct quote_sum quote = { .context = context };
 	__u32 excess, frame, zero = 0, slot = device_slot;
 	struct counters *counted = bpf_map_lookup_elem(&counters, &zero);
 	struct device *device = bpf_map_lookup_elem(&devices, &slot);
@@ -131,6 +113,7 @@ verified_alone int icmp_error_make(struct xdp_md *context, __u32 link, __u32 len
 	void *data, *end;
 	__u8 header[LINK_BYTES_MAX];
 	__be32 to;
+	__u8 tos;
 
 	if (!counted || !device || !device->address || link > LINK_BYTES_MAX)
 		return 0;
@@ -141,7 +124,8 @@ verified_alone int icmp_error_make(struct xdp_md *context, __u32 link, __u32 len
 	if ((void *)(ip + 1) > end)
 		return 0;
 	to = ip->saddr;
-	if (!reply_is_allowed(counted))
+	tos = ip->tos & TOS_DSCP; /* RFC 5508 section 7.7 */
+	if (!reply_is_allowed(counted, device->replies_per_second))
 		return 0;
 	/* Cut off the frame's padding and what exceeds the quote. */
 	if (length > ICMP_QUOTE_BYTES_MAX)
@@ -175,15 +159,13 @@ verified_alone int icmp_error_make(struct xdp_md *context, __u32 link, __u32 len
 	icmp = (void *)(ip + 1);
 	if ((void *)(icmp + 1) > end)
 		return 0;
-	ipv4_reply_header(ip, device->address, to, IPPROTO_ICMP, length + ICMP_ERROR_HEADERS);
+	ipv4_reply_header(ip, device->address, to, IPPROTO_ICMP, tos, length + ICMP_ERROR_HEADERS);
 	icmp->type = type_and_code >> 8;
 	icmp->code = type_and_code;
 	icmp->checksum = 0;
 	icmp->rest = rest;
-	quote.offset = link + sizeof(struct iphdr);
-	quote.bytes = length + sizeof(struct icmp_header);
-	bpf_loop((ICMP_QUOTE_BYTES_MAX + sizeof(struct icmp_header) + 1) / 2, quote_sum_step, &quote, 0);
-	icmp->checksum = ~checksum_fold(quote.sum);
+	icmp->checksum =
+		~frame_sum(context, link + sizeof(struct iphdr), length + sizeof(struct icmp_header));
 
 	counted->icmp_errors_sent++;
 	return reply_back_through_device();
@@ -203,15 +185,16 @@ static __always_inline void reply_icmp_error(struct packet *packet, __u8 type, _
 verified_alone int tcp_reset_make(struct xdp_md *context, __u32 link, __u32 tcp_flags, __u32 payload)
 {
 	void *data = (void *)(long)context->data, *end = (void *)(long)context->data_end;
-	__u32 zero = 0, sequence, acknowledge, sum, frame, header;
+	__u32 zero = 0, slot = device_slot, sequence, acknowledge, sum, frame, header;
 	struct counters *counted = bpf_map_lookup_elem(&counters, &zero);
+	struct device *device = bpf_map_lookup_elem(&devices, &slot);
 	__be32 source, destination;
 	__be16 source_port, destination_port;
 	const __u16 *word;
 	struct tcphdr *tcp;
 	struct iphdr *ip;
 
-	if (!counted || link > LINK_BYTES_MAX || data + sizeof(struct ethhdr) > end)
+	if (!counted || !device || link > LINK_BYTES_MAX || data + sizeof(struct ethhdr) > end)
 		return 0;
 	ip = data + mask_for_verifier(link, LINK_BYTES_MASK);
 	settle(ip);
@@ -222,7 +205,8 @@ verified_alone int tcp_reset_make(struct xdp_md *context, __u32 link, __u32 tcp_
 	header = ip->ihl * 4;
 	tcp = (void *)ip + header;
 	settle(tcp);
-	if (header < sizeof(*ip) || (void *)(tcp + 1) > end || !reply_is_allowed(counted))
+	if (header < sizeof(*ip) || (void *)(tcp + 1) > end ||
+	    !reply_is_allowed(counted, device->replies_per_second))
 		return 0;
 	source_port = tcp->dest;
 	destination_port = tcp->source;
@@ -238,7 +222,7 @@ verified_alone int tcp_reset_make(struct xdp_md *context, __u32 link, __u32 tcp_
 	tcp = (void *)(ip + 1); /* without options */
 	if ((void *)(tcp + 1) > end)
 		return 0;
-	ipv4_reply_header(ip, source, destination, IPPROTO_TCP, sizeof(*ip) + sizeof(*tcp));
+	ipv4_reply_header(ip, source, destination, IPPROTO_TCP, 0, sizeof(*ip) + sizeof(*tcp));
 	__builtin_memset(tcp, 0, sizeof(*tcp));
 	tcp->source = source_port;
 	tcp->dest = destination_port;

@@ -31,9 +31,17 @@ static __noinline struct route *route_to(__u32 route_table, __be32 destination)
 	return bpf_map_lookup_elem(&routes, &key);
 }
 
+/* enum local_address, or 0. */
+static __always_inline __u32 address_locality(__be32 address)
+{
+	__u32 *locality = bpf_map_lookup_elem(&local_addresses, &address);
+
+	return locality ? *locality : 0;
+}
+
 static __always_inline int address_is_local(__be32 address)
 {
-	return bpf_map_lookup_elem(&local_addresses, &address) != NULL;
+	return address_locality(address) == LOCAL_ADDRESS_OF_HOST;
 }
 
 static __always_inline int address_is_private(__be32 address)

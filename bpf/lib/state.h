@@ -8,33 +8,64 @@
 
 #include "lib/flow_table.h"
 #include "lib/packet.h"
+#include "lib/unanswered.h"
 
 enum flow_event {
 	EVENT_NONE,
-	EVENT_REPLY,	   /* UDP, ICMP: the first packet from the remote */
-	EVENT_SYN_INSIDE,  /* a SYN without ACK from the instance */
-	EVENT_SYN_OUTSIDE, /* any SYN from the remote: SYN-ACK, or simultaneous open (RFC 5382 REQ-2) */
-	EVENT_FIN_INSIDE,
-	EVENT_FIN_OUTSIDE, /* within the window */
-	EVENT_RESET,	   /* from the instance, or within the window */
-	EVENT_DATA,	   /* a segment with payload and no SYN, FIN or RST */
+	/* The first packet back: SYN-ACK, or with UDP and ICMP any packet from the end that did not begin. */
+	EVENT_ANSWER_INSIDE, /* the instance's */
+	EVENT_ANSWER_OUTSIDE,
+	EVENT_SYN_INSIDE, /* a SYN without ACK */
+	EVENT_SYN_OUTSIDE,
+	EVENT_FIN_INSIDE, /* FIN and RST: within the window */
+	EVENT_FIN_OUTSIDE,
+	EVENT_RESET,
+	EVENT_DATA, /* a segment with payload and no SYN, FIN or RST */
 };
+
+static __always_inline int event_has_syn(enum flow_event event)
+{
+	return event == EVENT_SYN_INSIDE || event == EVENT_SYN_OUTSIDE;
+}
+
+static __always_inline int event_is_answer(enum flow_event event)
+{
+	return event == EVENT_ANSWER_INSIDE || event == EVENT_ANSWER_OUTSIDE;
+}
+
+static __always_inline int flow_is_opening(enum flow_state state)
+{
+	return state == FLOW_STATE_OPENING || state == FLOW_STATE_OPENING_FROM_OUTSIDE;
+}
+
+static __always_inline int flow_has_ended(enum flow_state state)
+{
+	return state == FLOW_STATE_CLOSING || state == FLOW_STATE_RESET;
+}
 
 static __always_inline enum flow_state flow_state_after(enum flow_state state, enum flow_event event)
 {
 	switch (event) {
-	case EVENT_REPLY:
-	case EVENT_SYN_OUTSIDE:
+	case EVENT_ANSWER_INSIDE:
+		return state == FLOW_STATE_OPENING_FROM_OUTSIDE ? FLOW_STATE_ESTABLISHED : state;
+	case EVENT_ANSWER_OUTSIDE:
 		return state == FLOW_STATE_OPENING ? FLOW_STATE_ESTABLISHED : state;
 	case EVENT_SYN_INSIDE:
-		/* A new connection on the tuple of one that has ended; else a retransmission. */
-		return state >= FLOW_STATE_CLOSING ? FLOW_STATE_OPENING : state;
+		/* A new connection on the tuple of one that has ended; simultaneous open (RFC 5382 REQ-2); else a
+		 * retransmission. */
+		if (flow_has_ended(state))
+			return FLOW_STATE_OPENING;
+		return state == FLOW_STATE_OPENING_FROM_OUTSIDE ? FLOW_STATE_ESTABLISHED : state;
+	case EVENT_SYN_OUTSIDE:
+		if (flow_has_ended(state))
+			return FLOW_STATE_OPENING_FROM_OUTSIDE;
+		return state == FLOW_STATE_OPENING ? FLOW_STATE_ESTABLISHED : state;
 	case EVENT_FIN_INSIDE:
-		if (state == FLOW_STATE_ESTABLISHED)
+		if (state == FLOW_STATE_ESTABLISHED || state == FLOW_STATE_RESET)
 			return FLOW_STATE_FIN_FROM_INSIDE;
 		return state == FLOW_STATE_FIN_FROM_OUTSIDE ? FLOW_STATE_CLOSING : state;
 	case EVENT_FIN_OUTSIDE:
-		if (state == FLOW_STATE_ESTABLISHED)
+		if (state == FLOW_STATE_ESTABLISHED || state == FLOW_STATE_RESET)
 			return FLOW_STATE_FIN_FROM_OUTSIDE;
 		return state == FLOW_STATE_FIN_FROM_INSIDE ? FLOW_STATE_CLOSING : state;
 	case EVENT_RESET:
@@ -55,6 +86,7 @@ static __always_inline enum timeout_class flow_timeout_class(__u8 protocol, enum
 		return TIMEOUT_ICMP;
 	switch (state) {
 	case FLOW_STATE_OPENING:
+	case FLOW_STATE_OPENING_FROM_OUTSIDE:
 		return TIMEOUT_TCP_OPENING;
 	case FLOW_STATE_CLOSING:
 		return TIMEOUT_TCP_CLOSING;
@@ -70,14 +102,25 @@ static __always_inline __u8 flow_watch(__u8 protocol, enum flow_state state, int
 {
 	if (state == FLOW_STATE_RESET)
 		return FLOW_WATCH;
-	return state == FLOW_STATE_OPENING && protocol != IPPROTO_TCP && !forward ? FLOW_WATCH : 0;
+	if (protocol == IPPROTO_TCP)
+		/* What opens a flow has a flag that is looked for anyway; what is no answer must not keep it. */
+		return state == FLOW_STATE_OPENING && !forward ? FLOW_WATCH : 0;
+	return state == (forward ? FLOW_STATE_OPENING_FROM_OUTSIDE : FLOW_STATE_OPENING) ? FLOW_WATCH : 0;
 }
 
 /*
- * How far beyond the instance's last acknowledgement a RST or FIN from outside may lie. A remote may have
- * this much under way; a blind attacker has to hit one of 4096 such windows (RFC 5961).
+ * How far beyond what its receiver last acknowledged a segment may lie that is to end a flow.
+ *
+ * From outside this is against blind attackers (RFC 5961), who have to hit one of 65,536 windows with a RST. A
+ * genuine one that lies further, because much is under way, is challenged by the instance, and what the remote then
+ * sends fits exactly. A FIN is sent once and does less: a single one leaves the timer alone.
+ *
+ * Instances are believed (design: only they, or what fits, may shorten a flow) as far as any window reaches
+ * (RFC 7323 section 2.3).
  */
-#define TCP_RESET_WINDOW (1 << 20)
+#define TCP_RESET_WINDOW (1 << 16)
+#define TCP_FIN_WINDOW (1 << 20)
+#define TCP_INSIDE_WINDOW (1 << 30)
 
 /* What the step needs of a segment. */
 struct segment {
@@ -88,28 +131,69 @@ struct segment {
 	__u8 zero0;
 };
 
-static __always_inline int tcp_fits(const struct segment *segment, __u32 acknowledged, enum flow_state state)
+/* What is known of the sender's end of the connection. */
+struct tcp_known {
+	__u32 acknowledged; /* the last of its bytes that the other end acknowledged; opening: what answers the SYN */
+	__u32 window; /* 0: nothing is known, and it is believed */
+};
+
+static __always_inline __u32 tcp_window(const struct segment *segment, int from_inside)
 {
-	if (state == FLOW_STATE_OPENING) /* it must answer our SYN (RFC 9293 section 3.10.7.3) */
-		return segment->flags & TCP_ACK && segment->acknowledges == acknowledged;
-	return segment->sequence - acknowledged < TCP_RESET_WINDOW;
+	if (from_inside)
+		return TCP_INSIDE_WINDOW;
+	return segment->flags & TCP_RST ? TCP_RESET_WINDOW : TCP_FIN_WINDOW;
+}
+
+static __always_inline int tcp_fits(const struct segment *segment, int from_inside,
+				    const struct tcp_known *known, enum flow_state state)
+{
+	if (state == (from_inside ? FLOW_STATE_OPENING_FROM_OUTSIDE : FLOW_STATE_OPENING))
+		/* It must answer the SYN of the other end (RFC 9293 section 3.10.7.3). */
+		return segment->flags & TCP_ACK && segment->acknowledges == known->acknowledged;
+	return !known->window || segment->sequence - known->acknowledged < known->window;
 }
 
 static __always_inline enum flow_event tcp_event(const struct segment *segment, int from_inside,
-						 __u32 acknowledged, enum flow_state state)
+						 const struct tcp_known *known, enum flow_state state)
 {
-	int fits = from_inside || tcp_fits(segment, acknowledged, state);
+	int fits = tcp_fits(segment, from_inside, known, state);
 
+	/* Who takes its own SYN back has had no answer: the flow goes on to count as one that waits for it. */
 	if (segment->flags & TCP_RST)
-		return fits ? EVENT_RESET : EVENT_NONE;
+		return fits && state != (from_inside ? FLOW_STATE_OPENING : FLOW_STATE_OPENING_FROM_OUTSIDE)
+			       ? EVENT_RESET
+			       : EVENT_NONE;
 	if (segment->flags & TCP_SYN) {
-		if (!from_inside)
-			return EVENT_SYN_OUTSIDE;
-		return segment->flags & TCP_ACK ? EVENT_NONE : EVENT_SYN_INSIDE;
+		if (segment->flags & TCP_ACK)
+			return from_inside ? EVENT_ANSWER_INSIDE : EVENT_ANSWER_OUTSIDE;
+		return from_inside ? EVENT_SYN_INSIDE : EVENT_SYN_OUTSIDE;
 	}
-	if (segment->flags & TCP_FIN)
-		return !fits ? EVENT_NONE : from_inside ? EVENT_FIN_INSIDE : EVENT_FIN_OUTSIDE;
+	if (segment->flags & TCP_FIN) {
+		/* After a reset it is one of those that end connections with FIN and RST (RFC 7857 section 2), unless
+		 * it has payload. */
+		if (!fits || (state == FLOW_STATE_RESET && !segment->payload))
+			return EVENT_NONE;
+		return from_inside ? EVENT_FIN_INSIDE : EVENT_FIN_OUTSIDE;
+	}
 	return segment->payload ? EVENT_DATA : EVENT_NONE;
+}
+
+/* A mapped flow has its mapping's number where others keep what the remote acknowledged. */
+static __always_inline int remote_acknowledged_is_kept(const struct flow_entry *reverse)
+{
+	return !(reverse->flags & FLOW_MAPPED);
+}
+
+/* Notes where the numbers of a connection begin, of a SYN that opens or answers it. Under the lock. */
+static __always_inline void tcp_begin(struct flow_entry *forward, struct flow_entry *reverse,
+				      const struct segment *segment, int from_inside, enum flow_state after)
+{
+	if (flow_is_opening(after))
+		WRITE_ONCE(forward->tcp_acknowledged, segment->sequence + segment->payload + 1);
+	else if (!from_inside)
+		WRITE_ONCE(forward->tcp_acknowledged, segment->sequence + 1);
+	if (from_inside && remote_acknowledged_is_kept(reverse))
+		WRITE_ONCE(reverse->tcp_acknowledged, segment->sequence + 1);
 }
 
 /*
@@ -123,9 +207,12 @@ verified_alone int flow_step(const struct flow_key *key, const struct segment *s
 	struct nat_gateway *nat_gateway;
 	struct counters *counted;
 	enum flow_event event;
+	struct tcp_known known;
 	struct flow_view view;
 	struct flow_lock *lock;
-	__u32 number, flow_id, acknowledged, zero = 0;
+	__u32 number, flow_id, zero = 0;
+	__be32 instance;
+	__u16 zone;
 	__u8 protocol;
 	int from_inside;
 
@@ -149,32 +236,47 @@ verified_alone int flow_step(const struct flow_key *key, const struct segment *s
 		return 0;
 	protocol = key->protocol;
 	before = view.state;
-	acknowledged = READ_ONCE(forward->tcp_acknowledged);
+	known.window = tcp_window(segment, from_inside);
+	known.acknowledged = READ_ONCE(forward->tcp_acknowledged);
+	if (from_inside && before != FLOW_STATE_OPENING_FROM_OUTSIDE) {
+		known.acknowledged = READ_ONCE(reverse->tcp_acknowledged);
+		if (!remote_acknowledged_is_kept(reverse))
+			known.window = 0;
+	}
 	if (protocol == IPPROTO_TCP)
-		event = tcp_event(segment, from_inside, acknowledged, before);
+		event = tcp_event(segment, from_inside, &known, before);
 	else
-		event = from_inside ? EVENT_NONE : EVENT_REPLY;
+		event = from_inside ? EVENT_ANSWER_INSIDE : EVENT_ANSWER_OUTSIDE;
 
 	flow_state_begin(lock);
+	instance = forward->key.source;
+	zone = forward->key.zone;
 	before = forward->state;
 	after = flow_state_after(before, event);
-	if (forward->flow_id == flow_id && reverse->flow_id == flow_id && after != before) {
+	if (forward->flow_id != flow_id || reverse->flow_id != flow_id) {
+		after = before;
+		goto unlock;
+	}
+	if (protocol == IPPROTO_TCP &&
+	    ((event_has_syn(event) && (after != before || flow_is_opening(after))) ||
+	     (event_is_answer(event) && after != before)))
+		tcp_begin(forward, reverse, segment, from_inside, after);
+	if (after != before) {
 		__u16 timeout = nat_gateway->timeouts[flow_timeout_class(protocol, after)];
 
-		if (after == FLOW_STATE_OPENING) /* what a RST that answers the new SYN has to acknowledge */
-			forward->tcp_acknowledged = segment->sequence + segment->payload + 1;
 		WRITE_ONCE(forward->timeout, timeout);
 		WRITE_ONCE(reverse->timeout, timeout);
 		WRITE_ONCE(forward->state, after);
 		WRITE_ONCE(reverse->state, after);
 		WRITE_ONCE(forward->flags, (forward->flags & ~FLOW_WATCH) | flow_watch(protocol, after, 1));
 		WRITE_ONCE(reverse->flags, (reverse->flags & ~FLOW_WATCH) | flow_watch(protocol, after, 0));
-	} else {
-		after = before;
 	}
+unlock:
 	flow_state_end(lock);
 
-	if (before == FLOW_STATE_OPENING && after == FLOW_STATE_ESTABLISHED)
+	if (flow_is_opening(before) != flow_is_opening(after))
+		unanswered_add(instance, zone, flow_is_opening(before) ? -1 : 1);
+	if (flow_is_opening(before) && after == FLOW_STATE_ESTABLISHED)
 		counted->nat_gateways[number % NAT_GATEWAYS_MAX].flows_established++;
 	return after;
 }

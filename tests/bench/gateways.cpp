@@ -187,7 +187,7 @@ void SallyportGateway::age() {
 
 std::uint64_t SallyportGateway::flow_memory() const {
     std::uint64_t bytes = 0;
-    for (const char* name : {"flow_buckets", "flow_locks", "port_sets"})
+    for (const char* name : {"flow_buckets", "flow_locks", "hosts", "port_sets"})
         bytes += memory_of(impl_->map(name).get());
     return bytes;
 }

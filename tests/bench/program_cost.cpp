@@ -93,6 +93,7 @@ nlohmann::json measure(std::uint32_t flows, const Options& options) {
     support::Packet opening = support::tcp().from(instance, 1).to(remote, 1);
     support::Packet data = support::tcp().from(instance, 1).to(remote, 1).flags(support::ack);
     support::Packet reply = support::tcp().from(remote, 1).to(eip, 1).flags(support::ack);
+    data.dont_fragment = reply.dont_fragment = true;  // as every TCP sends
     support::Packet syn_ack = support::tcp().from(remote, 1).to(eip, 1).flags(support::syn | support::ack);
 
     std::vector<Subject> subjects(options.array_only ? 1 : 2);

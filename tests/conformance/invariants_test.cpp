@@ -21,7 +21,7 @@ constexpr std::array<std::uint8_t, 6> lan{2, 0, 0, 0, 0, 0x0a}, wan{2, 0, 0, 0, 
 Surroundings surroundings() {
     Surroundings world;
     world.private_prefixes = {Ipv4Prefix::parse("10.0.0.0/16").value()};
-    world.macs = {lan, wan};
+    world.devices = {{lan, Role::inside}, {wan, Role::outside}};
     return world;
 }
 
@@ -372,6 +372,7 @@ TEST(Invariants, Tenth_AnswersThatMustNotBe) {
 TEST(Invariants, Eleventh_AMappingThatCountsOtherThanItsFlows) {
     auto entries = pair_of_entries();
     for (flow_entry& entry : entries) entry.flags |= FLOW_MAPPED;
+    entries[1].references = 9;  // the reverse entry says whose flow it is
     auto mapping = pair_of_entries(5000, 40000, 9);
     for (flow_entry& entry : mapping) {
         entry.key.kind = FLOW_KIND_MAPPING;
@@ -385,6 +386,28 @@ TEST(Invariants, Eleventh_AMappingThatCountsOtherThanItsFlows) {
     expect_broken(table_faults(entries), "INV-11");
 }
 
+// An external port may have a new owner while the old one, past its timeout, still stands.
+TEST(Invariants, Seventh_WhatIsPastItsTimeoutOwnsNothing) {
+    auto entries = pair_of_entries();
+    auto old = pair_of_entries();
+    for (flow_entry& entry : old) entry.flow_id = 99;
+    old[0].key.source_port = htons(5009);
+    old[0].key.destination_port = htons(8);
+    old[1].key.source_port = htons(8);
+    old[1].new_port = htons(5009);
+    for (auto* flow : {&entries, &old})
+        for (flow_entry& entry : *flow) {
+            entry.flags |= FLOW_MAPPED;
+            entry.timeout = 10;
+            entry.last_seen = flow == &old ? 1000 : 2000;
+        }
+    entries.insert(entries.end(), old.begin(), old.end());
+    expect_broken(table_faults(entries, 1010), "INV-7");
+    EXPECT_TRUE(table_faults(entries, 2010).empty());
+    entries[3].last_seen = 2000;  // the other direction of the old one is in use
+    expect_broken(table_faults(entries, 2010), "INV-7");
+}
+
 TEST(Invariants, Fourteenth_ATimerThatWasMoved) {
     auto before = pair_of_entries(), after = before;
     after[0].last_seen += 20;
@@ -396,6 +419,11 @@ TEST(Invariants, Fourteenth_ATimerThatWasMoved) {
     other.from("10.0.0.12", 5000);
     other_seen.from(external, 40001);
     expect_broken(timer_faults(outbound(other, other_seen), before, after), "INV-14");
+    Passage hairpin = passage(Role::inside, sent(), sent(), Fate::dropped);  // by the receiver's filter
+    hairpin.after.nat_gateways[0].out_packets = 1;
+    EXPECT_TRUE(timer_faults(hairpin, before, after).empty());
+    hairpin.in = other.frame();
+    expect_broken(timer_faults(hairpin, before, after), "INV-14");
     after = before;
     after[1].timeout++;
     expect_broken(timer_faults(passage(Role::inside, sent(), sent(), Fate::refused), before, after),

@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The gate and the report: every row of the catalogue is proved by a test or decided otherwise.
 
-    report.py check RESULTS        fails when a row is neither, or both, or its tests failed
-    report.py write RESULTS FILE   writes the report as well
+    report.py check RESULTS FILE   fails when a row is neither, or both, or its tests failed, and when the report
+                                   that was written says something else of a row
+    report.py write RESULTS FILE   writes the report
 
 RESULTS is the folder of what the tests wrote: GoogleTest's JSON, pytest's JUnit XML.
 """
@@ -12,6 +13,7 @@ import ast
 import dataclasses
 import json
 import pathlib
+import re
 import sys
 import xml.etree.ElementTree
 
@@ -292,6 +294,18 @@ def report(lists: Lists, results: Results) -> str:
     return "\n".join(out) + "\n"
 
 
+def differences(text: str, lists: Lists, results: Results) -> list[str]:
+    """Rows of which a report that was written says something else than is known now."""
+    written = {}
+    for line in text.splitlines():
+        cells = re.split(r"(?<!\\) \| ", line.removeprefix("| ").removesuffix(" |"))
+        if len(cells) == 5:
+            written[cells[0]] = cells[3].strip("*")
+    return [f"{row.id}: {verdict}, and the report says {written.get(row.id, 'nothing')}"
+            for row in lists.rows.values()
+            if (verdict := verdict_of(row, lists, results)[0]) != written.get(row.id)]
+
+
 def main(arguments: list[str]) -> int:
     if len(arguments) not in (2, 3) or arguments[0] not in ("check", "write"):
         print(__doc__, file=sys.stderr)
@@ -301,6 +315,8 @@ def main(arguments: list[str]) -> int:
     if writes:
         pathlib.Path(arguments[2]).write_text(report(lists, results), encoding="utf-8")
     found = faults(lists, results, whole=writes)
+    if not writes and len(arguments) == 3:
+        found += differences(pathlib.Path(arguments[2]).read_text(encoding="utf-8"), lists, results)
     for fault in found:
         print(fault)
     proved = sum(verdict_of(row, lists, results)[0] == "passed" for row in lists.rows.values())

@@ -114,6 +114,17 @@ def test_the_lists_of_the_repository_can_be_read() -> None:
     assert all(row.on for row in read.rows.values())
 
 
+def test_a_report_that_says_something_else_shuts_it() -> None:
+    known = lists(open={"c": "later"})
+    known.rows |= {"c": Row("c", "S", ["S"], [], "one | two", "One")}
+    proved = results(a=PASSED)
+    text = report.report(known, proved)
+    assert report.differences(text, known, proved) == []
+    assert report.differences(text.replace("| passed |", "| **open** |"), known, proved) == [
+        "a: passed, and the report says open"]
+    assert len(report.differences("", known, proved)) == 3
+
+
 def test_the_report_has_every_row_once() -> None:
     read = report.read_lists()
     text = report.report(read, results())

@@ -240,13 +240,19 @@ TEST_F(RawStress, NothingIsTornLostOrThereTwice) {
 class FlowStress : public StressTest {
   protected:
     static constexpr std::uint32_t addresses = 3, ports = 32, first_port = 2000, remotes = 3, instances = 8,
-                                   sources = 12;
+                                   sources = 12, instance_flows = 20, instance_ports = 14;
     static FlowStress* self;
 
     FlowStress() {
         reset({.regions = 2, .port_sets = 3, .seed = {1, 0xfeedbeef, 3, 99}});
         gateway(1, {external(0), external(1)}, first_port, first_port + ports - 1);
         gateway(2, {external(2)}, first_port, first_port + ports - 1);
+        host_limits limits{};
+        limits.flows = instance_flows;
+        limits.ports = instance_ports;
+        limits.flows_per_mapping = 2;
+        table_limit(1, &limits);
+        table_limit_unanswered(200);
         self = this;
         const table_observer observer{.inserted = [](const flow_entry* entry) { self->inserted(*entry); },
                                       .removing = [](const flow_entry* known) { self->removing(*known); },
@@ -322,6 +328,22 @@ class FlowStress : public StressTest {
         if (!fits) violations_.report("torn", text(key) + ": the view is not its flow's");
     }
 
+    static bool is_limit(int reason) {
+        reason &= 0xff;  // the rest tells whether the instance was told
+        return (reason >= DROP_FLOW_LIMIT && reason <= DROP_UNANSWERED_LIMIT && reason != DROP_NEW_FLOW_RATE);
+    }
+
+    // No instance ever has more than it may, and the table no more flows without an answer.
+    void check_limits() {
+        table_hosts(
+            [](const host* host, void* context) {
+                if (host->flows > instance_flows || host->ports > instance_ports)
+                    static_cast<FlowStress*>(context)->violations_.report("limit",
+                                                                          "an instance has too much");
+            },
+            this);
+    }
+
     // A packet from the instance, and perhaps the answer.
     void packet(const flow_key& key, bool own) {
         flow_view view{};
@@ -329,7 +351,7 @@ class FlowStress : public StressTest {
         if (table_lookup(&key, &view) == nullptr) {
             const int reason = table_open(&key, gateway_of(last_byte(key.source)), generation_of(key), 1000);
             if (reason != 0) {
-                if (reason != DROP_PORT_EXHAUSTED && reason != DROP_FLOW_TABLE_FULL)
+                if (reason != DROP_PORT_EXHAUSTED && reason != DROP_FLOW_TABLE_FULL && !is_limit(reason))
                     violations_.report("stray", text(key) + ": dropped for reason " + std::to_string(reason));
                 return;
             }
@@ -397,6 +419,8 @@ class FlowStress : public StressTest {
             end(key, TABLE_REMOVE_EXPIRED, own);
         else if (choice == 24 && thread == 0)
             reap();
+        else if (choice == 26 && thread == 0)
+            check_limits();
         else if (choice == 25 && thread == 0)
             __atomic_fetch_add(&host_now_ns, random(60) * second, __ATOMIC_RELAXED);
         else
@@ -424,6 +448,8 @@ class FlowStress : public StressTest {
     // Once all has timed out, each port can be claimed again towards each remote.
     void claim_everything() {
         advance(10'000 * second);
+        table_limit(1, nullptr);
+        table_limit_unanswered(0);
         for (std::uint32_t to = 0; to < remotes; ++to)
             for (const std::uint32_t instance : {201U, 202U}) {  // of gateway 2 and of gateway 1
                 const std::uint32_t expected = gateway_of(instance) == 1 ? 2 * ports : ports;

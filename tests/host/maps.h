@@ -2,7 +2,8 @@
 /*
  * Makes the programs' maps on the host. Included after lib/maps.h, where they are declared.
  *
- * EVERY_MAP(MAP) names them all; a map that is not in it cannot be used there.
+ * EVERY_MAP(MAP) names them all; a map that is not in it cannot be used there. The agent writes those of the
+ * configuration, and programs only read them; those of the state are the programs'.
  */
 #ifndef SALLYPORT_TEST_MAPS_H
 #define SALLYPORT_TEST_MAPS_H
@@ -16,28 +17,42 @@
 #define FLOW_MAP flow_buckets
 #endif
 
-#define EVERY_MAP(MAP)                                                                                       \
-	MAP(FLOW_MAP)                                                                                        \
-	MAP(flow_locks)                                                                                      \
+#define MAPS_OF_CONFIGURATION(MAP)                                                                           \
 	MAP(meta)                                                                                            \
 	MAP(settings)                                                                                        \
-	MAP(port_sets)                                                                                       \
-	MAP(port_set_numbers)                                                                                \
 	MAP(devices)                                                                                         \
 	MAP(transmit)                                                                                        \
 	MAP(subnets)                                                                                         \
 	MAP(routes)                                                                                          \
 	MAP(private_prefixes)                                                                                \
 	MAP(nat_gateways)                                                                                    \
+	MAP(host_limits)                                                                                     \
+	MAP(reserved_ports)                                                                                  \
+	MAP(hosts)                                                                                           \
+	MAP(unanswered)                                                                                      \
 	MAP(elastic_ips)                                                                                     \
 	MAP(local_addresses)                                                                                 \
 	MAP(next_hops)                                                                                       \
-	MAP(next_hop_numbers)                                                                                \
+	MAP(next_hop_numbers)
+
+#define MAPS_OF_STATE(MAP)                                                                                   \
+	MAP(FLOW_MAP)                                                                                        \
+	MAP(flow_locks)                                                                                      \
+	MAP(port_sets)                                                                                       \
+	MAP(port_set_numbers)                                                                                \
+	MAP(nat_gateway_usage)                                                                               \
 	MAP(fragments)                                                                                       \
+	MAP(awaited_datagrams)                                                                               \
+	MAP(early_fragment_accounts)                                                                         \
+	MAP(early_fragment_budgets)                                                                          \
+	MAP(early_fragment_works)                                                                            \
+	MAP(identifications)                                                                                 \
 	MAP(counters)                                                                                        \
 	MAP(workspaces)                                                                                      \
 	MAP(reply_budgets)                                                                                   \
 	MAP(reap_batch)
+
+#define EVERY_MAP(MAP) MAPS_OF_CONFIGURATION(MAP) MAPS_OF_STATE(MAP)
 
 static inline int host_is_array(int type)
 {
@@ -61,6 +76,15 @@ static inline void host_storage_free(int type, void *storage)
 		free(storage);
 	else
 		host_map_free(storage);
+}
+
+/* As if it had just been made: `bytes` of an array, which is what one processor has. */
+static inline void host_storage_clear(int type, void *storage, size_t bytes)
+{
+	if (host_is_array(type))
+		memset(storage, 0, bytes);
+	else
+		host_map_clear(storage);
 }
 
 /* As many elements as it is declared with. */

@@ -10,8 +10,8 @@ import pytest
 from lab import Agent, Capture, Routed, services
 from lab.capture import Wire
 from lab.core import Namespace, eventually
-from lab.frames import UDP, ipv4, udp
-from lab.world import EIP1, H1, H3, ISP, WEB
+from lab.frames import ICMP, UDP, ipv4, udp
+from lab.world import EIP1, GATEWAY_INSIDE, H1, H3, ISP, WEB
 
 
 @pytest.fixture(autouse=True)
@@ -81,6 +81,25 @@ def test_packet_in_waits_for_an_unresolved_instance(world: Routed, agent: Agent)
         assert len(inside.packets) == 1
         assert (arrived[0].destination, arrived[0].destination_port) == (H3, inner_port)
         assert arrived[0].checksums_right()
+
+
+@pytest.mark.row("1812-§4.3.3.1-a")
+def test_a_neighbour_that_never_answers(world: Routed, agent: Agent) -> None:
+    """Once the kernel has given up, the sender is told, about its packet as it sent it."""
+    silent = "198.51.100.99"
+    packet = ipv4(H3, silent, UDP, udp(H3, silent, 5001, 9, b"anybody"))
+    with Capture(world.h3, "eth0", keep=lambda p: p.protocol == ICMP) as inside, \
+            Wire(world.h3, "eth0", world.gateway.mac("lan1")) as wire:
+        def told() -> bool:
+            wire.send_ip(packet)
+            time.sleep(0.2)
+            return bool(inside.packets)
+        eventually(told, timeout=15)
+        time.sleep(0.5)
+    for error in inside.packets:
+        assert (error.source, error.icmp_type, error.icmp_code) == (GATEWAY_INSIDE["lan1"], 3, 1)
+        assert error.checksums_right() and error.quoted is not None
+        assert (error.quoted.source, error.quoted.source_port, error.quoted.ttl) == (H3, 5001, 64)
 
 
 def test_router_with_a_new_hardware_address(world: Routed, agent: Agent) -> None:

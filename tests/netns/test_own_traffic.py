@@ -71,13 +71,14 @@ def test_bulk_to_the_gateway_itself(world: Routed, fresh_agent: Agent) -> None:
     fresh_agent.check_accounts()
 
 
+@pytest.mark.row("1812-§4.3.3.6-a")
 def test_pings_and_names_of_the_gateway(world: Routed, fresh_agent: Agent) -> None:
     services.dns_server(world.web, WEB, {"name.example": "192.0.2.1"})
     answer = world.gateway.run("dig", "+short", "+timeout=3", "+tries=1", f"@{WEB}", "name.example").stdout
     assert answer == "192.0.2.1\n"
     for host, address in ((world.gateway, WEB), (world.h1, "10.0.1.1"), (world.web, GATEWAY_OUTSIDE),
                           (world.gateway, "10.0.1.11")):
-        assert "3 received" in host.run("ping", "-n", "-c", 3, "-i", 0.05, "-W", 2, address).stdout
+        assert "3 received" in host.run("ping", "-n", "-c", 3, "-i", 0.05, "-W", 2, "-s", 1000, address).stdout
     assert "reached" in world.web.run("tracepath", "-n", GATEWAY_OUTSIDE).stdout
     assert fresh_agent.flow_count() == 0
     fresh_agent.check_accounts()

@@ -198,12 +198,30 @@ def test_frag_needed_made_by_the_gateway_inwards(world: Routed, agent: Agent) ->
 
 # Large packets and fragments
 
+@pytest.mark.row("4787-REQ-13a", "1812-§4.2.2.7-a")
 def test_large_packet_that_may_be_fragmented(world: Routed, agent: Agent) -> None:
     _narrow_wire(world, "wan", 1300)
     with Capture(world.isp, "gw0", keep=lambda p: p.kind == 0x0800) as outside:
         text = world.h1.run("ping", "-n", "-M", "dont", "-c", 3, "-i", 0.05, "-W", 2, "-s", 1400, WEB).stdout
+        data = os.urandom(1400)
+        with world.web.socket(socket.SOCK_DGRAM) as server, Wire(world.h3, "eth0", world.gateway.mac("lan1")) as wire:
+            server.bind((WEB, 9))
+            server.settimeout(5)
+            for _ in range(3):
+                wire.send_ip(ipv4(H3, WEB, UDP, udp(H3, WEB, 5000, 9, data), dont_fragment=False))
+                received, (address, port) = server.recvfrom(65535)  # its checksum was right, or it would not be here
+                assert received == data and address == EIP1
     assert "3 received" in text, text
     assert {packet.source for packet in outside.packets} == {EIP1}
+    for protocol in (ICMP, UDP):
+        of_protocol = [packet for packet in outside.packets if packet.protocol == protocol]
+        assert len({packet.identification for packet in of_protocol}) == 3
+        assert len(of_protocol) == 6, "few fragments: two are enough"
+        for first, second in zip(of_protocol[::2], of_protocol[1::2], strict=True):
+            assert first.identification == second.identification
+            assert first.offset == 0 and first.more_fragments and not second.more_fragments
+            assert second.offset == len(first.ip) - 20
+            assert protocol == ICMP or first.source_port == port
 
 
 def test_fragments_of_udp_both_ways(world: Routed, agent: Agent) -> None:

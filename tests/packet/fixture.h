@@ -32,7 +32,7 @@ class PacketTest : public ::testing::Test {
             const device_counters &a = after.devices[slot], &b = before_.devices[slot];
             EXPECT_EQ(a.received_packets - b.received_packets,
                       (a.forwarded - b.forwarded) + (a.passed - b.passed) + (a.dropped - b.dropped) +
-                          (a.answered - b.answered))
+                          (a.answered - b.answered) + (a.held - b.held))
                 << "slot " << slot;
             dropped += a.dropped - b.dropped;
         }

@@ -95,27 +95,6 @@ TEST_F(Flow, AWrongChecksumStaysWrong) {
     EXPECT_EQ(Packet::checksum_faults(outcome.frame), "TCP; ");
 }
 
-TEST_F(Flow, FragmentsFollowTheFirst) {
-    Packet first = udp().from(instance, 5000).to(remote, 7000).with_payload(1472 - 8);
-    first.more_fragments = true;
-    first.identification = 77;
-    // The UDP header speaks of the whole datagram.
-    Bytes frame = first.frame();
-    frame[14 + 20 + 4] = 8;
-    Outcome outcome = lab().run(Role::inside, frame);
-    ASSERT_EQ(outcome.action, XDP_REDIRECT) << outcome.drop_reason;
-
-    Packet later = first;
-    later.fragment_offset = 1472;
-    later.more_fragments = false;
-    Packet seen = out(later);
-    EXPECT_EQ(seen.source.to_string(), eip);
-    EXPECT_EQ(seen.payload, later.payload);
-
-    later.identification = 78;
-    EXPECT_EQ(lab().run(Role::inside, later).drop_reason, "fragment_without_first");
-}
-
 TEST_F(Flow, MtuIsRespected) {
     establish();
     device wan = lab().device(ProgramLab::outside_slot), small = wan;

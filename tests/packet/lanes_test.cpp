@@ -52,6 +52,7 @@ class LanesTest : public ::testing::Test {
     // From the state `table`, at the time `now`.
     Trace run(Role role, const Bytes& frame, Lane lane, const Bytes& table, std::uint32_t now) {
         lab_.refill_reply_budget();
+        lab_.forget_datagrams();
         lab_.restore_table(table);
         lab_.set_ticks(now);
         Trace trace;
@@ -128,6 +129,23 @@ class LanesTest : public ::testing::Test {
         return {out, in, first, reverse};
     }
 
+    // Between two instances, through the Elastic IP of both.
+    Conversation hairpin(Role role, std::uint16_t port) {
+        Packet one = udp().from(instance, port).to(remote, 53);
+        Packet other = udp().from(other_instance, port).to(remote, 53);
+        const auto address = [&](Packet& packet, const Packet& peer) {
+            const Packet seen = lab_.run(role, peer, Lane::stages).packet.value_or(Packet{});
+            packet.destination = seen.source;
+            packet.destination_port = seen.source_port;
+        };
+        Packet to_other = one, to_one = other;
+        address(to_other, other);
+        address(to_one, one);
+        EXPECT_EQ(lab_.run(role, to_one, Lane::stages).drop_reason, "unsolicited");
+        EXPECT_EQ(lab_.run(role, to_other, Lane::stages).action, XDP_REDIRECT);
+        return {role, role, to_other, to_one};
+    }
+
     std::vector<Conversation> conversations() {
         std::vector<Conversation> all;
         std::uint16_t port = 5000;
@@ -141,6 +159,8 @@ class LanesTest : public ::testing::Test {
                             converse(out, in, udp().from(from, port).to(other_remote, 53), answered));
                         all.push_back(converse(out, in, ping().from(from, port).to(remote), answered));
                     }
+        for (Role role : {Role::inside, Role::both})
+            for (int i = 0; i < 3; i++) all.push_back(hairpin(role, ++port));
         return all;
     }
 
@@ -148,6 +168,7 @@ class LanesTest : public ::testing::Test {
     Bytes frame_of(const Conversation& conversation, bool forward) {
         Packet packet = forward ? conversation.forward : conversation.reverse;
         packet.identification = static_cast<std::uint16_t>(random_());
+        packet.dont_fragment = one_in(2);
         packet.payload.assign(below(40), static_cast<std::uint8_t>(random_()));
         packet.sequence += below(3000);
         packet.acknowledgement += below(3000);
@@ -159,7 +180,7 @@ class LanesTest : public ::testing::Test {
     }
 
     void make_odd(Packet& packet) {
-        switch (below(16)) {
+        switch (below(17)) {
             case 0:
                 packet.ttl = static_cast<std::uint8_t>(below(3));
                 break;
@@ -179,7 +200,7 @@ class LanesTest : public ::testing::Test {
                 packet.payload.resize(1400 + below(300));
                 break;
             case 6:
-                packet.dont_fragment = true;
+                packet.dont_fragment = !packet.dont_fragment;
                 break;
             case 7:
                 packet.more_fragments = true;
@@ -205,6 +226,9 @@ class LanesTest : public ::testing::Test {
                 break;
             case 14:
                 packet.payload.clear();
+                break;
+            case 15:
+                packet.destination_mac[0] |= 1;
                 break;
             default:
                 packet.tcp_flags = syn;

@@ -54,6 +54,9 @@ TEST_F(Outside, OneArmedDevicesServeBothSides) {
     EXPECT_EQ(back.packet->destination.to_string(), instance);
     EXPECT_EQ(lab().run(Role::both, tcp().from(remote, 9).to(eip, 9)).drop_reason, "unsolicited");
     EXPECT_EQ(lab().run(Role::both, tcp().from(remote, 9).to("10.0.0.1", 22)).action, XDP_PASS);
+    lab().add_private_prefix("10.9.0.0/16");
+    EXPECT_EQ(lab().run(Role::both, tcp().from("10.9.0.1", 9).to(remote, 9)).drop_reason,
+              "source_not_in_subnet");
     lab().set_device(ProgramLab::inside_slot, slot);
 }
 

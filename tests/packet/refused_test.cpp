@@ -43,14 +43,13 @@ TEST_F(Refused, EachForItsReason) {
     std::vector<Case> cases = {
         {"source outside of every subnet", tcp().from("10.9.0.1", 1).to(remote, 1), "source_not_in_subnet"},
         {"blackhole", tcp().from(instance, 1).to("192.0.2.7", 1), "blackhole_route"},
-        {"an Elastic IP of the gateway", udp().from(instance, 1).to(eip, 1), "elastic_ip_from_inside"},
+        {"an Elastic IP's port that is nobody's", udp().from(instance, 1).to(eip, 1), "unsolicited"},
         {"loopback as destination", udp().from(instance, 1).to("127.0.0.1", 1), "invalid_address"},
         {"zero as source", udp().from("0.0.0.0", 1).to(remote, 1), "invalid_address"},
         {"source and destination equal", udp().from(remote, 1).to(remote, 1), "invalid_address"},
+        {"class E as destination", udp().from(instance, 1).to("240.0.0.1", 1), "invalid_address"},
+        {"broadcast of another link", udp().from(instance, 1).to("198.51.100.255", 1), "invalid_address"},
     };
-    Packet gre = udp().from(instance).to(remote);
-    gre.protocol = 47;
-    cases.push_back({"GRE", gre, "unsupported_protocol"});
     Packet timestamp = ping().from(instance).to(remote);
     timestamp.icmp_type = 13;
     cases.push_back({"ICMP timestamp", timestamp, "unsupported_icmp"});

@@ -45,6 +45,9 @@ std::uint16_t transport_sum(const Ipv4View& ip) {
             return 0;
         pseudo = pseudo_header_sum(ip.source(), ip.destination(), ip.protocol(),
                                    get16(ip.all, 2) - ip.header.size());
+        // In a quote other things may stand where TCP's checksum would be (RFC 4884).
+        if (ip.protocol() == tcp_protocol && (ip.transport.size() < 20 || ip.transport[12] >> 4 < 5))
+            return 0;
     } else if (ip.protocol() != icmp_protocol) {
         return 0;
     }
@@ -175,7 +178,10 @@ struct Judge {
     void translation(const Ipv4View& in, const Ipv4View& out, Fate fate,
                      const std::vector<flow_entry>* flows) {
         bool leaves_outside = !surroundings.is_private(out.destination());
-        if (leaves_outside) nothing_private(out);
+        bool translated = std::ranges::none_of(surroundings.untranslated, [&out](const Ipv4Prefix& prefix) {
+            return prefix.contains(out.destination());
+        });
+        if (leaves_outside && translated) nothing_private(out);
         if (fate == Fate::forwarded) {
             expect(in.ttl() == out.ttl() + 1 && out.ttl() >= 1, 4,
                    fmt::format("TTL was {} and is {}", in.ttl(), out.ttl()));
@@ -226,7 +232,9 @@ struct Judge {
         }
         bool found = std::ranges::any_of(flows, [&](const flow_entry& entry) {
             const flow_key& key = entry.key;
-            auto either = [](std::uint32_t has, std::uint32_t wanted) { return has == wanted || has == 0; };
+            auto either = [&](std::uint32_t has, std::uint32_t wanted) {
+                return has == wanted || has == 0 || key.kind == FLOW_KIND_MAPPING;
+            };
             return key.protocol == quoted.protocol() && ntohl(key.source) == quoted.source().value() &&
                    ntohs(key.source_port) == from &&
                    either(ntohl(key.destination), quoted.destination().value()) &&
@@ -245,11 +253,11 @@ struct Judge {
 
     void leaves_by_the_right_device(bool outside) {
         if (passage.role == Role::both || passage.out.size() < 12) return;
-        for (std::size_t slot = 0; slot < surroundings.macs.size(); slot++) {
-            if (!std::equal(surroundings.macs[slot].begin(), surroundings.macs[slot].end(),
-                            passage.out.begin() + 6))
-                continue;
-            expect(slot == (outside ? 1u : 0u), 6, "a packet leaves by the wrong device");
+        for (std::size_t slot = 0; slot < surroundings.devices.size(); slot++) {
+            const Surroundings::Device& device = surroundings.devices[slot];
+            if (!std::equal(device.mac.begin(), device.mac.end(), passage.out.begin() + 6)) continue;
+            expect(device.role == Role::both || device.role == (outside ? Role::outside : Role::inside), 6,
+                   "a packet leaves by the wrong device");
             expect(slot != passage.slot() || passage.role == Role::inside, 6,
                    "a packet is reflected to where it came from");
             return;
@@ -285,14 +293,6 @@ struct Judge {
 
 }  // namespace
 
-Surroundings Surroundings::of_lab(ProgramLab& lab) {
-    Surroundings surroundings;
-    surroundings.private_prefixes = {Ipv4Prefix::parse("10.0.0.0/16").value()};
-    for (std::uint8_t slot = 0; slot < 2; slot++)
-        std::ranges::copy(lab.device(slot).mac, surroundings.macs[slot].begin());
-    return surroundings;
-}
-
 bool Surroundings::is_private(Ipv4Address address) const {
     return std::ranges::any_of(private_prefixes,
                                [&](const auto& prefix) { return prefix.contains(address); });
@@ -302,6 +302,7 @@ Fate Passage::fate() const {
     const device_counters &b = before.devices[slot()], &a = after.devices[slot()];
     if (a.forwarded != b.forwarded) return Fate::forwarded;
     if (a.answered != b.answered) return Fate::answered;
+    if (a.held != b.held) return Fate::held;
     if (a.dropped != b.dropped) return action == XDP_DROP ? Fate::dropped : Fate::refused;
     if (a.passed != b.passed) return translated(after) != translated(before) ? Fate::passed : Fate::untouched;
     return Fate::none;
@@ -314,7 +315,7 @@ Faults counter_faults(const struct counters& before, const struct counters& afte
         const device_counters &a = after.devices[slot], &b = before.devices[slot];
         std::uint64_t received = a.received_packets - b.received_packets;
         std::uint64_t ended = (a.forwarded - b.forwarded) + (a.passed - b.passed) + (a.dropped - b.dropped) +
-                              (a.answered - b.answered);
+                              (a.answered - b.answered) + (a.held - b.held);
         dropped += a.dropped - b.dropped;
         if (received != ended)
             faults.push_back(
@@ -337,7 +338,7 @@ Faults packet_faults(const Surroundings& surroundings, const Passage& passage,
     if (fate == Fate::dropped || fate == Fate::refused)
         judge.expect(passage.after.drops[DROP_REASON_NONE] == passage.before.drops[DROP_REASON_NONE], 9,
                      "a drop without a reason");
-    if (fate == Fate::none || fate == Fate::dropped) return judge.faults;
+    if (fate == Fate::none || fate == Fate::dropped || fate == Fate::held) return judge.faults;
     if (fate == Fate::untouched) {
         judge.expect(passage.in == passage.out, 5, "a packet that is the host's was changed");
         return judge.faults;
@@ -398,10 +399,11 @@ Faults timer_faults(const Passage& passage, const std::vector<flow_entry>& befor
     Fate fate = passage.fate();
     auto in = Ipv4View::of_frame(passage.in), out = Ipv4View::of_frame(passage.out);
     bool may_move = (fate == Fate::forwarded || fate == Fate::passed) && in && out && !in->is_icmp_error();
-    if (may_move) {
-        add_endpoints(own, *in);
-        add_endpoints(own, *out);
-    }
+    // A hairpin that is refused on its way in was sent nevertheless: its sender has used its own flow.
+    bool was_sent = (fate == Fate::dropped || fate == Fate::refused) && in && !in->is_icmp_error() &&
+                    translated(passage.after) != translated(passage.before);
+    if (may_move || was_sent) add_endpoints(own, *in);
+    if (may_move) add_endpoints(own, *out);
     std::map<KeyOfFlow, const flow_entry*> earlier;
     for (const flow_entry& entry : before) earlier[comparable(entry.key)] = &entry;
     for (const flow_entry& entry : after) {
@@ -411,18 +413,22 @@ Faults timer_faults(const Passage& passage, const std::vector<flow_entry>& befor
         if (was.last_seen == entry.last_seen && was.timeout == entry.timeout && was.state == entry.state &&
             was.packets == entry.packets)
             continue;
-        if (may_move && own.contains({entry.key.source, entry.key.source_port}) &&
+        if ((may_move || was_sent) && own.contains({entry.key.source, entry.key.source_port}) &&
             own.contains({entry.key.destination, entry.key.destination_port}))
             continue;
-        faults.push_back(fmt::format("INV-14: {} moved the timer of {}",
-                                     may_move ? "a packet of another flow" : "a packet that may not",
-                                     text(entry.key)));
+        faults.push_back(fmt::format(
+            "INV-14: {} moved the timer of {}",
+            may_move || was_sent ? "a packet of another flow" : "a packet that may not", text(entry.key)));
     }
     return faults;
 }
 
-Faults table_faults(const std::vector<flow_entry>& entries) {
+Faults table_faults(const std::vector<flow_entry>& entries, std::optional<std::uint32_t> now) {
     Faults faults;
+    auto past = [now](const flow_entry& entry) {
+        return now && static_cast<std::int32_t>(*now - entry.last_seen) > entry.timeout
+                                                                              << FLOW_TICKS_PER_TIMEOUT_SHIFT;
+    };
     std::map<KeyOfFlow, const flow_entry*> by_key;
     for (const flow_entry& entry : entries)
         if (!by_key.emplace(comparable(entry.key), &entry).second)
@@ -437,8 +443,9 @@ Faults table_faults(const std::vector<flow_entry>& entries) {
     for (const flow_entry& entry : entries) by_tuple.emplace(tuple_of(entry.key), &entry);
 
     using External = std::tuple<std::uint32_t, std::uint16_t, std::uint8_t>;
-    std::map<External, Endpoint> owner;  // of what an endpoint-independent mapping holds
-    std::map<std::pair<External, std::uint16_t>, std::uint32_t> users;
+    std::map<External, Endpoint> owner;            // of what an endpoint-independent mapping holds
+    // By the mapping's flow_id, which a reverse entry has. It is random, and among many two may be equal.
+    std::map<std::pair<std::uint32_t, External>, std::uint32_t> users;
     auto external_of = [](const flow_entry& forward) {
         return External{forward.new_address, forward.new_port, forward.key.protocol};
     };
@@ -451,82 +458,52 @@ Faults table_faults(const std::vector<flow_entry>& entries) {
         std::swap(peer.source_port, peer.destination_port);
         (forward ? peer.destination : peer.source) = entry.new_address;
         (forward ? peer.destination_port : peer.source_port) = entry.new_port;
-        auto [first, last] = by_tuple.equal_range(tuple_of(peer));
-        bool found = std::any_of(first, last, [&](const auto& other) {
-            return other.second->flow_id == entry.flow_id &&
-                   (other.second->flags & FLOW_FORWARD) != (entry.flags & FLOW_FORWARD);
-        });
-        if (!found) faults.push_back("INV-8: nothing goes the other way of " + text(entry.key));
+        auto other_way = [&](const flow_key& key) {
+            auto [first, last] = by_tuple.equal_range(tuple_of(key));
+            auto found = std::find_if(first, last, [&](const auto& other) {
+                return other.second->flow_id == entry.flow_id &&
+                       (other.second->flags & FLOW_FORWARD) != (entry.flags & FLOW_FORWARD);
+            });
+            return found == last ? nullptr : found->second;
+        };
+        if (entry.key.kind == FLOW_KIND_MAPPING && forward) peer.source = peer.source_port = 0;
+        const flow_entry* other = other_way(peer);
+        if (!other && entry.key.kind == FLOW_KIND_MAPPING && !forward) {  // of one flow alone
+            peer.destination = entry.key.destination;
+            peer.destination_port = entry.key.destination_port;
+            other = other_way(peer);
+        }
+        if (!other) faults.push_back("INV-8: nothing goes the other way of " + text(entry.key));
+        if (!forward && entry.key.kind == FLOW_KIND_FLOW && entry.flags & FLOW_MAPPED)
+            users[{entry.references,
+                   External{entry.key.destination, entry.key.destination_port, entry.key.protocol}}]++;
         if (!forward) continue;
         Endpoint internal{entry.key.source, entry.key.source_port};
-        if (entry.key.kind == FLOW_KIND_MAPPING || entry.flags & FLOW_MAPPED) {
+        bool lives = !past(entry) || (other && !past(*other));
+        if (lives && (entry.key.kind == FLOW_KIND_MAPPING || entry.flags & FLOW_MAPPED)) {
             auto held = owner.emplace(external_of(entry), internal).first;
             if (held->second != internal)
                 faults.push_back("INV-7: two internal endpoints own the external one of " + text(entry.key));
         }
-        if (entry.key.kind == FLOW_KIND_FLOW && entry.flags & FLOW_MAPPED)
-            users[{external_of(entry), entry.key.zone}]++;
     }
+    // A permit stands for the flows between an external endpoint and an address.
+    std::map<KeyOfFlow, std::uint32_t> permitted;
+    for (const flow_entry& entry : entries)
+        if (entry.key.kind == FLOW_KIND_FLOW && entry.flags & FLOW_FORWARD && entry.flags & FLOW_PERMITTED)
+            permitted[{entry.key.destination, entry.new_address, 0, entry.new_port, entry.key.protocol,
+                       FLOW_KIND_PERMIT, ZONE_OUTSIDE}]++;
+    for (const flow_entry& entry : entries)
+        if (entry.key.kind == FLOW_KIND_PERMIT && permitted[comparable(entry.key)] != entry.references)
+            faults.push_back(fmt::format("INV-11: {} counts {} flows of {}", text(entry.key),
+                                         entry.references, permitted[comparable(entry.key)]));
     for (const flow_entry& entry : entries)
         if (entry.key.kind == FLOW_KIND_MAPPING && entry.flags & FLOW_FORWARD) {
-            std::uint32_t counted = users[{external_of(entry), entry.key.zone}];
+            std::uint32_t counted = users[{entry.flow_id, external_of(entry)}];
             if (entry.references != counted)
                 faults.push_back(fmt::format("INV-11: {} counts {} flows of {}", text(entry.key),
                                              entry.references, counted));
         }
     return faults;
-}
-
-void Oracle::restart() {
-    start_ = lab_.counters();
-    unwatched_ = 0;
-}
-
-// To walk through a large table for each of many packets would take longer than the packets.
-std::optional<std::vector<flow_entry>> Oracle::entries_if_few() {
-    if (unwatched_ > 0) {
-        unwatched_--;
-        return std::nullopt;
-    }
-    std::vector<flow_entry> entries = lab_.entries();
-    if (entries.size() <= watched_) return entries;
-    unwatched_ = entries.size();
-    return std::nullopt;
-}
-
-Outcome Oracle::run(Role role, const Bytes& frame, Lane lane, Faults& faults) {
-    Passage passage;
-    std::optional<std::vector<flow_entry>> before = entries_if_few(), after;
-    passage.role = role;
-    passage.in = frame;
-    passage.before = lab_.counters();
-    Outcome outcome = lab_.run(role, frame, lane);
-    passage.after = lab_.counters();
-    passage.out = outcome.frame;
-    passage.action = outcome.action;
-
-    if (before) after = lab_.entries();
-    Faults found = packet_faults(surroundings_, passage, after ? &*after : nullptr);
-    if (after) {
-        Faults timers = timer_faults(passage, *before, *after);
-        found.insert(found.end(), timers.begin(), timers.end());
-    }
-    faults.insert(faults.end(), found.begin(), found.end());
-    return outcome;
-}
-
-void Oracle::look_at_table(Faults& faults) {
-    std::vector<flow_entry> entries = lab_.entries();
-    Faults found = table_faults(entries);
-    faults.insert(faults.end(), found.begin(), found.end());
-    std::uint64_t live = 0, made = 0;
-    for (const flow_entry& entry : entries)
-        live += entry.key.kind == FLOW_KIND_FLOW && entry.flags & FLOW_FORWARD;
-    struct counters now = lab_.counters();
-    for (std::size_t i = 0; i < NAT_GATEWAYS_MAX; i++)
-        made += now.nat_gateways[i].flow_attempts - start_.nat_gateways[i].flow_attempts;
-    if (live > made)
-        faults.push_back(fmt::format("INV-11: {} sessions stand and {} were ever begun", live, made));
 }
 
 }  // namespace sallyport::support

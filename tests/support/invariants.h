@@ -19,7 +19,12 @@ namespace sallyport::support {
 // The world that packets are judged in.
 struct Surroundings {
     std::vector<Ipv4Prefix> private_prefixes;
-    std::array<std::array<std::uint8_t, 6>, 2> macs{};  // of the devices, by slot
+    std::vector<Ipv4Prefix> untranslated;  // destinations that are to see private addresses (RFC 6888 REQ-6)
+    struct Device {
+        std::array<std::uint8_t, 6> mac{};
+        Role role = Role::inside;
+    };
+    std::vector<Device> devices;  // by slot
 
     static Surroundings of_lab(ProgramLab& lab);
     [[nodiscard]] bool is_private(Ipv4Address address) const;
@@ -34,23 +39,25 @@ enum class Fate {
     dropped,
     refused,   // dropped, and what left is an error or a reset
     answered,  // turned into an answer
+    held,      // handed to the agent
 };
 
 // One frame's way through one program.
 struct Passage {
     Role role = Role::inside;
+    std::optional<std::size_t> device;  // slot, where it does not follow from the role
     Bytes in, out;
     int action = -1;
     struct counters before {
     }, after{};
 
-    [[nodiscard]] std::size_t slot() const { return role == Role::outside ? 1 : 0; }
+    [[nodiscard]] std::size_t slot() const { return device.value_or(role == Role::outside ? 1 : 0); }
     [[nodiscard]] Fate fate() const;
 };
 
 using Faults = std::vector<std::string>;
 
-// received = forwarded + passed + dropped + answered, and a reason for each drop (INV-9).
+// received = forwarded + passed + dropped + answered + held, and a reason for each drop (INV-9).
 Faults counter_faults(const struct counters& before, const struct counters& after);
 
 // INV-1 to INV-6, INV-9, INV-10. `flows`, if given, are the table's entries after the packet: then the ports
@@ -63,7 +70,9 @@ Faults timer_faults(const Passage& passage, const std::vector<struct flow_entry>
                     const std::vector<struct flow_entry>& after);
 
 // INV-7, INV-8, and the half of INV-11 that a table shows: a mapping counts the flows that use it.
-Faults table_faults(const std::vector<struct flow_entry>& entries);
+// `now`, in ticks: what is past its timeout owns nothing any more, though it may still stand.
+Faults table_faults(const std::vector<struct flow_entry>& entries,
+                    std::optional<std::uint32_t> now = std::nullopt);
 
 // Runs frames through a lab and judges each.
 class Oracle {
@@ -73,6 +82,8 @@ class Oracle {
     // Forgets the sessions counted so far: after they were cut.
     void restart();
     Outcome run(Role role, const Bytes& frame, Lane lane, Faults& faults);
+    // Lets these destinations see private addresses.
+    void expect_untranslated(const Ipv4Prefix& prefix) { surroundings_.untranslated.push_back(prefix); }
     // Judges what stands in the table, and that no session came from nowhere (INV-11).
     void look_at_table(Faults& faults);
     // Per packet, the table is compared while it has at most so many entries.

@@ -31,6 +31,8 @@ namespace {
 
 constexpr std::uint32_t first = 0;                     // the key of one-element maps
 constexpr std::uint8_t hosts[] = {2, 11, 12, 13, 50};  // of 10.0.0.0/24, whose neighbours are known
+constexpr std::size_t identification_bytes =
+    std::size_t{IDENTIFICATION_COUNTERS} * 8;  // as array elements lie
 constexpr const char* remote_router = "198.51.100.254";
 
 void check(bool fine, const std::string& doing) {
@@ -71,6 +73,9 @@ Opened with_constants(Skeleton* skeleton, std::uint32_t regions, std::uint32_t s
     skeleton->rodata->flow_regions = regions;
     skeleton->rodata->device_slot = slot;
     skeleton->rodata->express_lane = lane == Lane::express;
+    timespec step{};
+    clock_getres(CLOCK_MONOTONIC_COARSE, &step);
+    skeleton->rodata->jiffy_ns = static_cast<std::uint32_t>(step.tv_nsec);  // as the agent does
     for (std::uint32_t i = 0; i < 4; i++) skeleton->rodata->hash_seed[i] = 0x9e3779b9u * (i + 1);
     return {skeleton->obj, [skeleton] { Skeleton::destroy(skeleton); }};
 }
@@ -91,6 +96,7 @@ struct ProgramLab::Impl {
     int reaper = -1;
     void* batch = MAP_FAILED;
     void* buckets = MAP_FAILED;
+    void* identifications = MAP_FAILED;
     std::uint32_t regions = 0;
     struct settings settings {};
     std::uint32_t next_hops = 1;  // the number of the next one
@@ -98,6 +104,7 @@ struct ProgramLab::Impl {
     ~Impl() {
         if (batch != MAP_FAILED) munmap(batch, REAP_BATCH_MAX * sizeof(reap_request));
         if (buckets != MAP_FAILED) munmap(buckets, bucket_bytes());
+        if (identifications != MAP_FAILED) munmap(identifications, identification_bytes);
         for (const Opened& one : opened) one.close();
     }
 
@@ -121,6 +128,8 @@ struct ProgramLab::Impl {
                                          options.table == Table::array ? regions * FLOW_REGION_BUCKETS : 64);
             } else if (name == "flow_locks") {
                 bpf_map__set_max_entries(map, regions);
+            } else if (name == "hosts") {
+                bpf_map__set_max_entries(map, regions * HOST_BUCKETS_PER_REGION);
             } else if (name == "flow_hash") {
                 bpf_map__set_max_entries(map, options.flow_capacity * 2);
             } else if (name == "port_sets") {
@@ -210,6 +219,9 @@ ProgramLab::ProgramLab(const LabOptions& options) : impl_(std::make_unique<Impl>
     lab.batch = mmap(nullptr, REAP_BATCH_MAX * sizeof(reap_request), PROT_READ | PROT_WRITE, MAP_SHARED,
                      lab.maps.at("reap_batch"), 0);
     check(lab.batch != MAP_FAILED, "map reap_batch");
+    lab.identifications = mmap(nullptr, identification_bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
+                               lab.maps.at("identifications"), 0);
+    check(lab.identifications != MAP_FAILED, "map identifications");
 
     struct meta meta {};
     meta.layout_version = SALLYPORT_LAYOUT_VERSION;
@@ -227,6 +239,7 @@ ProgramLab::ProgramLab(const LabOptions& options) : impl_(std::make_unique<Impl>
         device.ifindex = if_nametoindex(names[slot]);
         device.address = network_order(addresses[slot]);
         device.mtu = 1500;
+        device.replies_per_second = 1000;
         device.zone = slot == inside_slot ? 1 : 0;
         device.role = slot == inside_slot ? DEVICE_INSIDE : DEVICE_OUTSIDE;
         const std::uint8_t mac[] = {2, 0, 0, 0, 0, static_cast<std::uint8_t>(0x0a + slot)};
@@ -235,20 +248,18 @@ ProgramLab::ProgramLab(const LabOptions& options) : impl_(std::make_unique<Impl>
         if (device.ifindex) lab.put("transmit", std::uint32_t{slot}, device.ifindex);
         add_local_address(addresses[slot]);
     }
+    lab.put("local_addresses", network_order("198.51.100.255"), std::uint32_t{LOCAL_ADDRESS_BROADCAST});
     add_next_hop(remote_router, outside_slot, {2, 0, 0, 0, 1, 0xfe});
     for (std::uint8_t host : hosts)
         add_next_hop(fmt::format("10.0.0.{}", host).c_str(), inside_slot,
                      {2, 0, 0, 0, 2, static_cast<std::uint8_t>(host / 10 * 16 + host % 10)});
-    subnet_key inside{32 + 16, htonl(1), network_order("10.0.0.0")};
-    subnet inside_subnet{1, 1};
-    lab.put("subnets", inside, inside_subnet);
-    prefix_key cidr{16, network_order("10.0.0.0")};
-    lab.put("private_prefixes", cidr, std::uint32_t{1});
+    add_subnet(1, "10.0.0.0/16", 1);
+    add_private_prefix("10.0.0.0/16");
     add_route(1, "10.0.0.0/16", ROUTE_LOCAL, 0);
     add_route(1, "0.0.0.0/0", ROUTE_NAT_GATEWAY, 0);
 
     struct nat_gateway gateway {};
-    gateway.flags = NAT_GATEWAY_IN_USE;
+    gateway.flags = NAT_GATEWAY_IN_USE | NAT_GATEWAY_HAIRPIN;
     gateway.first_port = 1024;
     gateway.last_port = 65535;
     const std::chrono::seconds seconds[] = {std::chrono::seconds(300), std::chrono::seconds(60),
@@ -265,25 +276,69 @@ ProgramLab::ProgramLab(const LabOptions& options) : impl_(std::make_unique<Impl>
 ProgramLab::~ProgramLab() = default;
 
 Outcome ProgramLab::run(Role role, const Bytes& frame, Lane lane) {
-    auto before = counters();
+    struct counters before {
+    }, after{};
+    return run(role, frame, lane, before, after);
+}
+
+Outcome ProgramLab::run(Role role, const Bytes& frame, Lane lane, struct counters& before,
+                        struct counters& after) {
+    const auto& programs = lane == Lane::express ? impl_->programs : impl_->stages;
+    return run_program(programs.at(role), frame, 0, before, after);
+}
+
+Outcome ProgramLab::run_again(Role role, const Bytes& frame) {
+    const std::uint32_t mark = EARLY_FRAGMENT_HELD;
+    Bytes marked(sizeof mark);
+    std::memcpy(marked.data(), &mark, sizeof mark);
+    marked.insert(marked.end(), frame.begin(), frame.end());
+    struct counters before {
+    }, after{};
+    return run_program(impl_->programs.at(role), marked, sizeof mark, before, after);
+}
+
+// The first `metadata` bytes of `input` stand before the frame.
+Outcome ProgramLab::run_program(int program, const Bytes& input, std::uint32_t metadata,
+                                struct counters& before, struct counters& after) {
+    before = counters();
     Outcome outcome;
     outcome.frame.resize(4096);
+    xdp_md context{};
+    context.data = metadata;
+    context.data_end = static_cast<std::uint32_t>(input.size());
     LIBBPF_OPTS(bpf_test_run_opts, run);
-    run.data_in = frame.data();
-    run.data_size_in = static_cast<std::uint32_t>(frame.size());
+    run.data_in = input.data();
+    run.data_size_in = static_cast<std::uint32_t>(input.size());
     run.data_out = outcome.frame.data();
     run.data_size_out = static_cast<std::uint32_t>(outcome.frame.size());
-    const auto& programs = lane == Lane::express ? impl_->programs : impl_->stages;
-    int error = bpf_prog_test_run_opts(programs.at(role), &run);
+    if (metadata) {
+        run.ctx_in = &context;
+        run.ctx_size_in = sizeof context;
+    }
+    int error = bpf_prog_test_run_opts(program, &run);
     errno = -error;
     check(error == 0, "run a program");
     outcome.action = static_cast<int>(run.retval);
+    outcome.took = std::chrono::nanoseconds(run.duration);
     outcome.frame.resize(run.data_size_out);
+    outcome.frame.erase(outcome.frame.begin(), outcome.frame.begin() + metadata);
     outcome.packet = Packet::parse(outcome.frame);
-    auto after = counters();
+    after = counters();
     for (std::uint32_t reason = 1; reason < DROP_REASONS_MAX; reason++)
         if (after.drops[reason] != before.drops[reason]) outcome.drop_reason += drop_label(reason);
     return outcome;
+}
+
+Bytes ProgramLab::run_quickly(Role role, const Bytes& frame) {
+    Bytes result(4096);
+    LIBBPF_OPTS(bpf_test_run_opts, run);
+    run.data_in = frame.data();
+    run.data_size_in = static_cast<std::uint32_t>(frame.size());
+    run.data_out = result.data();
+    run.data_size_out = static_cast<std::uint32_t>(result.size());
+    check(bpf_prog_test_run_opts(impl_->programs.at(role), &run) == 0, "run a program");
+    result.resize(run.data_size_out);
+    return result;
 }
 
 std::uint32_t ProgramLab::time(Role role, const Bytes& frame, std::uint32_t repeat) {
@@ -312,11 +367,54 @@ void ProgramLab::remove_elastic_ip(const char* address) {
     for (std::uint32_t i = 0; i < gateway.elastic_ip_count; i++)
         if (gateway.elastic_ips[i] != key) left.elastic_ips[left.elastic_ip_count++] = gateway.elastic_ips[i];
     change_nat_gateway(bound.nat_gateway, left);
+    forget_elastic_ip(address);
+}
+
+void ProgramLab::forget_elastic_ip(const char* address) {
+    std::uint32_t key = network_order(address);
     check(bpf_map_delete_elem(impl_->maps.at("elastic_ips"), &key) == 0, "remove an Elastic IP");
 }
 
 void ProgramLab::change_nat_gateway(std::uint16_t number, const struct nat_gateway& value) {
     impl_->put("nat_gateways", std::uint32_t{number}, value);
+}
+
+void ProgramLab::change_host_limits(std::uint16_t nat_gateway, const struct host_limits& value) {
+    impl_->put("host_limits", std::uint32_t{nat_gateway}, value);
+}
+
+void ProgramLab::reserve_ports(std::uint16_t nat_gateway, const std::vector<PortRange>& ranges) {
+    port_mask mask{};
+    for (const PortRange& range : ranges)
+        for (std::uint32_t port = range.first; port <= range.last; port++)
+            mask.word[port / 64] |= 1ULL << (port % 64);
+    impl_->put("reserved_ports", std::uint32_t{nat_gateway}, mask);
+    struct nat_gateway gateway = this->nat_gateway(nat_gateway);
+    gateway.reserves_ports = !ranges.empty();
+    change_nat_gateway(nat_gateway, gateway);
+    bump_generation();
+}
+
+void ProgramLab::set_unanswered_capacity(std::uint32_t flows) {
+    impl_->settings.unanswered_capacity = flows;
+    impl_->write_settings();
+}
+
+std::uint32_t ProgramLab::unanswered() {
+    return impl_->get<std::uint32_t>("unanswered", first);
+}
+
+std::uint32_t ProgramLab::hosts_holding() {
+    std::uint32_t holding = 0;
+    for (std::uint32_t i = 0; i < impl_->regions * HOST_BUCKETS_PER_REGION; i++) {
+        const auto bucket = impl_->get<std::array<std::uint8_t, HOST_BUCKET_BYTES>>("hosts", i);
+        for (std::size_t number = 0; number < HOST_BUCKET_ENTRIES; number++) {
+            struct host host {};
+            std::memcpy(&host, bucket.data() + HOST_BUCKET_HEADER_BYTES + number * sizeof host, sizeof host);
+            holding += host.flows != 0 || host.ports != 0;
+        }
+    }
+    return holding;
 }
 
 struct nat_gateway ProgramLab::nat_gateway(std::uint16_t number) {
@@ -330,6 +428,12 @@ route_key route_key_of(std::uint32_t route_table, const char* prefix) {
 }
 }  // namespace
 
+void ProgramLab::add_subnet(std::uint16_t zone, const char* prefix) {
+    const Ipv4Prefix parsed = Ipv4Prefix::parse(prefix).value();
+    const subnet_key key{32U + parsed.length(), htonl(zone), parsed.address().to_network()};
+    impl_->put("subnets", key, subnet{1, 1});
+}
+
 void ProgramLab::add_route(std::uint32_t route_table, const char* prefix, enum route_target target,
                            std::uint16_t index) {
     route value{static_cast<std::uint16_t>(target), index};
@@ -341,19 +445,41 @@ void ProgramLab::remove_route(std::uint32_t route_table, const char* prefix) {
     check(bpf_map_delete_elem(impl_->maps.at("routes"), &key) == 0, "remove a route");
 }
 
+namespace {
+subnet_key subnet_key_of(std::uint32_t zone, const char* prefix) {
+    Ipv4Prefix parsed = Ipv4Prefix::parse(prefix).value();
+    return {32u + parsed.length(), htonl(zone), parsed.address().to_network()};
+}
+}  // namespace
+
+void ProgramLab::add_subnet(std::uint32_t zone, const char* prefix, std::uint32_t route_table) {
+    impl_->put("subnets", subnet_key_of(zone, prefix), subnet{route_table, route_table});
+}
+
+void ProgramLab::remove_subnet(std::uint32_t zone, const char* prefix) {
+    subnet_key key = subnet_key_of(zone, prefix);
+    check(bpf_map_delete_elem(impl_->maps.at("subnets"), &key) == 0, "remove a subnet");
+}
+
 void ProgramLab::add_local_address(const char* address) {
-    impl_->put("local_addresses", network_order(address), std::uint32_t{1});
+    impl_->put("local_addresses", network_order(address), std::uint32_t{LOCAL_ADDRESS_OF_HOST});
+}
+
+void ProgramLab::add_private_prefix(const char* prefix) {
+    Ipv4Prefix parsed = Ipv4Prefix::parse(prefix).value();
+    prefix_key key{parsed.length(), parsed.address().to_network()};
+    impl_->put("private_prefixes", key, std::uint32_t{1});
 }
 
 void ProgramLab::add_next_hop(const char* address, std::uint8_t slot,
-                              const std::array<std::uint8_t, 6>& mac) {
+                              const std::array<std::uint8_t, 6>& mac, enum next_hop_state state) {
     struct device device = this->device(slot);
     struct next_hop hop {};
     hop.ifindex = device.ifindex;
     hop.address = network_order(address);
     hop.mtu = device.mtu;
     hop.device = slot;
-    hop.state = NEXT_HOP_RESOLVED;
+    hop.state = static_cast<std::uint8_t>(state);
     std::copy(mac.begin(), mac.end(), hop.destination_mac);
     std::copy(std::begin(device.mac), std::end(device.mac), hop.source_mac);
     std::uint32_t number = impl_->next_hops++;
@@ -479,6 +605,10 @@ struct counters ProgramLab::counters() {
     return sum;
 }
 
+std::uint32_t ProgramLab::resting_ports(std::uint16_t nat_gateway) {
+    return impl_->get<nat_gateway_usage>("nat_gateway_usage", std::uint32_t{nat_gateway}).resting_ports;
+}
+
 void ProgramLab::for_each_entry(const std::function<void(const struct flow_entry&)>& visit) {
     const auto* buckets = static_cast<const flow_bucket*>(impl_->buckets);
     for (std::size_t i = 0; i < std::size_t{impl_->regions} * FLOW_REGION_BUCKETS; i++)
@@ -499,6 +629,47 @@ Bytes ProgramLab::table() {
 
 void ProgramLab::restore_table(const Bytes& memory) {
     std::memcpy(impl_->buckets, memory.data(), memory.size());
+}
+
+void ProgramLab::forget_datagrams() {
+    fragment_key key{};
+    const int map = impl_->maps.at("fragments");
+    while (bpf_map_get_next_key(map, nullptr, &key) == 0)
+        check(bpf_map_delete_elem(map, &key) == 0, "forget a datagram");
+    std::memset(impl_->identifications, 0, identification_bytes);
+}
+
+void ProgramLab::hold_fragments(bool hold) {
+    impl_->settings.fragments_held_until = ticks() + (hold ? 0x40000000u : 0xc0000000u);
+    impl_->write_settings();
+    // As many at once as ever.
+    std::vector<early_fragment_work> works(static_cast<std::size_t>(libbpf_num_possible_cpus()));
+    check(bpf_map_update_elem(impl_->maps.at("early_fragment_works"), &first, works.data(), BPF_ANY) == 0,
+          "write early_fragment_works");
+    for (std::uint32_t source = 0; source < EARLY_FRAGMENT_SOURCES; source++)
+        impl_->put("early_fragment_budgets", source, budget{});
+}
+
+std::vector<ProgramLab::Word> ProgramLab::words_to_the_agent() {
+    std::vector<Word> words;
+    const auto collect = [](void* to, void* data, std::size_t) {
+        const auto* record = static_cast<const early_fragment*>(data);
+        static_cast<std::vector<Word>*>(to)->push_back(
+            {record->key, record->device, Bytes(record->frame, record->frame + record->frame_bytes)});
+        return 0;
+    };
+    ring_buffer* ring = ring_buffer__new(map_fd("early_fragments"), collect, &words, nullptr);
+    check(ring != nullptr, "open the ring buffer early_fragments");
+    ring_buffer__consume(ring);
+    ring_buffer__free(ring);
+    return words;
+}
+
+void ProgramLab::await_datagram(const struct fragment_key& datagram, bool await) {
+    if (await)
+        impl_->put("awaited_datagrams", datagram, std::uint32_t{1});
+    else
+        check(bpf_map_delete_elem(map_fd("awaited_datagrams"), &datagram) == 0, "await a datagram no more");
 }
 
 void ProgramLab::refill_reply_budget() {
@@ -529,15 +700,21 @@ std::uint32_t ProgramLab::reap(const std::vector<struct reap_request>& requests,
 }
 
 std::uint32_t ProgramLab::reap_all(std::uint32_t mode) {
-    std::vector<struct reap_request> requests;
-    const auto* buckets = static_cast<const flow_bucket*>(impl_->buckets);
-    for (std::uint32_t i = 0; i < impl_->regions * FLOW_REGION_BUCKETS; i++)
-        for (std::uint32_t number = 0; number < FLOW_BUCKET_ENTRIES; number++) {
-            const flow_entry& entry = buckets[i].entry[number];
-            if (buckets[i].tags.tag[number] && entry.flags & FLOW_FORWARD && entry.key.kind == FLOW_KIND_FLOW)
-                requests.push_back({FLOW_SLOT(i, number), entry.flow_id});
-        }
-    return reap(requests, mode);
+    const auto reap_kind = [&](std::uint8_t kind) {
+        std::vector<struct reap_request> requests;
+        const auto* buckets = static_cast<const flow_bucket*>(impl_->buckets);
+        for (std::uint32_t i = 0; i < impl_->regions * FLOW_REGION_BUCKETS; i++)
+            for (std::uint32_t number = 0; number < FLOW_BUCKET_ENTRIES; number++) {
+                const flow_entry& entry = buckets[i].entry[number];
+                if (buckets[i].tags.tag[number] && entry.flags & FLOW_FORWARD && entry.key.kind == kind &&
+                    (kind == FLOW_KIND_FLOW || entry.references == 0))
+                    requests.push_back({FLOW_SLOT(i, number), entry.flow_id});
+            }
+        return reap(requests, mode);
+    };
+    const std::uint32_t flows = reap_kind(FLOW_KIND_FLOW);
+    reap_kind(FLOW_KIND_MAPPING);
+    return flows;
 }
 
 int ProgramLab::program_fd(Role role) const {

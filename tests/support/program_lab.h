@@ -22,6 +22,7 @@
 extern "C" {
 #include "sallyport/abi/flow.h"
 #include "sallyport/abi/maps.h"
+#include "sallyport/abi/port_set.h"
 }
 
 struct bpf_object;
@@ -44,7 +45,8 @@ struct Outcome {
     int action = -1;          // XDP_PASS, XDP_DROP, XDP_REDIRECT, …
     std::string drop_reason;  // label, if one was counted
     Bytes frame;
-    std::optional<Packet> packet;  // `frame` taken apart
+    std::optional<Packet> packet;     // `frame` taken apart
+    std::chrono::nanoseconds took{};  // by the program, as the kernel measured it
 };
 
 class ProgramLab {
@@ -60,6 +62,14 @@ class ProgramLab {
     Outcome run(Role role, const Packet& packet, Lane lane = Lane::express) {
         return run(role, packet.frame(), lane);
     }
+    // As the agent gives back a fragment that it held: the program knows it by what stands before the frame.
+    Outcome run_again(Role role, const Bytes& frame);
+
+    // The same; gives the counters as they were before and after.
+    Outcome run(Role role, const Bytes& frame, Lane lane, struct counters& before, struct counters& after);
+
+    // What became of a frame, without a look at the counters: for very many.
+    Bytes run_quickly(Role role, const Bytes& frame);
 
     // Runs `frame` `repeat` times and gives the kernel's mean, in nanoseconds.
     std::uint32_t time(Role role, const Bytes& frame, std::uint32_t repeat);
@@ -67,13 +77,22 @@ class ProgramLab {
     // Configuration. The lab starts with NAT gateway 0, subnet 10.0.0.0/16 and a default route to it.
     void add_elastic_ip(const char* address, std::uint16_t nat_gateway = 0);
     void remove_elastic_ip(const char* address);  // from the map and from every NAT gateway
+    void forget_elastic_ip(const char* address);  // one that belongs to no NAT gateway
     void change_nat_gateway(std::uint16_t number, const struct nat_gateway& value);
     struct nat_gateway nat_gateway(std::uint16_t number);
+    void change_host_limits(std::uint16_t nat_gateway, const struct host_limits& value);
+    void reserve_ports(std::uint16_t nat_gateway, const std::vector<PortRange>& ranges);  // and no others
+    void set_unanswered_capacity(std::uint32_t flows);
+    void add_subnet(std::uint16_t zone, const char* prefix);  // with the first one's route table
     void add_route(std::uint32_t route_table, const char* prefix, enum route_target target,
                    std::uint16_t index);
     void remove_route(std::uint32_t route_table, const char* prefix);
+    void add_subnet(std::uint32_t zone, const char* prefix, std::uint32_t route_table);
+    void remove_subnet(std::uint32_t zone, const char* prefix);
     void add_local_address(const char* address);
-    void add_next_hop(const char* address, std::uint8_t slot, const std::array<std::uint8_t, 6>& mac);
+    void add_private_prefix(const char* prefix);
+    void add_next_hop(const char* address, std::uint8_t slot, const std::array<std::uint8_t, 6>& mac,
+                      enum next_hop_state state = NEXT_HOP_RESOLVED);
     void set_device(std::uint8_t slot, const struct device& value);
     struct device device(std::uint8_t slot);
     void bump_generation();
@@ -90,22 +109,43 @@ class ProgramLab {
     std::uint32_t ticks();
     void set_ticks(std::uint32_t ticks);  // to the middle of that one; then the clock goes on
 
+    // No first fragment was seen, and the next identification of each counter is its first.
+    void forget_datagrams();
+
+    // Whether an agent is there that holds early fragments, and what it would have been told since the last
+    // call.
+    void hold_fragments(bool hold);
+    struct Word {
+        struct fragment_key datagram;
+        std::uint8_t device;
+        Bytes frame;  // empty: the datagram's first fragment has come
+    };
+    std::vector<Word> words_to_the_agent();
+    void await_datagram(const struct fragment_key& datagram, bool await);
+
     // As many ICMP errors and resets as may ever be made at once may be made now.
     void refill_reply_budget();
 
-    struct counters counters();                // sum over processors
+    std::uint32_t resting_ports(std::uint16_t nat_gateway = 0);
+    struct counters counters();     // sum over processors
+    std::uint32_t unanswered();     // flows that nobody has answered yet, as the programs count them
+    std::uint32_t hosts_holding();  // instances with flows or ports of a NAT gateway with limits
     std::vector<struct flow_entry> entries();  // all that stand in the table (array only)
     Bytes table();                             // the memory of all buckets (array only)
     void restore_table(const Bytes& memory);
     void for_each_entry(const std::function<void(const struct flow_entry&)>& visit);
     std::uint32_t reap(const std::vector<struct reap_request>& requests, std::uint32_t mode);
-    std::uint32_t reap_all(std::uint32_t mode);  // offers every forward entry to the reaper
+    // Offers every flow to the reaper, and every mapping without flows; how many flows it removed.
+    std::uint32_t reap_all(std::uint32_t mode);
 
     int program_fd(Role role) const;
     int map_fd(const std::string& name) const;
     std::uint64_t map_bytes(const std::string& name) const;  // kernel memory, from the map's fdinfo
 
   private:
+    Outcome run_program(int program, const Bytes& input, std::uint32_t metadata, struct counters& before,
+                        struct counters& after);
+
     struct Impl;
     std::unique_ptr<Impl> impl_;
 };

@@ -61,18 +61,33 @@ inline ForwardingTables example_tables(World& world) {
         gateway.timeouts[i] = std::chrono::seconds{std::array{300, 60, 240, 7440, 240, 10}[i]};
     }
     gateway.mapping = {Rule::address_and_port_dependent, Rule::endpoint_independent, Rule::address_dependent};
-    gateway.filtering = {Rule::address_dependent, Rule::address_and_port_dependent,
+    gateway.filtering = {Rule::address_and_port_dependent, Rule::address_dependent,
                          Rule::endpoint_independent};
+    gateway.port_quarantine = std::chrono::seconds{120};
+    gateway.port_quarantine_max = 4000;
     gateway.strict_pairing = true;
+    gateway.reset_on_idle = true;
     gateway.hairpin = false;
+    gateway.hairpin_same_tenant = true;
+    gateway.exhaustion = Exhaustion::administratively_prohibited;
+    gateway.lenient_quotes = true;
+    gateway.limits = true;
+    gateway.preserve_port = true;
+    gateway.preserve_range = true;
+    gateway.reserves_ports = true;
+    tables.reserved_ports[7] = {{{1, 1}, {3478, 3479}, {64000, 65535}}};
     tables.nat_gateways[7] = gateway;
+    tables.host_limits[7] = {
+        .flows = 1000, .ports = 100, .new_flows_per_second = 50, .flows_per_mapping = 20};
+    tables.gateway.unanswered_capacity = 4'000'000;
     tables.elastic_ips[Ipv4Address(198, 51, 100, 10)] = {7, 1, 20};
     tables.elastic_ips[Ipv4Address(198, 51, 100, 11)] = {7, NO_DEVICE, 21};
     tables.local_addresses.insert(Ipv4Address(10, 0, 1, 1));
+    tables.link_broadcasts.insert({Ipv4Address(10, 0, 1, 255)});
     tables.next_hops[{world.first_device().ifindex, Ipv4Address(10, 0, 1, 5)}] = {
         0, 1500, true, MacAddress({2, 1, 1, 1, 1, 1}), MacAddress({2, 0, 0, 0, 0, 0})};
     tables.next_hops[{world.second_device().ifindex, Ipv4Address(198, 51, 100, 1)}] = {
-        1, 1400, false, MacAddress(), MacAddress({2, 0, 0, 0, 0, 1})};
+        1, 1400, false, MacAddress(), MacAddress({2, 0, 0, 0, 0, 1}), true};
     return tables;
 }
 
@@ -125,8 +140,11 @@ TEST_P(DataplaneContract, a_first_start_finds_nothing) {
 
 TEST_P(DataplaneContract, what_was_applied_is_read_back) {
     const ForwardingTables wanted = example_tables(*world_);
-    EXPECT_EQ(apply(wanted).written, 2U + 2 + 2 + 2 + 3 + 1 + 1 + 2 + 1 + 2);
+    EXPECT_EQ(apply(wanted).written, 1U + 2 + 2 + 2 + 2 + 3 + 1 + 1 + 1 + 1 + 2 + 2 + 2);
     const ForwardingTables got = read();
+    EXPECT_EQ(got.gateway, wanted.gateway);
+    EXPECT_EQ(got.host_limits, wanted.host_limits);
+    EXPECT_EQ(got.reserved_ports, wanted.reserved_ports);
     EXPECT_EQ(got.devices, wanted.devices);
     EXPECT_EQ(got.subnets, wanted.subnets);
     EXPECT_EQ(got.routes, wanted.routes);
@@ -134,6 +152,7 @@ TEST_P(DataplaneContract, what_was_applied_is_read_back) {
     EXPECT_EQ(got.nat_gateways, wanted.nat_gateways);
     EXPECT_EQ(got.elastic_ips, wanted.elastic_ips);
     EXPECT_EQ(got.local_addresses, wanted.local_addresses);
+    EXPECT_EQ(got.link_broadcasts, wanted.link_broadcasts);
     EXPECT_EQ(got.next_hops, wanted.next_hops);
     EXPECT_EQ(got.identifiers, wanted.identifiers);
 }
@@ -180,6 +199,17 @@ TEST_P(DataplaneContract, everything_can_be_removed) {
     EXPECT_EQ(read(), ForwardingTables{});
     restart();
     EXPECT_EQ(read(), ForwardingTables{});
+}
+
+TEST_P(DataplaneContract, an_address_of_the_host_that_was_a_broadcast_stays) {
+    const Ipv4Address address(10, 0, 1, 255);
+    ForwardingTables before, after;
+    before.link_broadcasts.insert({address});
+    after.local_addresses.insert(address);
+    apply(before);
+    apply(after);
+    restart();
+    EXPECT_EQ(read(), after);
 }
 
 TEST_P(DataplaneContract, a_full_table_can_be_replaced_by_another) {

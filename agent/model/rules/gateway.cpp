@@ -17,6 +17,7 @@ namespace {
 
 constexpr std::uint32_t flow_capacity_least = 1024;
 constexpr std::uint32_t flow_capacity_most = 67108864;
+constexpr std::uint32_t reply_rate_limit_most = 1000000;
 constexpr std::size_t interface_name_most = 15;  // the kernel's IFNAMSIZ without the final zero
 
 class GatewayRules : Rules {
@@ -29,6 +30,17 @@ class GatewayRules : Rules {
             wrong("gateway.flow_capacity", fmt::format("{}", gateway.flow_capacity),
                   fmt::format("{} to {}", flow_capacity_least, flow_capacity_most),
                   fmt::format("{} is out of bounds", gateway.flow_capacity));
+        }
+        if (const auto unanswered = gateway.unanswered_flow_capacity;
+            unanswered && (*unanswered == 0 || *unanswered > gateway.flow_capacity)) {
+            wrong("gateway.unanswered_flow_capacity", fmt::format("{}", *unanswered),
+                  fmt::format("1 to {}", gateway.flow_capacity),
+                  fmt::format("{} is out of bounds", *unanswered));
+        }
+        if (gateway.reply_rate_limit < 1 || gateway.reply_rate_limit > reply_rate_limit_most) {
+            wrong("gateway.reply_rate_limit", fmt::format("{}", gateway.reply_rate_limit),
+                  fmt::format("1 to {}", reply_rate_limit_most),
+                  fmt::format("{} is out of bounds", gateway.reply_rate_limit));
         }
         std::map<std::string_view, std::size_t> seen;
         for (std::size_t i = 0; i < gateway.devices.size(); ++i) {

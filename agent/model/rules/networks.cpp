@@ -160,13 +160,6 @@ class NetworkRules : Rules {
               fmt::format("vpcs[{}].cidrs[{}]", *index_of(Kind::vpcs, vpc.name), cidr - vpc.cidrs.begin()));
     }
 
-    void check_special_use(std::string path, const Ipv4Prefix& prefix) {
-        const char* use = special_use(prefix);
-        if (use == nullptr) return;
-        wrong(std::move(path), prefix.to_string(), "a prefix of unicast addresses",
-              fmt::format("{} overlaps with {}", prefix.to_string(), use));
-    }
-
     void check_internet_gateways() {
         std::map<std::string_view, std::size_t> seen;
         for (std::size_t i = 0; i < state_.internet_gateways.size(); ++i) {

@@ -54,6 +54,13 @@ void Rules::check_size(std::string_view path, std::size_t size, std::size_t most
           fmt::format("{} are too many", size));
 }
 
+void Rules::check_special_use(std::string path, const Ipv4Prefix& prefix) {
+    const char* use = special_use(prefix);
+    if (use == nullptr) return;
+    wrong(std::move(path), prefix.to_string(), "a prefix of unicast addresses",
+          fmt::format("{} overlaps with {}", prefix.to_string(), use));
+}
+
 void Rules::check_host_address(std::string path, Ipv4Address address) {
     const char* use = special_use(Ipv4Prefix(address, 32));
     if (use == nullptr) return;

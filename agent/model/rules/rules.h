@@ -69,6 +69,8 @@ class Rules {
     void check_size(std::string_view path, std::size_t size, std::size_t most);
     // That an address may be a host's.
     void check_host_address(std::string path, Ipv4Address address);
+    // The same of a whole prefix.
+    void check_special_use(std::string path, const Ipv4Prefix& prefix);
     // That `name`, if it is known, belongs to the VPC `vpc`.
     template <typename T>
     void check_same_vpc(std::string path, Kind kind, const std::string& name, const std::string& vpc) {

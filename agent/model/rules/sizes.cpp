@@ -22,7 +22,11 @@ class Sizes : Rules {
         check_size("elastic_ips", state_.elastic_ips.size(), ELASTIC_IPS_MAX);
         check_size("subnets", state_.subnets.size(), SUBNETS_MAX);
         std::size_t routes = 0;
-        for (const RouteTable& table : state_.route_tables) routes += table.routes.size() + 1;
+        std::size_t without_translation = 0;  // each may be a route of every table
+        for (const NatGateway& gateway : state_.nat_gateways)
+            without_translation += gateway.no_translation.size();
+        for (const RouteTable& table : state_.route_tables)
+            routes += table.routes.size() + 1 + without_translation;
         check_size("route_tables", routes, ROUTES_MAX);
         std::size_t prefixes = 0;
         for (const Vpc& vpc : state_.vpcs) prefixes += vpc.cidrs.size();

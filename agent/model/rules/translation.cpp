@@ -8,6 +8,8 @@
 #include <chrono>
 #include <cstddef>
 #include <map>
+#include <set>
+#include <vector>
 
 #include "core/duration.h"
 #include "model/fields.h"
@@ -21,12 +23,14 @@ namespace {
 using std::chrono::seconds;
 
 constexpr seconds timeout_most{65535};  // flow entries keep it in 16 bits
+constexpr std::size_t no_translation_most = 64;
 
 class TranslationRules : Rules {
   public:
     explicit TranslationRules(Examination& examination) : Rules(examination) {}
 
     void check() {
+        for (const ElasticIp& elastic_ip : state_.elastic_ips) addresses_.insert(elastic_ip.address);
         check_elastic_ips();
         check_nat_gateways();
     }
@@ -80,6 +84,7 @@ class TranslationRules : Rules {
                                   quoted(state_.nat_gateways[first_gateway].name)),
                       fmt::format("nat_gateways[{}].elastic_ips[{}]", first_gateway, first_position));
             }
+            check_no_translation(gateway, i);
             check_ports_and_rules(gateway, i);
             check_timeouts(gateway, i);
             check_limits(gateway, i);
@@ -95,13 +100,65 @@ class TranslationRules : Rules {
               at("elastic_ips", *index_of(Kind::elastic_ips, name), "instance"));
     }
 
+    void check_no_translation(const NatGateway& gateway, std::size_t index) {
+        check_size(at("nat_gateways", index, "no_translation"), gateway.no_translation.size(),
+                   no_translation_most);
+        for (std::size_t i = 0; i < gateway.no_translation.size(); ++i) {
+            const Ipv4Prefix& prefix = gateway.no_translation[i];
+            const std::string path = fmt::format("nat_gateways[{}].no_translation[{}]", index, i);
+            check_special_use(path, prefix);
+            // Elastic IPs are reached by way of their own: an instance must not meet another as itself there.
+            const auto elastic_ip = addresses_.lower_bound(prefix.address());
+            if (elastic_ip != addresses_.end() && prefix.contains(*elastic_ip)) {
+                wrong(path, prefix.to_string(), "prefixes without Elastic IPs",
+                      fmt::format("{} holds the Elastic IP {}", prefix.to_string(), elastic_ip->to_string()));
+            }
+            const auto first = std::ranges::find(gateway.no_translation, prefix);
+            const auto place = static_cast<std::size_t>(first - gateway.no_translation.begin());
+            if (place == i) continue;
+            wrong(path, prefix.to_string(), "each prefix once",
+                  fmt::format("{} stands there twice", prefix.to_string()),
+                  fmt::format("nat_gateways[{}].no_translation[{}]", index, place));
+        }
+    }
+
     void check_ports_and_rules(const NatGateway& gateway, std::size_t index) {
         if (gateway.port_range.first == 0 || gateway.port_range.first > gateway.port_range.last) {
             wrong(at("nat_gateways", index, "port_range"), gateway.port_range.to_string(),
                   "a range within 1-65535",
                   fmt::format("ports {} cannot be used", gateway.port_range.to_string()));
         }
+        if (gateway.port_quarantine > timeout_most) {
+            const std::string read = format_duration(gateway.port_quarantine);
+            wrong(at("nat_gateways", index, "port_quarantine"), read,
+                  fmt::format("0s to {}", format_duration(timeout_most)),
+                  fmt::format("{} is longer than a port can rest", read));
+        }
+        check_reserved_ports(gateway, index);
         check_mapping(gateway.mapping, at("nat_gateways", index, "mapping"));
+    }
+
+    void check_reserved_ports(const NatGateway& gateway, std::size_t index) {
+        bool all_right = true;
+        for (std::size_t i = 0; i < gateway.reserved_ports.size(); ++i) {
+            const PortRange& range = gateway.reserved_ports[i];
+            if (range.first != 0 && range.first <= range.last) continue;
+            all_right = false;
+            wrong(fmt::format("nat_gateways[{}].reserved_ports[{}]", index, i), range.to_string(),
+                  "a port or a range within 1-65535",
+                  fmt::format("ports {} cannot be reserved", range.to_string()));
+        }
+        if (!all_right) return;
+        std::vector<PortRange> ranges = gateway.reserved_ports;
+        std::ranges::sort(ranges);
+        std::uint32_t next = gateway.port_range.first;  // the first port that is left so far
+        for (const PortRange& range : ranges) {
+            if (range.first > next) break;
+            next = std::max<std::uint32_t>(next, range.last + 1U);
+        }
+        if (gateway.reserved_ports.empty() || next <= gateway.port_range.last) return;
+        wrong(at("nat_gateways", index, "reserved_ports"), "", "fewer, so that a port of port_range is left",
+              fmt::format("all ports of {} are reserved", gateway.port_range.to_string()));
     }
 
     void check_mapping(const PerProtocol& mapping, const std::string& path) {
@@ -149,6 +206,8 @@ class TranslationRules : Rules {
                   "at least 1, or no such key", "a limit of 0 lets no host out");
         });
     }
+
+    std::set<Ipv4Address> addresses_;  // of all Elastic IPs
 };
 
 }  // namespace

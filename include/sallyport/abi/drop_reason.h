@@ -17,7 +17,7 @@
 	REASON(3, MALFORMED_TRANSPORT, malformed_transport,                                                  \
 	       "the TCP, UDP or ICMP header is cut short or contradicts itself")                             \
 	REASON(4, FRAGMENT_WITHOUT_FIRST, fragment_without_first,                                            \
-	       "a later fragment came whose first fragment was not seen")                                    \
+	       "a later fragment came, and the first one of its datagram did not come in time")              \
 	REASON(5, UNSUPPORTED_PROTOCOL, unsupported_protocol, "the protocol is none of TCP, UDP and ICMP")   \
 	REASON(6, UNSUPPORTED_ICMP, unsupported_icmp,                                                        \
 	       "the ICMP type is neither an echo nor an error that can be translated")                       \
@@ -34,7 +34,7 @@
 	REASON(13, FLOW_TABLE_FULL, flow_table_full, "the flow table has no room for a new flow")            \
 	REASON(14, TCP_WITHOUT_FLOW, tcp_without_flow,                                                       \
 	       "an instance sent a TCP segment that belongs to no flow and opens none")                      \
-	REASON(15, UNSOLICITED, unsolicited, "a packet from outside to an Elastic IP belongs to no flow")    \
+	REASON(15, UNSOLICITED, unsolicited, "a packet to an Elastic IP belongs to no flow")                 \
 	REASON(16, PRIVATE_DESTINATION, private_destination,                                                 \
 	       "a packet from outside is addressed to a prefix of a VPC")                                    \
 	REASON(17, TTL_EXCEEDED, ttl_exceeded, "the time to live ran out at the gateway")                    \
@@ -51,9 +51,38 @@
 	REASON(24, WRONG_EGRESS_DEVICE, wrong_egress_device,                                                 \
 	       "the host's routing leads out of a device that has no fitting role")                          \
 	REASON(25, ELASTIC_IP_FROM_INSIDE, elastic_ip_from_inside,                                           \
-	       "an instance sent to an Elastic IP of the gateway, which is not carried back in")             \
+	       "an instance sent to an Elastic IP of the gateway, which hairpin does not allow")             \
 	REASON(26, INTERNAL_ERROR, internal_error,                                                           \
-	       "a table of the data plane lacks an element that must be there; please report it")
+	       "a table of the data plane lacks an element that must be there; please report it")            \
+	REASON(27, SOURCE_ROUTED, source_routed,                                                             \
+	       "the packet, or the one that an ICMP error quotes, has a source route option")                \
+	REASON(28, RECORDED_ADDRESS, recorded_address,                                                       \
+	       "an IPv4 option of a packet that would leave has recorded addresses of the inside")           \
+	REASON(29, LINK_BROADCAST, link_broadcast,                                                           \
+	       "a frame to a whole link carries a packet for a single host (RFC 1812 5.3.4)")                \
+	REASON(30, ICMP_ERROR_CHECKSUM, icmp_error_checksum,                                                 \
+	       "the checksum of an ICMP error, or of the header that it quotes, is wrong")                   \
+	REASON(31, NEIGHBOUR_UNREACHABLE, neighbour_unreachable, "the next hop does not answer ARP")         \
+	REASON(32, FRAGMENTS_LIMITED, fragments_limited,                                                     \
+	       "too many fragments came before the first ones of their datagrams to hold them all")          \
+	REASON(33, FRAGMENT_OVERLAP, fragment_overlap,                                                       \
+	       "a fragment overlaps the transport header, or contradicts the first one of its datagram")     \
+	REASON(36, FLOW_LIMIT, flow_limit, "the instance has as many flows as flows_per_host allows")        \
+	REASON(37, PORT_LIMIT, port_limit,                                                                   \
+	       "the instance holds as many external ports as ports_per_host allows")                         \
+	REASON(38, NEW_FLOW_RATE, new_flow_rate,                                                             \
+	       "the instance opens flows faster than new_flows_per_second_per_host allows")                  \
+	REASON(39, MAPPING_FLOW_LIMIT, mapping_flow_limit,                                                   \
+	       "the mapping has as many flows as flows_per_mapping allows")                                  \
+	REASON(40, UNANSWERED_LIMIT, unanswered_limit,                                                       \
+	       "the instance has its share of the flows that may wait for an answer")                        \
+	REASON(41, HOST_TABLE_FULL, host_table_full,                                                         \
+	       "more instances have flows than can be counted for their limits")                             \
+	REASON(42, ELASTIC_IP_FROM_OUTSIDE, elastic_ip_from_outside,                                         \
+	       "a packet from outside pretends to come from an Elastic IP of the gateway")                   \
+	REASON(44, FILTERED, filtered,                                                                       \
+	       "a packet from outside to a port in use comes from a remote that the NAT gateway does not "   \
+	       "let in")
 
 enum drop_reason {
 	DROP_REASON_NONE = 0,

@@ -20,7 +20,11 @@
  * A flow from an instance to a remote is two entries:
  *   forward: {instance, remote, zone of its VPC}  -> write the Elastic IP and port as source
  *   reverse: {remote, Elastic IP, zone 0}         -> write the instance and its port as destination
- * A mapping (kind FLOW_KIND_MAPPING, endpoint-independent) is a pair with the remote left zero.
+ * A mapping (kind FLOW_KIND_MAPPING) is a pair that has an external port for all remotes:
+ *   reverse: {anybody, Elastic IP, zone 0}
+ *   forward: {instance, anybody, zone} if it is endpoint-independent, {instance, Elastic IP, zone} if the port
+ *            is one flow's alone
+ * A permit (kind FLOW_KIND_PERMIT, address-dependent filtering) is one entry, {remote, any port, Elastic IP, zone 0}.
  */
 #ifndef SALLYPORT_ABI_FLOW_H
 #define SALLYPORT_ABI_FLOW_H
@@ -31,6 +35,7 @@
 enum flow_kind {
 	FLOW_KIND_FLOW = 0,
 	FLOW_KIND_MAPPING = 1,
+	FLOW_KIND_PERMIT = 2, /* there is a flow of this external endpoint to some port of the remote */
 };
 
 #define ZONE_OUTSIDE 0 /* the zone of everything that comes from outside; VPCs count from 1 */
@@ -48,22 +53,32 @@ ABI_ASSERT_SIZE(struct flow_key, 16);
 
 /*
  * States of a flow. Both entries carry the state; it changes under the lock of the forward entry's
- * region. UDP and ICMP use OPENING until the first reply and ESTABLISHED from then on.
+ * region. UDP and ICMP are opening until the first reply and ESTABLISHED from then on.
  */
 enum flow_state {
 	FLOW_STATE_OPENING = 0,		/* a SYN, or a first datagram, from the instance */
 	FLOW_STATE_ESTABLISHED = 1,	/* both sides have been heard */
 	FLOW_STATE_FIN_FROM_INSIDE = 2, /* half-closed: still the established timer (RFC 5382 5) */
 	FLOW_STATE_FIN_FROM_OUTSIDE = 3,
-	FLOW_STATE_CLOSING = 4, /* both FINs were seen */
-	FLOW_STATE_RESET = 5,	/* a RST whose sequence number fits (RFC 7857 2.2) */
+	FLOW_STATE_CLOSING = 4,		     /* both FINs were seen */
+	FLOW_STATE_RESET = 5,		     /* a RST whose sequence number fits (RFC 7857 2.2) */
+	FLOW_STATE_OPENING_FROM_OUTSIDE = 6, /* a SYN, or a first datagram, from the remote */
 	FLOW_STATES
 };
 
+/* A mapping's state. */
+enum mapping_state {
+	MAPPING_IN_USE = 0,
+	MAPPING_RESTING = 1, /* no flow uses it, and nobody else may have its port yet (RFC 6888 REQ-8) */
+};
+
 enum flow_flag {
-	FLOW_FORWARD = 1 << 0, /* this entry is the instance's direction */
-	FLOW_WATCH = 1 << 1,   /* packets of this direction may change the state: take the slow step */
-	FLOW_MAPPED = 1 << 2,  /* the flow holds a reference on an endpoint-independent mapping */
+	FLOW_FORWARD = 1 << 0,	 /* this entry is the instance's direction */
+	FLOW_WATCH = 1 << 1,	 /* packets of this direction may change the state: take the slow step */
+	FLOW_MAPPED = 1 << 2,	 /* the flow holds a reference on a mapping */
+	FLOW_HAIRPIN = 1 << 3,	 /* in both entries: the remote is an Elastic IP of this gateway */
+	FLOW_COUNTED = 1 << 4,	 /* forward: it takes part of its instance's limits */
+	FLOW_PERMITTED = 1 << 5, /* forward: the flow holds a reference on a permit */
 };
 
 /* last_seen counts ticks of 2^26 ns (67 ms), a timeout counts units of 2^30 ns (1.07 s). */
@@ -92,8 +107,11 @@ struct flow_entry {
 	__u8 state; /* enum flow_state */
 	__u8 flags; /* enum flow_flag */
 	union {
-		__u32 tcp_acknowledged; /* forward: the last acknowledgement the instance sent, host order */
-		__u32 references;	/* mapping, forward: flows that use it */
+		/* The last acknowledgement that was sent in this direction, host order. Forward entry of an opening
+		 * flow: what answers the SYN. */
+		__u32 tcp_acknowledged;
+		/* Mapping, forward, and permit: flows that use it; mapped flow, reverse: its mapping. */
+		__u32 references;
 	};
 	__u32 packets;
 	__u64 bytes;

@@ -4,7 +4,7 @@
 #define SALLYPORT_ABI_LIMITS_H
 
 /* Changes whenever the meaning of anything pinned changes. An agent refuses state of another version. */
-#define SALLYPORT_LAYOUT_VERSION 2
+#define SALLYPORT_LAYOUT_VERSION 3
 
 #define FLOW_BUCKET_ENTRIES 15 /* entries of 64 bytes beside one line of tags in a 1 KB bucket */
 #define FLOW_BUCKET_BYTES 1024
@@ -21,13 +21,25 @@
 #define PRIVATE_PREFIXES_MAX 65536
 #define LOCAL_ADDRESSES_MAX 4096
 #define IDENTIFIERS_MAX 262144
-#define FRAGMENTS_MAX 16384 /* datagrams whose first fragment was seen */
+#define FRAGMENTS_MAX 16384		/* datagrams whose first fragment was seen */
+#define AWAITED_DATAGRAMS_MAX 1024	/* of which fragments are held, but not the first */
+#define EARLY_FRAGMENTS_BYTES (2 << 20) /* on their way to the agent */
+#define EARLY_FRAGMENT_BYTES_MAX 3328	/* the largest frame that the agent can give back on every kernel */
+#define EARLY_FRAGMENT_SOURCES 4096	/* budgets that sources share by their hash */
+#define IDENTIFICATION_COUNTERS 16384
 #define DROP_EVENTS_BYTES (256 * 1024)
 #define REAP_BATCH_MAX 65536 /* flows that one run of the reaper may remove */
 #define VLAN_TAGS_MAX 2
 
+#define LOW_PORT_LAST 1023   /* ports up to this are told apart where a NAT gateway preserves the range */
 #define PORT_SETS_MAX 4096   /* upper bound; the agent sizes the map by flow_capacity */
 #define PORT_RANDOM_PROBES 8 /* tries at a random port before a port set is consulted */
+
+#define HOST_BUCKET_ENTRIES 15 /* instances that are counted under one lock */
+#define HOST_BUCKET_HEADER_BYTES 32
+#define HOST_BUCKET_BYTES 512
+#define HOST_BUCKETS_PER_REGION 8 /* of the flow table: an instance for every three flows */
+#define UNANSWERED_GROUPS 8192	  /* that instances fall into by hash */
 
 #define OBJECT_NAME_BYTES 64 /* a name of at most 63 characters and its end */
 

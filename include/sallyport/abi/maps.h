@@ -28,8 +28,11 @@ struct settings {
 	__u32 generation;	     /* low 16 bits are compared with the flows' */
 	__u32 next_hops_valid_until; /* tick; past it next hops are not trusted, the kernel is asked */
 	__u32 drop_events_until;     /* tick; drop events are sent until then */
+	__u32 unanswered_capacity;   /* flows without an answer that may stand at once; 0: any number */
+	__u64 jiffies_offset_ns;     /* CLOCK_MONOTONIC less the jiffies; 0: the next packet finds out */
+	__u32 fragments_held_until;  /* tick; the agent takes early fragments until then */
 	__u32 zero0;
-	__u64 zero1[5];
+	__u64 zero1[3];
 };
 ABI_ASSERT_SIZE(struct settings, 64);
 
@@ -49,7 +52,8 @@ struct device {
 	__u8 role;  /* enum device_role */
 	__u8 mac[6];
 	__u8 zero0;
-	__u32 zero1[3];
+	__u32 replies_per_second; /* ICMP errors and resets that a processor may send out of it */
+	__u32 zero1[2];
 };
 ABI_ASSERT_SIZE(struct device, 32);
 
@@ -76,6 +80,7 @@ enum route_target {
 	ROUTE_LOCAL = 1,       /* a prefix of the VPC itself: the kernel forwards it */
 	ROUTE_NAT_GATEWAY = 2, /* index: number of the NAT gateway */
 	ROUTE_BLACKHOLE = 3,
+	ROUTE_UNTRANSLATED = 4, /* index: NAT gateway whose timers and counters apply */
 };
 struct route {
 	__u16 target; /* enum route_target */
@@ -117,8 +122,22 @@ enum endpoint_rule {
 enum nat_gateway_flag {
 	NAT_GATEWAY_IN_USE = 1 << 0,
 	NAT_GATEWAY_STRICT_PAIRING = 1 << 1,
-	NAT_GATEWAY_HAIRPIN = 1 << 2,
+	NAT_GATEWAY_HAIRPIN = 1 << 2, /* its instances and others may meet through Elastic IPs */
 	NAT_GATEWAY_CLAMP_MSS = 1 << 3,
+	NAT_GATEWAY_LIMITS = 1 << 4, /* "host_limits" has some */
+	NAT_GATEWAY_PRESERVE_PORT = 1 << 5,
+	NAT_GATEWAY_PRESERVE_PARITY = 1 << 6,
+	NAT_GATEWAY_PRESERVE_RANGE = 1 << 7,
+	NAT_GATEWAY_RESET_ON_IDLE = 1 << 10,	   /* the agent's business */
+	NAT_GATEWAY_HAIRPIN_SAME_TENANT = 1 << 11, /* but only those of one VPC */
+	NAT_GATEWAY_LENIENT_QUOTES = 1 << 13,	   /* ICMP errors may quote headers with a wrong checksum */
+};
+
+/* What an instance is told when no flow can be made for it. */
+enum exhaustion {
+	EXHAUSTION_UNREACHABLE = 0, /* ICMP 3/1, which aborts no TCP connection */
+	EXHAUSTION_PROHIBITED = 1,  /* ICMP 3/13, as RFC 5508 REQ-8 has it */
+	EXHAUSTION_NOT_TOLD = 2,
 };
 
 /* "nat_gateways", by number. */
@@ -131,10 +150,46 @@ struct nat_gateway {
 	__u16 timeouts[TIMEOUT_CLASSES]; /* timeout units, see flow.h */
 	__u8 mapping[NAT_PROTOCOLS];	 /* enum endpoint_rule */
 	__u8 filtering[NAT_PROTOCOLS];
-	__u8 zero0[2];
-	__u32 zero1[8];
+	__u8 icmp_on_exhaustion; /* enum exhaustion */
+	__u8 reserves_ports;	 /* "reserved_ports" has some */
+	__u16 port_quarantine;	 /* timeout units that a freed port rests; 0: none does */
+	__u16 zero1;
+	__u32 port_quarantine_max; /* ports that rest at once */
+	__u32 zero2[6];
 };
 ABI_ASSERT_SIZE(struct nat_gateway, 320);
+
+/* "nat_gateway_usage", by number: what the programs count, exactly and for all processors together. */
+struct nat_gateway_usage {
+	__u32 resting_ports;
+	__u32 zero0[15]; /* a cache line each */
+};
+ABI_ASSERT_SIZE(struct nat_gateway_usage, 64);
+/* "host_limits", by number of the NAT gateway: what one instance may have. 0: not limited. */
+struct host_limits {
+	__u32 flows;
+	__u32 ports; /* external ports held: by a mapping, or by a flow without one */
+	__u32 new_flows_per_second;
+	__u32 flows_per_mapping;
+	__u32 zero0[4];
+};
+ABI_ASSERT_SIZE(struct host_limits, 32);
+
+/*
+ * "hosts": buckets of HOST_BUCKET_BYTES, a header with a lock and then HOST_BUCKET_ENTRIES of these: what an
+ * instance holds of a NAT gateway with limits. Unused where it holds nothing.
+ */
+struct host {
+	__be32 address;
+	__u16 zone;
+	__u16 nat_gateway;
+	__u32 flows;
+	__u32 ports;
+	__u64 next_ns; /* when the next new flow would be due, by the flows' clock */
+	__u32 told;    /* tick of the last refusal */
+	__u32 zero0;
+};
+ABI_ASSERT_SIZE(struct host, 32);
 
 #define NO_NAT_GATEWAY 0xffff
 #define NO_DEVICE 0xff
@@ -148,13 +203,19 @@ struct elastic_ip {
 };
 ABI_ASSERT_SIZE(struct elastic_ip, 8);
 
-/* "local_addresses", by address: addresses of the host itself; the value is unused. */
+/* "local_addresses", by address: what the kernel does not forward. */
+enum local_address {
+	LOCAL_ADDRESS_OF_HOST = 1,   /* the host's own */
+	LOCAL_ADDRESS_BROADCAST = 2, /* the directed broadcast of a link that the host is on */
+};
 
 /* "next_hops", by number; number 0 is never used. */
 enum next_hop_state {
 	NEXT_HOP_UNUSED = 0,
 	NEXT_HOP_RESOLVED = 1,
 	NEXT_HOP_UNRESOLVED = 2, /* the packet goes up the stack, which resolves the neighbour */
+	NEXT_HOP_UNREACHABLE =
+		3, /* it did not answer: the sender is told, and now and then it is tried anew */
 };
 struct next_hop {
 	__u32 ifindex;
@@ -196,6 +257,7 @@ struct device_counters {
 	__u64 passed; /* to the host's network stack */
 	__u64 dropped;
 	__u64 answered; /* ARP requests turned into replies */
+	__u64 held;	/* fragments handed to the agent; each is received again when it gives it back */
 };
 struct nat_gateway_counters {
 	__u64 out_packets; /* from instances, forwarded to destinations */
@@ -235,17 +297,66 @@ ABI_ASSERT_SIZE(struct fragment_key, 16);
 struct fragment {
 	__be32 new_address;
 	__u32 last_seen; /* tick of the first fragment */
+	__be32 ports;	 /* of its transport header, as they came */
 	__u16 ip_delta;
 	__u16 next_hop;
 	__u16 nat_gateway;
-	__u8 forward; /* the instance's direction */
+	__u16 identification; /* that all fragments of the datagram leave with, as in the packet */
+	__u8 forward;	      /* the instance's direction */
+	__u8 hairpin;	      /* as FLOW_HAIRPIN says of a flow */
+	__u8 complete;	      /* its last fragment was seen: another datagram may have the same key now */
 	__u8 zero0;
 };
-ABI_ASSERT_SIZE(struct fragment, 16);
+ABI_ASSERT_SIZE(struct fragment, 24);
+
+/*
+ * "early_fragments": a ring buffer of these. With frame_bytes it is a fragment that came before the first one of
+ * its datagram, the whole frame as it came; without, word that the first one of an awaited datagram has come.
+ */
+struct early_fragment {
+	struct fragment_key key;
+	__u64 time_ns; /* CLOCK_MONOTONIC */
+	__u32 frame_bytes;
+	__u8 device; /* slot */
+	__u8 zero0[3];
+	__u8 frame[EARLY_FRAGMENT_BYTES_MAX];
+};
+ABI_ASSERT_OFFSET(struct early_fragment, frame, 32);
+
+/* "awaited_datagrams", by struct fragment_key: those that the agent holds fragments of; the value is unused. */
+
+/* In front of a frame that the agent gives back, where XDP has its metadata: it is not to be held again. */
+#define EARLY_FRAGMENT_HELD 0x68656c64
+
+/* "early_fragment_accounts", by slot, kept by the agent: what became of the fragments that were handed over. */
+struct early_fragment_account {
+	__u64 taken;	/* out of the ring buffer */
+	__u64 returned; /* to the program, which has received them twice now */
+	__u64 returned_bytes;
+	__u64 lost; /* with an agent that died, or with their device */
+};
+ABI_ASSERT_SIZE(struct early_fragment_account, 32);
+
+/* "early_fragment_budgets", by hash of the source: how many of its fragments may still be handed over. */
+struct budget {
+	__u64 tokens;
+	__u64 refilled_ns;
+};
+
+/*
+ * "early_fragment_works", one element per CPU: what the processor may still hand over, and where a record is put
+ * together.
+ */
+struct early_fragment_work {
+	struct budget budget;
+	struct early_fragment record;
+};
+
+/* "identifications": the numbers that datagrams were given, see bpf/lib/identification.h. */
 
 /* "reply_budgets", one element per CPU: how many ICMP errors and resets may still be made. */
 struct reply_budget {
-	__u64 tokens; /* in thousandths */
+	__u64 tokens; /* a reply costs as many as a second has nanoseconds */
 	__u64 refilled_ns;
 };
 

@@ -14,12 +14,19 @@
 #include "sallyport/abi/base.h"
 #include "sallyport/abi/limits.h"
 
+enum port_set_part {
+	PORT_SET_EVEN = 1 << 0,
+	PORT_SET_ODD = 1 << 1,
+	PORT_SET_LOW = 1 << 2, /* 1 to LOW_PORT_LAST */
+	PORT_SET_HIGH = 1 << 3,
+};
+
 struct port_set_key {
 	__be32 elastic_ip;
 	__be32 remote; /* 0 for an endpoint-independent mapping */
 	__be16 remote_port;
 	__u8 protocol;
-	__u8 zero0;
+	__u8 part; /* enum port_set_part: of what kind its ports are, where a NAT gateway tells them apart */
 };
 ABI_ASSERT_SIZE(struct port_set_key, 12);
 
@@ -32,10 +39,20 @@ struct port_set {
 	__u32 last_used;	 /* tick of the last search */
 	__u16 first_port;	 /* the range that the summary below is about */
 	__u16 last_port;
-	__u64 zero0[5];
+	__u32 checked;	   /* ports looked at in vain since one was found that way */
+	__u32 rests_until; /* tick; no port is looked at before */
+	__u16 generation;  /* of the configuration that the summary was found with */
+	__u16 zero0;
+	__u32 zero1;
+	__u64 zero2[3];
 	__u64 full[PORT_SET_SUMMARY_WORDS]; /* a bit per word: no free port within the range */
 	__u64 word[PORT_SET_WORDS];
 };
 ABI_ASSERT_SIZE(struct port_set, 64 + 128 + 8192);
+
+/* "reserved_ports", by number of the NAT gateway: a set bit is a port that is never given out. */
+struct port_mask {
+	__u64 word[PORT_SET_WORDS];
+};
 
 #endif

@@ -66,7 +66,13 @@ _Static_assert((int)TABLE_INSERTED == FLOW_INSERTED && (int)TABLE_EXISTS == FLOW
 _Static_assert((int)TABLE_REMOVE_ANY == FLOW_REMOVE_ANY && (int)TABLE_REMOVE_EXPIRED == FLOW_REMOVE_EXPIRED &&
 		       (int)TABLE_REMOVE_UNREFERENCED == FLOW_REMOVE_UNREFERENCED,
 	       "removals");
-_Static_assert((int)TABLE_EVENT_NONE == EVENT_NONE && (int)TABLE_EVENT_REPLY == EVENT_REPLY &&
+_Static_assert((int)TABLE_REFERENCES_UNKNOWN == FLOW_REFERENCES_UNKNOWN &&
+		       (int)TABLE_REFERENCES_LEFT == FLOW_REFERENCES_LEFT &&
+		       (int)TABLE_REFERENCES_NONE == FLOW_REFERENCES_NONE,
+	       "references");
+_Static_assert((int)TABLE_EVENT_NONE == EVENT_NONE &&
+		       (int)TABLE_EVENT_ANSWER_INSIDE == EVENT_ANSWER_INSIDE &&
+		       (int)TABLE_EVENT_ANSWER_OUTSIDE == EVENT_ANSWER_OUTSIDE &&
 		       (int)TABLE_EVENT_SYN_INSIDE == EVENT_SYN_INSIDE &&
 		       (int)TABLE_EVENT_SYN_OUTSIDE == EVENT_SYN_OUTSIDE &&
 		       (int)TABLE_EVENT_FIN_INSIDE == EVENT_FIN_INSIDE &&
@@ -103,6 +109,8 @@ static size_t map_entries(const void *map, size_t declared, const struct table_s
 		return shape->port_sets;
 	if (map == &flow_locks)
 		return shape->regions;
+	if (map == &hosts)
+		return shape->regions * HOST_BUCKETS_PER_REGION;
 	if (map == &FLOW_MAP)
 		return (size_t)shape->regions * FLOW_REGION_BUCKETS *
 		       (table_is_hash() ? FLOW_BUCKET_ENTRIES : 1);
@@ -145,6 +153,36 @@ void table_processor(__u32 number, __u64 seed, __u32 pauses)
 struct nat_gateway *table_nat_gateway(__u32 number)
 {
 	return &nat_gateways.value[number];
+}
+
+void table_limit(__u32 nat_gateway, const struct host_limits *limits)
+{
+	nat_gateways.value[nat_gateway].flags &= ~NAT_GATEWAY_LIMITS;
+	if (!limits)
+		return;
+	host_limits.value[nat_gateway] = *limits;
+	nat_gateways.value[nat_gateway].flags |= NAT_GATEWAY_LIMITS;
+}
+
+void table_limit_unanswered(__u32 flows)
+{
+	settings.value->unanswered_capacity = flows;
+}
+
+__u32 table_unanswered(void)
+{
+	return unanswered.value[UNANSWERED_ALL];
+}
+
+void table_hosts(void (*visit)(const struct host *host, void *context), void *context)
+{
+	for (__u32 i = 0; i < flow_regions * HOST_BUCKETS_PER_REGION; i++)
+		for (int number = 0; number < HOST_BUCKET_ENTRIES; number++) {
+			const struct host *host = &hosts.value[i].host[number];
+
+			if (host->flows || host->ports)
+				visit(host, context);
+		}
 }
 
 void table_bind(__be32 elastic_ip, __u16 nat_gateway)
@@ -312,14 +350,14 @@ int table_make_room(const struct flow_key *key, __u32 now, struct flow_entry *vi
 	return flow_make_room(key, now, victim);
 }
 
-int table_reference(const struct flow_key *key, __u32 now, struct flow_entry *copy)
+int table_reference(const struct flow_key *key, __u32 now, __u32 timeout, struct flow_entry *copy)
 {
-	return flow_reference(key, now, copy);
+	return flow_reference(key, now, timeout, copy);
 }
 
-__u32 table_unreference(const struct flow_key *key, __u32 flow_id)
+int table_unreference(const struct flow_key *key, __u32 flow_id, __u32 rest, __u32 now)
 {
-	return flow_unreference(key, flow_id);
+	return flow_unreference(key, flow_id, rest, now);
 }
 
 struct flow_entry *table_lookup(const struct flow_key *key, struct flow_view *view)
@@ -344,7 +382,7 @@ int table_open(const struct flow_key *key, __u32 nat_gateway, __u16 generation, 
 	work->wish.now = table_now();
 	work->wish.generation = generation;
 	work->wish.acknowledged = acknowledged;
-	reason = flow_create(work, &nat_gateways.value[nat_gateway], nat_gateway);
+	reason = flow_create(nat_gateway);
 #ifdef FLOW_TABLE_HASH
 	host_map_forget((struct host_map *)flow_hash.value); /* only one thread uses this build */
 #endif
@@ -370,7 +408,7 @@ int table_step(const struct flow_key *key, const struct table_segment *segment)
 
 int table_recheck(const struct flow_key *key, __u16 generation)
 {
-	return flow_recheck(key, generation);
+	return flow_recheck(key, generation, table_now());
 }
 
 int table_end(const struct flow_entry *entry, int removal)
@@ -407,12 +445,26 @@ int table_watch(__u8 protocol, int state, int forward)
 
 int table_tcp_event(const struct table_segment *segment, int from_inside, __u32 acknowledged, int state)
 {
-	return tcp_event((const struct segment *)segment, from_inside, acknowledged, state);
+	struct tcp_known known = {
+		.acknowledged = acknowledged,
+		.window = tcp_window((const struct segment *)segment, from_inside),
+	};
+
+	return tcp_event((const struct segment *)segment, from_inside, &known, state);
 }
 
-__u32 table_tcp_reset_window(void)
+int table_tcp_event_unknown(const struct table_segment *segment, int from_inside, int state)
 {
-	return TCP_RESET_WINDOW;
+	struct tcp_known known = { .window = 0 };
+
+	return tcp_event((const struct segment *)segment, from_inside, &known, state);
+}
+
+__u32 table_tcp_window(__u8 flags, int from_inside)
+{
+	struct segment segment = { .flags = flags };
+
+	return tcp_window(&segment, from_inside);
 }
 
 void table_reverse_key(const struct flow_entry *forward, struct flow_key *key)

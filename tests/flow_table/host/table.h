@@ -25,9 +25,11 @@ extern "C" {
 /* Equal to the enums of bpf/lib; table.c asserts it. */
 enum table_insert_result { TABLE_INSERTED, TABLE_EXISTS, TABLE_FULL };
 enum table_removal { TABLE_REMOVE_ANY, TABLE_REMOVE_EXPIRED, TABLE_REMOVE_UNREFERENCED };
+enum table_references { TABLE_REFERENCES_UNKNOWN, TABLE_REFERENCES_LEFT, TABLE_REFERENCES_NONE };
 enum table_event {
 	TABLE_EVENT_NONE,
-	TABLE_EVENT_REPLY,
+	TABLE_EVENT_ANSWER_INSIDE,
+	TABLE_EVENT_ANSWER_OUTSIDE,
 	TABLE_EVENT_SYN_INSIDE,
 	TABLE_EVENT_SYN_OUTSIDE,
 	TABLE_EVENT_FIN_INSIDE,
@@ -79,6 +81,9 @@ void table_processor(__u32 number, __u64 seed, __u32 pauses);
 
 /* What the agent would write. */
 struct nat_gateway *table_nat_gateway(__u32 number);
+/* What one instance may have of it; NULL: no limits. */
+void table_limit(__u32 nat_gateway, const struct host_limits *limits);
+void table_limit_unanswered(__u32 flows);
 void table_bind(__be32 elastic_ip, __u16 nat_gateway);
 void table_unbind(__be32 elastic_ip);
 void table_subnet(__u16 zone, __be32 prefix, __u32 prefix_length, __u32 route_table);
@@ -90,6 +95,10 @@ struct flow_bucket *table_buckets(void);
 struct port_set *table_port_sets(void);
 const struct port_set *table_port_set_of(const struct port_set_key *key); /* NULL: none */
 __u64 table_idle_timeouts(__u16 nat_gateway);				  /* of all processors */
+
+__u32 table_unanswered(void); /* flows that nobody has answered, as the programs count them */
+/* Calls `visit` for each instance that holds something of a NAT gateway with limits. */
+void table_hosts(void (*visit)(const struct host *host, void *context), void *context);
 
 __u64 table_entries(void); /* both directions, flows and mappings, dead ones as well */
 
@@ -109,8 +118,9 @@ struct flow_entry *table_at(__u32 slot);
 struct flow_entry *table_peer(const struct flow_entry *entry);
 int table_expired(const struct flow_entry *entry, __u32 now);
 int table_make_room(const struct flow_key *key, __u32 now, struct flow_entry *victim);
-int table_reference(const struct flow_key *key, __u32 now, struct flow_entry *copy);
-__u32 table_unreference(const struct flow_key *key, __u32 flow_id);
+int table_reference(const struct flow_key *key, __u32 now, __u32 timeout, struct flow_entry *copy);
+/* Returns enum table_references. */
+int table_unreference(const struct flow_key *key, __u32 flow_id, __u32 rest, __u32 now);
 
 /* As a packet finds its flow: one past its timeout is ended and not found. */
 struct flow_entry *table_lookup(const struct flow_key *key, struct flow_view *view);
@@ -128,7 +138,10 @@ int table_state_after(int state, int event);
 int table_timeout_class(__u8 protocol, int state);
 int table_watch(__u8 protocol, int state, int forward);
 int table_tcp_event(const struct table_segment *segment, int from_inside, __u32 acknowledged, int state);
-__u32 table_tcp_reset_window(void);
+/* The same where nothing is known of the sender's numbers. */
+int table_tcp_event_unknown(const struct table_segment *segment, int from_inside, int state);
+/* How far a segment may lie beyond what was acknowledged. */
+__u32 table_tcp_window(__u8 flags, int from_inside);
 
 void table_reverse_key(const struct flow_entry *forward, struct flow_key *key);
 void table_mapping_key(const struct flow_key *forward, struct flow_key *key);

@@ -6,6 +6,8 @@
 #include <cstdlib>
 #include <cstring>
 #include <tuple>
+#include <map>
+#include <tuple>
 #include <unordered_map>
 
 namespace sallyport::flow_table {
@@ -43,7 +45,10 @@ std::string text(const flow_key& key) {
         return std::string(name) + ":" + std::to_string(ntohs(port));
     };
     return endpoint(key.source, key.source_port) + " to " + endpoint(key.destination, key.destination_port) +
-           " protocol " + std::to_string(key.protocol) + (key.kind == FLOW_KIND_MAPPING ? " mapping" : "") +
+           " protocol " + std::to_string(key.protocol) +
+           (key.kind == FLOW_KIND_MAPPING  ? " mapping"
+            : key.kind == FLOW_KIND_PERMIT ? " permit"
+                                           : "") +
            " zone " + std::to_string(key.zone);
 }
 
@@ -116,10 +121,12 @@ class Audit {
         if (pairs == Pairs::no) return faults_;
         for (const auto& [key, standing] : entries_) look_at_pair(key, standing);
         for (const auto& [key, standing] : entries_)
-            if (key.kind == FLOW_KIND_MAPPING && standing.entry->flags & FLOW_FORWARD)
+            if ((key.kind == FLOW_KIND_MAPPING && standing.entry->flags & FLOW_FORWARD) ||
+                key.kind == FLOW_KIND_PERMIT)
                 if (!(standing.entry->references == references_[key]))
                     fault(text(key) + " has " + std::to_string(standing.entry->references) +
                           " references of " + std::to_string(references_[key]) + " flows");
+        look_at_counts();
         return faults_;
     }
 
@@ -152,6 +159,7 @@ class Audit {
 
     void look_at_pair(const flow_key& key, const Standing& standing) {
         const flow_entry& entry = *standing.entry;
+        if (key.kind == FLOW_KIND_PERMIT) return;  // stands alone
         const bool forward = entry.flags & FLOW_FORWARD;
         if (!(deltas_fit(key, forward, entry.new_address, entry.new_port, entry.ip_delta,
                          entry.transport_delta)))
@@ -166,8 +174,10 @@ class Audit {
             fault(text(key) + ": its peer is not in the table");
         if (!(peer->peer_slot == standing.slot)) fault(text(key) + ": is not its peer's peer");
         if (!(((peer->flags ^ entry.flags) & FLOW_FORWARD) != 0)) fault(text(key) + ": both go the same way");
-        if (!(peer->state == entry.state)) fault(text(key) + ": its peer is in another state");
         if (!forward) return;
+        // A mapping's forward entry alone says that it rests.
+        if (!(peer->state == entry.state) && key.kind != FLOW_KIND_MAPPING)
+            fault(text(key) + ": its peer is in another state");
         flow_key reverse{};
         table_reverse_key(&entry, &reverse);
         if (!(equal(reverse, peer->key)))
@@ -175,12 +185,56 @@ class Audit {
         if (!(peer->new_address == key.source && peer->new_port == key.source_port))
             fault(text(key) + ": the reverse entry leads to another instance");
         if (entry.flags & FLOW_MAPPED) look_at_mapping(key, entry, *peer);
+        if (entry.flags & FLOW_PERMITTED) {
+            flow_key permit = reverse;
+            permit.source_port = 0;
+            permit.kind = FLOW_KIND_PERMIT;
+            if (entries_.find(permit) == entries_.end()) fault(text(key) + ": its permit is not there");
+            ++references_[permit];
+        }
+    }
+
+    // Flows without an answer, and what each instance holds, are counted as they stand.
+    void look_at_counts() {
+        std::uint32_t unanswered = 0;
+        for (const auto& [key, standing] : entries_) {
+            const flow_entry& entry = *standing.entry;
+            if (!(entry.flags & FLOW_FORWARD)) continue;
+            const bool is_flow = key.kind == FLOW_KIND_FLOW;
+            unanswered += is_flow && (entry.state == FLOW_STATE_OPENING ||
+                                      entry.state == FLOW_STATE_OPENING_FROM_OUTSIDE);
+            if (!(entry.flags & FLOW_COUNTED)) continue;
+            Held& held = held_[{key.source, key.zone, entry.nat_gateway}];
+            held.flows += is_flow;
+            held.ports += !is_flow || !(entry.flags & FLOW_MAPPED);
+        }
+        if (table_unanswered() != unanswered)
+            fault(std::to_string(table_unanswered()) + " flows are counted as unanswered of " +
+                  std::to_string(unanswered));
+        table_hosts(
+            [](const host* host, void* context) {
+                auto& audit = *static_cast<Audit*>(context);
+                const Held held = audit.held_[{host->address, host->zone, host->nat_gateway}];
+                if (host->flows != held.flows || host->ports != held.ports)
+                    audit.fault("an instance has " + std::to_string(held.flows) + " flows and " +
+                                std::to_string(held.ports) + " ports and is counted with " +
+                                std::to_string(host->flows) + " and " + std::to_string(host->ports));
+                audit.held_.erase({host->address, host->zone, host->nat_gateway});
+            },
+            this);
+        for (const auto& [host, held] : held_)
+            if (held.flows != 0 || held.ports != 0) fault("an instance with flows is not counted");
     }
 
     void look_at_mapping(const flow_key& key, const flow_entry& entry, const flow_entry& reverse) {
         flow_key mapping{};
         table_mapping_key(&key, &mapping);
-        const auto found = entries_.find(mapping);
+        auto found = entries_.find(mapping);
+        if (found == entries_.end() || found->second.entry->flow_id != reverse.references) {
+            mapping.destination = entry.new_address;  // that of one flow alone
+            mapping.destination_port = entry.new_port;
+            found = entries_.find(mapping);
+        }
         // A mapping may be cut, or time out, while flows stay on the port that they have.
         if (found == entries_.end() || found->second.entry->flow_id != reverse.references) return;
         ++references_[mapping];
@@ -189,8 +243,14 @@ class Audit {
             fault(text(key) + ": is not on its mapping's port");
     }
 
+    struct Held {
+        std::uint32_t flows = 0, ports = 0;
+    };
+
     std::uint32_t buckets_;
     Entries entries_;
+    std::map<std::tuple<std::uint32_t, std::uint16_t, std::uint16_t>, Held>
+        held_;  // address, zone, NAT gateway
     std::unordered_map<std::uint32_t, std::uint32_t> spilled_;
     std::unordered_map<flow_key, std::uint32_t, KeyHash, KeyEqual> references_;
     std::vector<std::string> faults_;
@@ -234,6 +294,7 @@ void TableTest::gateway(std::uint32_t number, const std::vector<std::uint32_t>& 
     made->mapping[NAT_TCP] = ADDRESS_AND_PORT_DEPENDENT;
     made->mapping[NAT_UDP] = ENDPOINT_INDEPENDENT;
     made->mapping[NAT_ICMP] = ENDPOINT_INDEPENDENT;
+    for (std::uint8_t& filtering : made->filtering) filtering = ADDRESS_AND_PORT_DEPENDENT;
 }
 
 void TableTest::expect_sound() const {

@@ -43,6 +43,7 @@ void host_frame_load(xdp_md* context, const void* frame, std::size_t bytes) {
     if (bytes > HOST_FRAME_MAX) std::abort();
     context->data = reinterpret_cast<unsigned long>(room.data() + headroom);
     context->data_end = context->data + bytes;
+    context->data_meta = context->data;
     fence(context);
     std::memcpy(at(context->data), frame, bytes);
 }

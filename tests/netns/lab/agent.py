@@ -270,7 +270,7 @@ class Agent:
         dropped = 0
         for device in status["devices"]:
             received = device["received_packets"]
-            accounted = sum(device[name] for name in ("forwarded", "passed", "dropped", "answered"))
+            accounted = sum(device[name] for name in ("forwarded", "passed", "dropped", "answered", "held"))
             assert received == accounted, f"{device['device']}: {received} received, {accounted} accounted for: {device}"
             dropped += device["dropped"]
         reasons = sum(drop["count"] for drop in status["drops"])

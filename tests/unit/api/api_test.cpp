@@ -94,7 +94,7 @@ TEST_F(ApiTest, StatusTellsEverything) {
     EXPECT_EQ(status["elastic_ips"][0]["nat_gateway"], "egress");
     EXPECT_EQ(status["elastic_ips"][1]["nat_gateway"], "");
     EXPECT_EQ(status["drops"], json::parse(R"([{"reason":"unsolicited","count":5,
-        "text":"a packet from outside to an Elastic IP belongs to no flow"}])"));
+        "text":"a packet to an Elastic IP belongs to no flow"}])"));
     EXPECT_EQ(status["flows"]["capacity"], 65536);
 }
 
@@ -212,7 +212,7 @@ TEST_F(ApiTest, DropsAreWaitedFor) {
     EXPECT_EQ(batch["next"], 1);
     EXPECT_EQ(batch["events"][0]["source"], "203.0.113.9:1234");
     EXPECT_EQ(batch["events"][0]["protocol"], "tcp");
-    EXPECT_EQ(batch["events"][0]["text"], "a packet from outside to an Elastic IP belongs to no flow");
+    EXPECT_EQ(batch["events"][0]["text"], "a packet to an Elastic IP belongs to no flow");
     // The end of the wait is an answer too.
     EXPECT_EQ(get("/v1/drops?after=1&wait=1")["events"], json::array());
     for (const char* wrong : {"after=x", "wait=31", "wait=-1"}) get(std::string("/v1/drops?") + wrong, 400);

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <array>
@@ -19,6 +20,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <iostream>
+#include <thread>
 
 #include "core/unique_fd.h"
 #include "dataplane/codec.h"
@@ -311,6 +313,166 @@ TEST_F(BpfDataplaneTest, a_foreign_program_is_not_pushed_aside) {
     const Attachment attachment = attach_one(**second, other.first_device());
     EXPECT_NE(attachment.error.find("another XDP program"), std::string::npos) << attachment.error;
     EXPECT_EQ(dataplane->attachments().size(), 1U);
+}
+
+// A gateway whose programs are given frames by hand.
+class EarlyFragmentTest : public BpfDataplaneTest {
+  protected:
+    static constexpr std::uint8_t outside = 1;
+
+    void SetUp() override {
+        run("sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.all.rp_filter=0");
+        // Else the other ends of the links say something now and then, and it is counted.
+        if (fs::exists("/proc/sys/net/ipv6")) run("sysctl -qw net.ipv6.conf.all.disable_ipv6=1");
+        run("ip address replace 10.0.0.1/24 dev lan0 && ip address replace 198.51.100.1/24 dev wan0");
+        run("ip neighbour replace 10.0.0.11 lladdr 02:00:00:00:00:11 dev lan0 nud permanent");
+        restart();
+    }
+    void restart() {
+        dataplane_.reset();
+        dataplane_ = start();
+        ASSERT_NE(dataplane_, nullptr);
+        ForwardingTables tables;
+        for (const AttachRequest& request : devices()) {
+            DeviceEntry entry;
+            entry.name = request.name;
+            entry.ifindex = request.ifindex;
+            entry.mtu = 1500;
+            entry.zone = request.role == Role::inside ? 1 : 0;
+            entry.role = request.role;
+            tables.devices[request.slot] = entry;
+            tables.identifiers[{IDENTIFIER_DEVICE, request.name}] = request.slot;
+        }
+        tables.elastic_ips[Ipv4Address(198, 51, 100, 10)] = {};
+        ASSERT_TRUE(dataplane_->apply(tables));
+        ASSERT_TRUE(dataplane_->attach(devices(), ModeWish::automatic));
+        ASSERT_TRUE(dataplane_->hold_fragments(std::chrono::seconds(60)));
+    }
+    std::vector<AttachRequest> devices() { return {world_.first_device(), world_.second_device()}; }
+
+    static support::Packet fragment(std::uint16_t identification) {
+        support::Packet packet = support::udp().from("203.0.113.10").to("198.51.100.10").with_payload(100);
+        packet.fragment_offset = 1480;
+        packet.identification = identification;
+        return packet;
+    }
+    void come(std::uint16_t identification) {
+        const UniqueFd program(bpf_obj_get((world_.state_dir() + "/programs/wan0").c_str()));
+        support::Bytes frame = fragment(identification).frame();
+        LIBBPF_OPTS(bpf_test_run_opts, options);
+        options.data_in = frame.data();
+        options.data_size_in = static_cast<std::uint32_t>(frame.size());
+        ASSERT_EQ(bpf_prog_test_run_opts(program.get(), &options), 0);
+        EXPECT_EQ(options.retval, static_cast<std::uint32_t>(XDP_DROP));
+    }
+    // As the program remembers the first fragment.
+    void first_comes(std::uint16_t identification) {
+        const support::Packet packet = fragment(identification);
+        fragment_key key{packet.source.to_network(),
+                         packet.destination.to_network(),
+                         htons(identification),
+                         17,
+                         0,
+                         ZONE_OUTSIDE};
+        ::fragment value{};
+        value.new_address = Ipv4Address(10, 0, 0, 11).to_network();
+        timespec now{};
+        clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+        value.last_seen = clock_ticks(
+            static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000U + static_cast<std::uint64_t>(now.tv_nsec),
+            0);
+        value.nat_gateway = NO_NAT_GATEWAY;
+        value.identification = key.identification;
+        const UniqueFd map = world_.map("fragments");
+        ASSERT_EQ(bpf_map_update_elem(map.get(), &key, &value, BPF_ANY), 0);
+    }
+    std::size_t awaited() {
+        const UniqueFd map = world_.map("awaited_datagrams");
+        std::size_t count = 0;
+        fragment_key key{};
+        for (const void* at = nullptr; bpf_map_get_next_key(map.get(), at, &key) == 0; at = &key) ++count;
+        return count;
+    }
+    void tend_after(std::chrono::milliseconds time) {
+        std::this_thread::sleep_for(time);
+        EXPECT_TRUE(dataplane_->tend_fragments());
+    }
+    void expect(std::uint64_t received, std::uint64_t forwarded, std::uint64_t dropped, std::uint64_t held) {
+        const auto counters = dataplane_->counters();
+        ASSERT_TRUE(counters);
+        const DeviceCounters& device = counters->devices.at(outside);
+        EXPECT_EQ(device.received_packets, received);
+        EXPECT_EQ(device.received_bytes, received * fragment(1).frame().size());
+        EXPECT_EQ(device.forwarded, forwarded);
+        EXPECT_EQ(device.dropped, dropped);
+        EXPECT_EQ(device.held, held);
+        EXPECT_EQ(counters->drops[DROP_FRAGMENT_WITHOUT_FIRST], dropped);
+    }
+
+    std::unique_ptr<Dataplane> dataplane_;
+};
+
+TEST_F(EarlyFragmentTest, waits_for_the_first_one_and_goes_on) {
+    come(1);
+    expect(1, 0, 0, 1);
+    tend_after({});
+    EXPECT_EQ(awaited(), 1U);
+    come(1);
+    tend_after({});
+    expect(2, 0, 0, 2);
+    first_comes(1);
+    tend_after(std::chrono::milliseconds(60));
+    expect(2, 2, 0, 0);
+    EXPECT_EQ(awaited(), 0U);
+    come(2);
+    first_comes(2);  // before the agent hears of either
+    tend_after({});
+    expect(3, 3, 0, 0);
+}
+
+TEST_F(EarlyFragmentTest, is_dropped_after_two_seconds) {
+    come(1);
+    tend_after({});
+    tend_after(std::chrono::milliseconds(1500));
+    expect(1, 0, 0, 1);
+    tend_after(std::chrono::milliseconds(600));
+    expect(1, 0, 1, 0);
+    EXPECT_EQ(awaited(), 0U);
+}
+
+TEST_F(EarlyFragmentTest, is_dropped_when_the_agent_ends) {
+    come(1);
+    tend_after({});
+    come(2);  // still in the ring buffer
+    restart();
+    expect(2, 0, 2, 0);
+    EXPECT_EQ(awaited(), 0U);
+}
+
+TEST_F(EarlyFragmentTest, of_an_agent_that_was_killed_is_written_off) {
+    come(1);
+    const std::uint32_t slot = outside;
+    early_fragment_account account{};
+    account.taken = 1;  // and that was the last it did
+    const UniqueFd accounts = world_.map("early_fragment_accounts");
+    tend_after({});
+    dataplane_.reset();
+    ASSERT_EQ(bpf_map_lookup_elem(accounts.get(), &slot, &account), 0);
+    EXPECT_EQ(account.taken, 1U);
+    EXPECT_EQ(account.returned, 1U);
+    account.returned = account.returned_bytes = 0;
+    ASSERT_EQ(bpf_map_update_elem(accounts.get(), &slot, &account, BPF_ANY), 0);
+    restart();
+    ASSERT_EQ(bpf_map_lookup_elem(accounts.get(), &slot, &account), 0);
+    EXPECT_EQ(account.lost, 1U);
+}
+
+TEST_F(EarlyFragmentTest, whose_device_is_gone_is_written_off) {
+    come(1);
+    tend_after({});
+    ASSERT_TRUE(dataplane_->attach(std::vector<AttachRequest>{world_.first_device()}, ModeWish::automatic));
+    tend_after(std::chrono::milliseconds(2100));
+    expect(1, 0, 1, 0);
 }
 
 TEST_F(BpfDataplaneTest, a_neighbour_keeps_its_number_while_it_is_away) {

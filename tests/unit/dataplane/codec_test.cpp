@@ -62,6 +62,9 @@ TEST(Codec, a_next_hop_that_is_not_resolved_says_so) {
     EXPECT_EQ(encode(Neighbour{1, Ipv4Address(10, 0, 0, 1)}, entry).state, NEXT_HOP_UNRESOLVED);
     entry.resolved = true;
     EXPECT_EQ(encode(Neighbour{1, Ipv4Address(10, 0, 0, 1)}, entry).state, NEXT_HOP_RESOLVED);
+    entry.resolved = false;
+    entry.unreachable = true;
+    EXPECT_EQ(encode(Neighbour{1, Ipv4Address(10, 0, 0, 1)}, entry).state, NEXT_HOP_UNREACHABLE);
 }
 
 TEST(Codec, a_nat_gateway_is_marked_in_use) {

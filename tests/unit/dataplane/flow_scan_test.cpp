@@ -108,6 +108,53 @@ TEST_F(FlowScanTest, a_flow_is_listed_once_with_both_directions) {
     EXPECT_EQ(flow.flow_id, 77U);
 }
 
+TEST_F(FlowScanTest, a_connection_that_stood_is_known_with_its_numbers) {
+    pair(FLOW_SLOT(3, 14), FLOW_SLOT(60, 0), 77);
+    flow_entry& forward = at(FLOW_SLOT(3, 14));
+    flow_entry& reverse = at(FLOW_SLOT(60, 0));
+    forward.key.protocol = 6;
+    forward.key.source = Ipv4Address(10, 0, 1, 5).to_network();
+    forward.key.source_port = htons(1234);
+    forward.key.destination = Ipv4Address(203, 0, 113, 10).to_network();
+    forward.key.destination_port = htons(443);
+    forward.key.zone = 3;
+    forward.new_address = Ipv4Address(198, 51, 100, 10).to_network();
+    forward.new_port = htons(4321);
+    forward.nat_gateway = 7;
+    forward.tcp_acknowledged = 5001;
+    reverse.tcp_acknowledged = 1001;
+    const FlowScan scan(buckets_, now);
+    const reap_request request{FLOW_SLOT(3, 14), 77};
+    for (const int state :
+         {FLOW_STATE_ESTABLISHED, FLOW_STATE_FIN_FROM_INSIDE, FLOW_STATE_FIN_FROM_OUTSIDE}) {
+        forward.state = static_cast<std::uint8_t>(state);
+        const auto connection = scan.connection_of(request);
+        ASSERT_TRUE(connection);
+        EXPECT_EQ(connection->inside.to_string(), "10.0.1.5:1234");
+        EXPECT_EQ(connection->external.to_string(), "198.51.100.10:4321");
+        EXPECT_EQ(connection->remote.to_string(), "203.0.113.10:443");
+        EXPECT_EQ(connection->zone, 3);
+        EXPECT_EQ(connection->nat_gateway, 7);
+        EXPECT_EQ(connection->expected_inside, 5001U);
+        EXPECT_EQ(connection->expected_by_remote, 1001U);
+    }
+    for (const int state :
+         {FLOW_STATE_OPENING, FLOW_STATE_OPENING_FROM_OUTSIDE, FLOW_STATE_CLOSING, FLOW_STATE_RESET}) {
+        forward.state = static_cast<std::uint8_t>(state);
+        EXPECT_FALSE(scan.connection_of(request));
+    }
+    forward.state = FLOW_STATE_ESTABLISHED;
+    EXPECT_FALSE(scan.connection_of({FLOW_SLOT(60, 0), 77})) << "not the forward entry";
+    EXPECT_FALSE(scan.connection_of({FLOW_SLOT(3, 14), 78})) << "another flow";
+    forward.flags |= FLOW_MAPPED;
+    ASSERT_TRUE(scan.connection_of(request));
+    EXPECT_FALSE(scan.connection_of(request)->expected_by_remote) << "the mapping's number stands there";
+    forward.key.protocol = 17;
+    EXPECT_FALSE(scan.connection_of(request));
+    EXPECT_FALSE(scan.is_gone(FLOW_SLOT(3, 14), 77));
+    EXPECT_TRUE(scan.is_gone(FLOW_SLOT(3, 14), 78));
+}
+
 TEST_F(FlowScanTest, either_direction_keeps_a_flow_alive) {
     pair(1, 2, 5);
     age(1, 10 * ticks_per_unit + 1);
@@ -173,9 +220,20 @@ TEST_F(FlowScanTest, a_mapping_is_no_flow_and_stays_while_it_is_referred_to) {
     const std::uint32_t later = now + 11 * ticks_per_unit;
     EXPECT_EQ(expired(later), Expired{});
     EXPECT_EQ(FlowScan(buckets_, later).count().mappings, 1U);
-    at(1).references = 0;
+    at(1).references = 0;  // its port rests now
+    EXPECT_EQ(FlowScan(buckets_, now).count().mappings, 0U);
+    EXPECT_EQ(expired(), Expired{});
     EXPECT_EQ(expired(later), (Expired{{1, 5}}));
     EXPECT_EQ(FlowScan(buckets_, later).count().mappings, 0U);
+}
+
+TEST_F(FlowScanTest, a_permit_is_no_flow_and_goes_when_nobody_touches_it) {
+    put(1, 5, 0, false).key.kind = FLOW_KIND_PERMIT;
+    EXPECT_TRUE(flows().empty());
+    EXPECT_EQ(FlowScan(buckets_, now).count().flows, 0U);
+    EXPECT_EQ(FlowScan(buckets_, now).count().mappings, 0U);
+    EXPECT_EQ(expired(), Expired{});
+    EXPECT_EQ(expired(now + 11 * ticks_per_unit), (Expired{{1, 5}}));
 }
 
 TEST_F(FlowScanTest, an_entry_that_is_being_written_or_removed_is_passed_over) {

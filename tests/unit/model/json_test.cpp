@@ -15,21 +15,26 @@ using nlohmann::json;
 TEST(Json, SpellsObjectsAsTheFileDoes) {
     const DesiredState state = sample_state();
     EXPECT_EQ(to_json(state.nat_gateways[0]), json::parse(R"({
-        "name": "egress", "vpc": "main", "elastic_ips": ["eip-1"], "origin": "file",
+        "name": "egress", "vpc": "main", "elastic_ips": ["eip-1"], "origin": "file", "no_translation": [],
         "mapping": {"tcp": "address_and_port_dependent", "udp": "endpoint_independent", "icmp": "endpoint_independent"},
         "filtering": {"tcp": "address_and_port_dependent", "udp": "address_and_port_dependent",
                       "icmp": "address_and_port_dependent"},
-        "pairing": "soft", "hairpin": "off", "port_range": "1024-65535",
+        "pairing": "soft", "hairpin": "on", "port_range": "1024-65535",
+        "reserved_ports": [], "preserve_port": false, "preserve_parity": false, "preserve_range": false,
+        "port_quarantine": "120s", "port_quarantine_max": 16384,
         "timeouts": {"udp": "300s", "tcp_established": "7440s", "tcp_opening": "240s", "tcp_closing": "240s",
                      "tcp_reset": "240s", "icmp": "60s"},
-        "allow_nonconformant_timeouts": false, "limits": {}, "tcp_mss_clamp": false, "log_flows": false})"));
+        "allow_nonconformant_timeouts": false, "limits": {}, "tcp_mss_clamp": true,
+        "icmp_on_exhaustion": "host_unreachable", "icmp_quote_checksum": "strict",
+        "tcp_reset_on_idle_timeout": false, "log_flows": false})"));
     EXPECT_EQ(to_json(state.route_tables[0]), json::parse(R"({
         "name": "private", "vpc": "main", "main": true, "origin": "file",
         "routes": [{"destination": "0.0.0.0/0", "nat_gateway": "egress"},
                    {"destination": "192.0.2.0/24", "blackhole": true}]})"));
     EXPECT_EQ(to_json(state.gateway), json::parse(R"({
-        "name": "gw1", "xdp": "auto", "flow_capacity": 1048576,
-        "devices": [{"device": "lan0", "role": "inside", "vpc": "main"}, {"device": "wan0", "role": "outside"}]})"));
+        "name": "gw1", "xdp": "auto", "flow_capacity": 1048576, "reply_rate_limit": 1000,
+        "devices": [{"device": "lan0", "role": "inside", "vpc": "main", "icmp_errors": true},
+                    {"device": "wan0", "role": "outside", "icmp_errors": true}]})"));
 }
 
 TEST(Json, LeavesOutWhatIsNotSet) {

@@ -18,8 +18,6 @@ inline DesiredState sample_state() {
     nat.name = "egress";
     nat.vpc = "main";
     nat.elastic_ips = {"eip-1"};
-    nat.hairpin = Hairpin::off;  // these two are on by default and not in force
-    nat.tcp_mss_clamp = false;
     state.nat_gateways.push_back(nat);
     state.route_tables.push_back({.name = "private",
                                   .vpc = "main",

@@ -74,7 +74,21 @@ const std::vector<Case> fault_cases{
      {"security_groups[0].ingress[0].security_group"}},
     {"capacity_low", [](DesiredState& s) { s.gateway.flow_capacity = 1023; }, {"gateway.flow_capacity"}},
     {"capacity_high", [](DesiredState& s) { s.gateway.flow_capacity = 67108865; }, {"gateway.flow_capacity"}},
+    {"reply_rate_low", [](DesiredState& s) { s.gateway.reply_rate_limit = 0; }, {"gateway.reply_rate_limit"}},
+    {"reply_rate_high",
+     [](DesiredState& s) { s.gateway.reply_rate_limit = 1000001; },
+     {"gateway.reply_rate_limit"}},
+    {"reply_rate_most", [](DesiredState& s) { s.gateway.reply_rate_limit = 1000000; }, {}},
     {"capacity_least", [](DesiredState& s) { s.gateway.flow_capacity = 1024; }, {}},
+    {"unanswered_none",
+     [](DesiredState& s) { s.gateway.unanswered_flow_capacity = 0; },
+     {"gateway.unanswered_flow_capacity"}},
+    {"unanswered_most",
+     [](DesiredState& s) { s.gateway.unanswered_flow_capacity = s.gateway.flow_capacity; },
+     {}},
+    {"unanswered_too_many",
+     [](DesiredState& s) { s.gateway.unanswered_flow_capacity = s.gateway.flow_capacity + 1; },
+     {"gateway.unanswered_flow_capacity"}},
     {"capacity_most", [](DesiredState& s) { s.gateway.flow_capacity = 67108864; }, {}},
     {"device_twice",
      [](DesiredState& s) {
@@ -192,6 +206,26 @@ const std::vector<Case> fault_cases{
          s.nat_gateways[0].port_range = {2000, 1000};
      },
      {"nat_gateways[0].port_range"}},
+    {"no_translation_twice",
+     [](DesiredState& s) {
+         s.nat_gateways[0].no_translation = {Ipv4Prefix(Ipv4Address(192, 0, 2, 0), 24),
+                                             Ipv4Prefix(Ipv4Address(192, 0, 2, 0), 24)};
+     },
+     {"nat_gateways[0].no_translation[1]"}},
+    {"no_translation_of_multicast",
+     [](DesiredState& s) { s.nat_gateways[0].no_translation = {Ipv4Prefix(Ipv4Address(224, 0, 0, 0), 8)}; },
+     {"nat_gateways[0].no_translation[0]"}},
+    {"no_translation_of_an_elastic_ip",
+     [](DesiredState& s) {
+         s.nat_gateways[0].no_translation = {Ipv4Prefix(Ipv4Address(198, 51, 100, 0), 24)};
+     },
+     {"nat_gateways[0].no_translation[0]"}},
+    {"too_many_without_translation",
+     [](DesiredState& s) {
+         for (std::uint8_t i = 0; i < 65; ++i)
+             s.nat_gateways[0].no_translation.push_back(Ipv4Prefix(Ipv4Address(192, 0, 2, i), 32));
+     },
+     {"nat_gateways[0].no_translation"}},
     {"mapping",
      [](DesiredState& s) { s.nat_gateways[0].mapping.udp = EndpointRule::address_dependent; },
      {"nat_gateways[0].mapping.udp"}},
@@ -364,15 +398,14 @@ const std::vector<Case> warning_cases{
     {"port_forward",
      [](DesiredState& s) { s.port_forwards.push_back({.name = "web", .elastic_ip = "eip-1"}); },
      {"port_forwards[0]"}},
-    {"limits",
-     [](DesiredState& s) { s.nat_gateways[0].limits.flows_per_host = 10; },
-     {"nat_gateways[0].limits"}},
-    {"filtering",
-     [](DesiredState& s) { s.nat_gateways[0].filtering.icmp = EndpointRule::endpoint_independent; },
-     {"nat_gateways[0].filtering"}},
-    {"hairpin",
-     [](DesiredState& s) { s.nat_gateways[0].hairpin = Hairpin::same_tenant; },
-     {"nat_gateways[0].hairpin"}},
+    {"limits_are_in_force", [](DesiredState& s) { s.nat_gateways[0].limits.flows_per_host = 10; }, {}},
+    {"every_filtering_is_in_force",
+     [](DesiredState& s) {
+         s.nat_gateways[0].filtering = {EndpointRule::endpoint_independent, EndpointRule::address_dependent,
+                                        EndpointRule::endpoint_independent};
+     },
+     {}},
+    {"hairpin_is_in_force", [](DesiredState& s) { s.nat_gateways[0].hairpin = Hairpin::same_tenant; }, {}},
     {"clamping_of_the_mss_is_in_force", [](DesiredState& s) { s.nat_gateways[0].tcp_mss_clamp = true; }, {}},
     {"log_flows", [](DesiredState& s) { s.nat_gateways[0].log_flows = true; }, {"nat_gateways[0].log_flows"}},
     {"every_mapping_is_in_force",
@@ -382,9 +415,7 @@ const std::vector<Case> warning_cases{
                                       EndpointRule::address_and_port_dependent};
      },
      {}},
-    {"strict_pairing",
-     [](DesiredState& s) { s.nat_gateways[0].pairing = Pairing::strict; },
-     {"nat_gateways[0].pairing"}},
+    {"strict_pairing_is_in_force", [](DesiredState& s) { s.nat_gateways[0].pairing = Pairing::strict; }, {}},
 };
 
 class Warnings : public testing::TestWithParam<Case> {};

@@ -52,6 +52,20 @@ TEST_F(PlanTest, a_device_that_is_not_there_is_left_out) {
     EXPECT_EQ(made.tables.elastic_ips.at(Ipv4Address(198, 51, 100, 10)).on_link_device, NO_DEVICE);
 }
 
+TEST_F(PlanTest, an_outside_with_addresses_of_the_inside_is_refused) {
+    network_.put_address({wan0, Ipv4Address(10, 0, 1, 77), 24});
+    Plan made = plan();
+    ASSERT_TRUE(made.refused_devices.contains("wan0"));
+    EXPECT_NE(made.refused_devices.at("wan0").find("10.0.1.0/24"), std::string::npos);
+    EXPECT_EQ(made.attach.size(), 1U);
+    network_.remove_address({wan0, Ipv4Address(10, 0, 1, 77), 24});
+    // A wider prefix takes nothing away: the kernel prefers the longer one, which is the inside's.
+    network_.put_address({wan0, Ipv4Address(10, 9, 9, 9), 8});
+    made = plan();
+    EXPECT_TRUE(made.refused_devices.empty());
+    EXPECT_EQ(made.attach.size(), 2U);
+}
+
 TEST_F(PlanTest, an_address_with_a_subnet_is_preferred_for_icmp_errors) {
     network_.put_address({wan0, Ipv4Address(198, 51, 100, 1), 32});
     EXPECT_EQ(plan().tables.devices.at(1).address, Ipv4Address(198, 51, 100, 2));
@@ -85,6 +99,22 @@ TEST_F(PlanTest, targets_that_are_not_in_force_are_closed) {
     EXPECT_EQ(made.tables.routes.at({1, Ipv4Prefix()}).kind, RouteKind::blackhole);
     EXPECT_EQ(made.tables.routes.at({1, Ipv4Prefix(Ipv4Address(192, 0, 2, 0), 24)}).kind,
               RouteKind::blackhole);
+}
+
+TEST_F(PlanTest, destinations_that_are_not_translated_are_routes_of_their_own) {
+    const Ipv4Prefix wide(Ipv4Address(198, 18, 0, 0), 15), narrow(Ipv4Address(198, 18, 7, 0), 24),
+        host(Ipv4Address(203, 0, 113, 20), 32), elsewhere(Ipv4Address(203, 0, 114, 0), 24);
+    desired_.nat_gateways[0].no_translation = {wide, host, elsewhere};
+    const model::RouteTarget here = model::ToNatGateway{desired_.nat_gateways[0].name};
+    // host lies in a blackhole; part of wide is routed on its own; the rest takes the default route.
+    desired_.route_tables[0].routes.push_back({narrow, here});
+    const auto routes = plan().tables.routes;
+    const std::uint32_t table = identifiers_.at(IDENTIFIER_ROUTE_TABLE, "private");
+    EXPECT_EQ(routes.at({table, Ipv4Prefix()}).kind, RouteKind::nat_gateway);
+    for (const Ipv4Prefix& prefix : {wide, narrow, elsewhere}) {
+        EXPECT_EQ(routes.at({table, prefix}), (dataplane::RouteEntry{RouteKind::untranslated, 0}));
+    }
+    EXPECT_FALSE(routes.contains({table, host}));
 }
 
 TEST_F(PlanTest, a_subnet_uses_its_table_or_the_main_one_or_one_of_local_routes) {
@@ -122,9 +152,14 @@ TEST_F(PlanTest, nat_gateways_are_carried_over_in_every_setting) {
                         std::chrono::seconds{4}, std::chrono::seconds{5}, std::chrono::seconds{6}};
     gateway.mapping = {model::EndpointRule::endpoint_independent, model::EndpointRule::address_dependent,
                        model::EndpointRule::address_and_port_dependent};
+    gateway.filtering = {model::EndpointRule::address_and_port_dependent,
+                         model::EndpointRule::endpoint_independent, model::EndpointRule::address_dependent};
+    gateway.port_quarantine = std::chrono::seconds{77};
+    gateway.port_quarantine_max = 88;
     gateway.pairing = model::Pairing::strict;
     gateway.hairpin = model::Hairpin::off;
     gateway.tcp_mss_clamp = false;
+    gateway.tcp_reset_on_idle_timeout = true;
     const Plan made = plan();
     const auto& entry = made.tables.nat_gateways.at(0);
     EXPECT_EQ(entry.elastic_ips,
@@ -139,9 +174,61 @@ TEST_F(PlanTest, nat_gateways_are_carried_over_in_every_setting) {
     EXPECT_EQ(entry.mapping[NAT_TCP], dataplane::Rule::endpoint_independent);
     EXPECT_EQ(entry.mapping[NAT_UDP], dataplane::Rule::address_dependent);
     EXPECT_EQ(entry.mapping[NAT_ICMP], dataplane::Rule::address_and_port_dependent);
+    EXPECT_EQ(entry.filtering[NAT_TCP], dataplane::Rule::address_and_port_dependent);
+    EXPECT_EQ(entry.filtering[NAT_UDP], dataplane::Rule::endpoint_independent);
+    EXPECT_EQ(entry.filtering[NAT_ICMP], dataplane::Rule::address_dependent);
+    EXPECT_EQ(entry.port_quarantine, std::chrono::seconds{77});
+    EXPECT_EQ(entry.port_quarantine_max, 88U);
     EXPECT_TRUE(entry.strict_pairing);
     EXPECT_FALSE(entry.hairpin);
     EXPECT_FALSE(entry.clamp_mss);
+    EXPECT_TRUE(entry.reset_on_idle);
+    EXPECT_FALSE(entry.limits);
+    EXPECT_TRUE(made.tables.host_limits.empty());
+}
+
+TEST_F(PlanTest, ports_are_chosen_as_the_nat_gateway_asks) {
+    EXPECT_FALSE(plan().tables.nat_gateways.at(0).reserves_ports);
+    EXPECT_TRUE(plan().tables.reserved_ports.empty());
+    model::NatGateway& gateway = desired_.nat_gateways[0];
+    gateway.reserved_ports = {{5000, 5010}, {3478, 3478}, {5005, 5020}, {5021, 5021}, {65535, 65535}};
+    gateway.preserve_port = true;
+    EXPECT_TRUE(plan().tables.nat_gateways.at(0).preserve_port);
+    EXPECT_FALSE(plan().tables.nat_gateways.at(0).preserve_parity);
+    EXPECT_FALSE(plan().tables.nat_gateways.at(0).preserve_range);
+    gateway.preserve_parity = gateway.preserve_range = true;
+    EXPECT_TRUE(plan().tables.nat_gateways.at(0).preserve_parity);
+    EXPECT_TRUE(plan().tables.nat_gateways.at(0).preserve_range);
+    EXPECT_TRUE(plan().tables.nat_gateways.at(0).reserves_ports);
+    EXPECT_EQ(plan().tables.reserved_ports.at(0),
+              (dataplane::ReservedPorts{{{3478, 3478}, {5000, 5021}, {65535, 65535}}}));
+}
+
+TEST_F(PlanTest, limits_are_given_where_there_are_some) {
+    desired_.nat_gateways[0].limits = {
+        .ports_per_host = 1, .flows_per_host = 2, .new_flows_per_second_per_host = 3, .flows_per_mapping = 4};
+    const Plan made = plan();
+    EXPECT_TRUE(made.tables.nat_gateways.at(0).limits);
+    EXPECT_EQ(
+        made.tables.host_limits.at(0),
+        (dataplane::HostLimits{.flows = 2, .ports = 1, .new_flows_per_second = 3, .flows_per_mapping = 4}));
+}
+
+TEST_F(PlanTest, half_of_the_flows_may_wait_for_an_answer_unless_told_otherwise) {
+    desired_.gateway.flow_capacity = 5000;
+    EXPECT_EQ(plan().tables.gateway.unanswered_capacity, 2500U);
+    desired_.gateway.unanswered_flow_capacity = 100;
+    EXPECT_EQ(plan().tables.gateway.unanswered_capacity, 100U);
+}
+
+TEST_F(PlanTest, hairpin_is_carried_over_in_every_setting) {
+    for (auto hairpin : {model::Hairpin::off, model::Hairpin::on, model::Hairpin::same_tenant}) {
+        desired_.nat_gateways[0].hairpin = hairpin;
+        const Plan made = plan();
+        const auto& entry = made.tables.nat_gateways.at(0);
+        EXPECT_EQ(entry.hairpin, hairpin != model::Hairpin::off);
+        EXPECT_EQ(entry.hairpin_same_tenant, hairpin == model::Hairpin::same_tenant);
+    }
 }
 
 TEST_F(PlanTest, an_elastic_ip_is_on_link_where_the_most_specific_subnet_has_it) {
@@ -173,6 +260,29 @@ TEST_F(PlanTest, all_addresses_of_the_host_are_its_own) {
     EXPECT_TRUE(plan().tables.local_addresses.contains(Ipv4Address(172, 16, 0, 5)));
 }
 
+TEST_F(PlanTest, links_have_a_broadcast_address_unless_they_are_of_two_hosts) {
+    network_.put_link(link(20, "mgmt0", wan0_mac));
+    network_.put_address({20, Ipv4Address(172, 16, 0, 5), 24});
+    network_.put_address({20, Ipv4Address(172, 16, 1, 5), 31});
+    network_.put_address({20, Ipv4Address(172, 16, 2, 5), 32});
+    const auto broadcasts = plan().tables.link_broadcasts;
+    EXPECT_TRUE(broadcasts.contains({Ipv4Address(172, 16, 0, 255)}));
+    EXPECT_FALSE(broadcasts.contains({Ipv4Address(172, 16, 1, 5)}));
+    EXPECT_FALSE(broadcasts.contains({Ipv4Address(172, 16, 2, 5)}));
+    network_.put_address({20, Ipv4Address(172, 16, 0, 255), 16});
+    EXPECT_FALSE(plan().tables.link_broadcasts.contains({Ipv4Address(172, 16, 0, 255)})) << "it is the host's";
+}
+
+TEST_F(PlanTest, what_the_gateway_says_itself_is_limited_and_may_be_switched_off) {
+    desired_.gateway.reply_rate_limit = 70;
+    desired_.gateway.devices[0].icmp_errors = false;
+    const auto devices = plan().tables.devices;
+    EXPECT_EQ(devices.at(0).address, Ipv4Address());
+    EXPECT_NE(devices.at(1).address, Ipv4Address());
+    EXPECT_EQ(devices.at(0).replies_per_second, 70U);
+    EXPECT_EQ(devices.at(1).replies_per_second, 70U);
+}
+
 TEST_F(PlanTest, usable_neighbours_on_our_devices_are_next_hops) {
     network_.put_link(link(20, "mgmt0", wan0_mac));
     network_.put_neighbour(neighbour(20, Ipv4Address(172, 16, 0, 9), router_mac));
@@ -180,7 +290,10 @@ TEST_F(PlanTest, usable_neighbours_on_our_devices_are_next_hops) {
     network_.put_neighbour(neighbour(lan0, Ipv4Address(224, 0, 0, 22), MacAddress({1, 0, 0x5e, 0, 0, 0x16}),
                                      netlink::NeighbourState::noarp));
     const auto hops = plan().tables.next_hops;
-    ASSERT_EQ(hops.size(), 2U);
+    ASSERT_EQ(hops.size(), 3U);
+    const auto& failed = hops.at({lan0, Ipv4Address(10, 0, 1, 6)});
+    EXPECT_TRUE(failed.unreachable);
+    EXPECT_FALSE(failed.resolved);
     const auto& hop = hops.at({wan0, router});
     EXPECT_TRUE(hop.resolved);
     EXPECT_EQ(hop.device, 1);

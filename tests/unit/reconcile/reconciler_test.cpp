@@ -183,8 +183,10 @@ TEST_F(ReconcilerTest, a_neighbour_is_followed_without_touching_flows) {
     EXPECT_FALSE(follow().changed());  // still usable
 
     network_.put_neighbour(neighbour(wan0, router, {}, NeighbourState::failed));
-    EXPECT_EQ(follow().tables.removed, 1U);
-    EXPECT_FALSE(kernel_->tables.next_hops.contains(key));
+    EXPECT_EQ(follow().tables.written, 1U);
+    EXPECT_TRUE(kernel_->tables.next_hops.at(key).unreachable);
+    network_.put_neighbour(neighbour(wan0, router, {}, NeighbourState::incomplete));
+    EXPECT_FALSE(follow().changed());  // asked again, and has not answered yet
 
     network_.put_neighbour(neighbour(wan0, router, router_mac));
     EXPECT_EQ(follow().tables.written, 1U);
@@ -414,6 +416,19 @@ TEST_F(ReconcilerTest, a_device_that_refuses_is_told_and_tried_again) {
     EXPECT_TRUE(reconciler_->retry());
     EXPECT_TRUE(device("wan0").attached);
     EXPECT_FALSE(reconciler_->needs_retry());
+}
+
+TEST_F(ReconcilerTest, a_device_whose_addresses_conflict_is_told_and_used_when_they_are_gone) {
+    apply();
+    EXPECT_TRUE(device("wan0").attached);
+    network_.put_address({wan0, Ipv4Address(10, 0, 1, 77), 24});
+    follow();
+    EXPECT_FALSE(device("wan0").attached);
+    EXPECT_NE(device("wan0").error.find("conflict"), std::string::npos);
+    EXPECT_NE(reconciler_->last_error().find("conflict"), std::string::npos);
+    network_.remove_address({wan0, Ipv4Address(10, 0, 1, 77), 24});
+    follow();
+    EXPECT_TRUE(device("wan0").attached);
 }
 
 TEST_F(ReconcilerTest, generic_mode_is_told_with_its_reason) {

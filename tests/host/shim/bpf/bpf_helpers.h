@@ -119,12 +119,36 @@ static inline long bpf_loop(uint32_t times, long (*step)(uint32_t, void *), void
 	return i;
 }
 
+/* The sum of all words of `to`, less those of `from`: as the kernel's, which asks for multiples of four bytes. */
+static inline int64_t host_csum_diff(const void *from, uint32_t from_size, const void *to, uint32_t to_size,
+				     uint32_t seed)
+{
+	uint64_t sum = seed;
+	uint32_t word;
+
+	if (from_size % 4 || to_size % 4)
+		return -EINVAL;
+	for (uint32_t at = 0; at < from_size; at += 4) {
+		memcpy(&word, (const char *)from + at, 4);
+		sum += ~word;
+	}
+	for (uint32_t at = 0; at < to_size; at += 4) {
+		memcpy(&word, (const char *)to + at, 4);
+		sum += word;
+	}
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	return (uint32_t)((sum & 0xffffffff) + (sum >> 32));
+}
+
+#define bpf_csum_diff host_csum_diff
 #define bpf_get_prandom_u32() host_random()
 #define bpf_ktime_get_coarse_ns() host_clock_ns()
 #define bpf_ktime_get_ns() host_clock_ns()
+#define bpf_jiffies64() (host_clock_ns() / 4000000)
 
 #define bpf_ringbuf_reserve(map, size, flags) ((void)(map), host_event_reserve(size))
 #define bpf_ringbuf_submit(event, flags) ((void)(event))
+#define bpf_ringbuf_output(map, data, size, flags) ((void)(map), (void)(data), (long)((size) == 0))
 #define bpf_redirect_map(map, slot, flags)                                                                   \
 	host_redirect((const void *)(map)->value, (uintptr_t)(map)->max_entries, slot, flags)
 #define bpf_fib_lookup(context, parameters, size, flags) host_fib_lookup(parameters)

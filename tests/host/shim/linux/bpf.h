@@ -13,6 +13,7 @@
 struct xdp_md {
 	unsigned long data;
 	unsigned long data_end;
+	unsigned long data_meta; /* at the frame's start: nothing stands before it */
 	__u32 ingress_ifindex;
 };
 

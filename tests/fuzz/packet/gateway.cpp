@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "packet/gateway.h"
+
+#include <arpa/inet.h>
+#include <linux/bpf.h>
+
+#include <algorithm>
+#include <cstring>
+
+namespace sallyport::fuzz {
+namespace {
+
+constexpr std::uint64_t start_ns = 5'000'000'000'000;
+constexpr std::uint16_t units = 60;  // of a timeout, for most
+
+struct Device {
+    std::uint32_t ifindex;
+    Ipv4Address address;
+    std::uint16_t mtu;
+    std::uint16_t zone;
+    device_role role;
+    std::array<std::uint8_t, 6> mac;
+};
+constexpr std::array<Device, 3> all_devices{{
+    {10, Ipv4Address(10, 0, 0, 1), 1500, 1, DEVICE_INSIDE, {2, 0, 0, 0, 0, 0x0a}},
+    {11, Ipv4Address(198, 51, 100, 1), 1500, 0, DEVICE_OUTSIDE, {2, 0, 0, 0, 0, 0x0b}},
+    {12, Ipv4Address(198, 51, 100, 2), 1400, 2, DEVICE_BOTH, {2, 0, 0, 0, 0, 0x0c}},
+}};
+
+struct Neighbour {
+    Ipv4Address address;
+    std::uint8_t slot;
+    std::uint8_t number;  // of its next hop; 0: the agent has not noticed it
+    bool resolved;
+};
+constexpr std::array<Neighbour, 8> neighbours{{
+    {Ipv4Address(198, 51, 100, 254), outside_slot, 1, true},
+    {Ipv4Address(10, 0, 0, 11), inside_slot, 2, true},
+    {Ipv4Address(10, 0, 0, 12), inside_slot, 3, true},
+    {Ipv4Address(10, 1, 0, 11), both_slot, 4, true},
+    {Ipv4Address(198, 51, 100, 253), both_slot, 5, true},
+    {Ipv4Address(10, 0, 0, 13), inside_slot, 6, false},
+    {Ipv4Address(10, 0, 1, 11), inside_slot, 0, true},
+    {Ipv4Address(10, 1, 0, 12), both_slot, 0, false},
+}};
+
+bool forwarding = true, neighbours_known = true;
+
+std::array<std::uint8_t, 6> mac_of_neighbour(Ipv4Address address) {
+    const std::uint32_t value = address.value();
+    return {2,
+            1,
+            static_cast<std::uint8_t>(value >> 24),
+            static_cast<std::uint8_t>(value >> 16),
+            static_cast<std::uint8_t>(value >> 8),
+            static_cast<std::uint8_t>(value)};
+}
+
+// The host's routing table.
+long route(struct bpf_fib_lookup* fib) {
+    if (!forwarding) return BPF_FIB_LKUP_RET_FWD_DISABLED;
+    Ipv4Address to(ntohl(fib->ipv4_dst));
+    const std::uint32_t value = to.value();
+    std::uint8_t slot = outside_slot;
+    if (value >> 24 == 10) {
+        slot = value >> 16 == (10 << 8 | 1) ? both_slot : inside_slot;
+    } else if (to == Ipv4Address(203, 0, 113, 20)) {
+        slot = both_slot;
+        to = Ipv4Address(198, 51, 100, 253);
+    } else if (value >> 8 == 0xc00002) {  // 192.0.2.0/24
+        return BPF_FIB_LKUP_RET_UNREACHABLE;
+    } else if (value >> 8 == 0xc61264) {  // 198.18.100.0/24, by a device that is none of ours
+        fib->ifindex = 99;
+        return BPF_FIB_LKUP_RET_SUCCESS;
+    } else if (value >> 8 != 0xc63364) {  // 198.51.100.0/24 is on the link
+        to = Ipv4Address(198, 51, 100, 254);
+    }
+    fib->ifindex = all_devices[slot].ifindex;
+    fib->ipv4_dst = to.to_network();
+    const auto known = std::ranges::find(neighbours, to, &Neighbour::address);
+    if (known == neighbours.end() || !known->resolved || !neighbours_known) return BPF_FIB_LKUP_RET_NO_NEIGH;
+    std::memcpy(fib->dmac, mac_of_neighbour(to).data(), 6);
+    std::memcpy(fib->smac, all_devices[slot].mac.data(), 6);
+    return BPF_FIB_LKUP_RET_SUCCESS;
+}
+
+std::uint32_t net(std::uint32_t value) {
+    return htonl(value);
+}
+
+void add_route(std::uint32_t table, Ipv4Prefix to, route_target target, std::uint16_t index) {
+    const route_key key{32u + to.length(), net(table), to.address().to_network()};
+    const struct route value { static_cast<std::uint16_t>(target), index };
+    host_route(&key, &value);
+}
+void remove_route(std::uint32_t table, Ipv4Prefix to) {
+    const route_key key{32u + to.length(), net(table), to.address().to_network()};
+    host_route(&key, nullptr);
+}
+
+void put_device(std::uint8_t slot, std::uint16_t mtu) {
+    const Device& device = all_devices[slot];
+    struct device value {};
+    value.ifindex = device.ifindex;
+    value.address = device.address.to_network();
+    value.mtu = mtu;
+    value.replies_per_second = 1000;
+    value.zone = device.zone;
+    value.role = static_cast<std::uint8_t>(device.role);
+    std::ranges::copy(device.mac, value.mac);
+    *host_device(slot) = value;
+    host_transmit(slot, device.ifindex);
+}
+
+void put_next_hop(const Neighbour& neighbour, std::uint16_t mtu, next_hop_state state) {
+    if (neighbour.number == 0) return;
+    struct next_hop value {};
+    value.ifindex = all_devices[neighbour.slot].ifindex;
+    value.address = neighbour.address.to_network();
+    value.mtu = mtu;
+    value.device = neighbour.slot;
+    value.state = static_cast<std::uint8_t>(state);
+    std::ranges::copy(mac_of_neighbour(neighbour.address), value.destination_mac);
+    std::ranges::copy(all_devices[neighbour.slot].mac, value.source_mac);
+    *host_next_hop(neighbour.number) = value;
+}
+void put_next_hops(std::uint16_t outside_mtu, next_hop_state state) {
+    for (const Neighbour& neighbour : neighbours)
+        put_next_hop(neighbour,
+                     neighbour.slot == outside_slot ? outside_mtu : all_devices[neighbour.slot].mtu,
+                     neighbour.resolved ? state : NEXT_HOP_UNRESOLVED);
+}
+
+void add_subnet(std::uint16_t zone, Ipv4Prefix prefix, std::uint32_t route_table) {
+    const subnet_key key{32u + prefix.length(), net(zone), prefix.address().to_network()};
+    const subnet value{route_table, route_table};
+    host_subnet(&key, &value);
+}
+
+constexpr Ipv4Prefix everything(Ipv4Address(0, 0, 0, 0), 0);
+constexpr Ipv4Prefix servers(Ipv4Address(203, 0, 113, 0), 24);
+
+}  // namespace
+
+Gateway::Gateway() {
+    const std::uint32_t seed[4] = {0x1234567, 0x89abcdef, 42, 7};
+    host_programs_load(seed, 1);
+    host_fib_lookup = route;
+
+    // What never changes.
+    add_subnet(1, {Ipv4Address(10, 0, 0, 0), 24}, 1);
+    add_subnet(1, {Ipv4Address(10, 0, 1, 0), 24}, 2);
+    add_subnet(2, {Ipv4Address(10, 1, 0, 0), 24}, 3);
+    add_route(1, {Ipv4Address(10, 0, 0, 0), 16}, ROUTE_LOCAL, 0);
+    add_route(1, {Ipv4Address(198, 18, 1, 0), 24}, ROUTE_NAT_GATEWAY, 2);
+    add_route(1, {Ipv4Address(198, 18, 2, 0), 24}, ROUTE_NAT_GATEWAY, 3);
+    add_route(1, {Ipv4Address(198, 18, 3, 0), 24}, ROUTE_BLACKHOLE, 0);
+    add_route(2, servers, ROUTE_NAT_GATEWAY, 1);
+    add_route(3, everything, ROUTE_NAT_GATEWAY, 1);
+    for (const auto& prefix : {Ipv4Address(10, 0, 0, 0), Ipv4Address(10, 1, 0, 0)}) {
+        const prefix_key key{16, prefix.to_network()};
+        host_private_prefix(&key, 1);
+    }
+    for (const Device& device : all_devices) host_local_address(device.address.to_network(), 1);
+    for (const Neighbour& neighbour : neighbours) {
+        const neighbour_key key{all_devices[neighbour.slot].ifindex, neighbour.address.to_network()};
+        const std::uint32_t number = neighbour.number;
+        if (number != 0) host_neighbour(&key, &number);
+    }
+}
+
+void Gateway::configure() {
+    struct settings& settings = *host_settings();
+    settings = {};
+    settings.next_hops_valid_until = static_cast<std::uint32_t>((start_ns >> FLOW_TICK_SHIFT) + (1u << 20));
+    settings.drop_events_until = settings.next_hops_valid_until;
+    settings.generation = 1;
+    for (std::uint8_t slot = 0; slot < all_devices.size(); ++slot) put_device(slot, all_devices[slot].mtu);
+    put_next_hops(1500, NEXT_HOP_RESOLVED);
+    forwarding = neighbours_known = true;
+    for (std::uint32_t number = 0; number < 4; ++number) put_nat_gateway(number);
+    for (std::size_t place = 0; place < elastic_ips.size(); ++place) bind(place, true);
+    add_route(1, everything, ROUTE_NAT_GATEWAY, 0);
+    remove_route(1, servers);
+}
+
+void Gateway::put_nat_gateway(std::uint32_t number) {
+    struct nat_gateway value {};
+    value.flags = NAT_GATEWAY_CLAMP_MSS | NAT_GATEWAY_HAIRPIN;
+    if (number != 3) value.flags |= NAT_GATEWAY_IN_USE;
+    value.first_port = number == 1 ? 2000 : 1024;
+    value.last_port = number == 1 ? 2003 : 65535;
+    std::ranges::fill(value.timeouts, units);
+    value.timeouts[TIMEOUT_TCP_ESTABLISHED] = 4 * units;
+    value.mapping[NAT_TCP] = number == 0 ? ADDRESS_AND_PORT_DEPENDENT : ENDPOINT_INDEPENDENT;
+    value.mapping[NAT_UDP] = ENDPOINT_INDEPENDENT;
+    value.mapping[NAT_ICMP] = number == 0 ? ENDPOINT_INDEPENDENT : ADDRESS_AND_PORT_DEPENDENT;
+    std::ranges::fill(value.filtering, static_cast<std::uint8_t>(ADDRESS_AND_PORT_DEPENDENT));
+    *host_nat_gateway(number) = value;
+}
+
+// The first two Elastic IPs are NAT gateway 0's, the third is 1's.
+void Gateway::bind(std::size_t place, bool bound) {
+    bound_[place] = bound;
+    const std::uint16_t number = place == 2;
+    const elastic_ip value{number, outside_slot, 0, static_cast<std::uint32_t>(place)};
+    host_elastic_ip(elastic_ips[place].to_network(), bound ? &value : nullptr);
+    struct nat_gateway& gateway = *host_nat_gateway(number);
+    gateway.elastic_ip_count = 0;
+    for (std::size_t i = 0; i < elastic_ips.size(); ++i)
+        if (bound_[i] && (i == 2) == (number == 1))
+            gateway.elastic_ips[gateway.elastic_ip_count++] = elastic_ips[i].to_network();
+}
+
+void Gateway::new_generation() {
+    host_settings()->generation++;
+}
+
+void Gateway::reset() {
+    host_now_ns = start_ns;
+    if (changed_) configure();
+    changed_ = false;
+    for (int world = 0; world < HOST_WORLDS; ++world) {
+        host_world_use(world);
+        host_world_forget();
+    }
+}
+
+const Run& Gateway::run(int world, std::uint8_t slot, bool express, const Bytes& frame,
+                        std::uint64_t random) {
+    host_world_use(world);
+    host_processor.random = random | 1;
+    const host_run ran = host_run_packet(all_devices[slot].role, slot, express, frame.data(), frame.size());
+    Run& run = runs_[static_cast<std::size_t>(world)];
+    run.action = ran.action;
+    run.frame.assign(ran.frame, ran.frame + ran.bytes);
+    run.egress = ran.egress;
+    return run;
+}
+
+void Gateway::change(std::uint8_t what, std::uint8_t value) {
+    changed_ = true;
+    struct nat_gateway& gateway = *host_nat_gateway(value & 1u);
+    const auto rule = static_cast<std::uint8_t>(value / 2 % 3);
+    const auto protocol = value / 8 % NAT_PROTOCOLS;
+    switch (what % 16) {
+        case 0:
+            new_generation();
+            break;
+        case 1:
+        case 2: {
+            const std::size_t place = value % elastic_ips.size();
+            bind(place, !bound_[place]);
+            new_generation();
+            break;
+        }
+        case 3:
+            if (value & 1)
+                add_route(1, servers, ROUTE_BLACKHOLE, 0);
+            else
+                remove_route(1, servers);
+            new_generation();
+            break;
+        case 4:
+            add_route(1, everything, ROUTE_NAT_GATEWAY, value & 1u);
+            new_generation();
+            break;
+        case 5:
+            gateway.mapping[protocol] = rule;
+            new_generation();
+            break;
+        case 6:
+            gateway.filtering[protocol] = rule;
+            new_generation();
+            break;
+        case 7:
+            gateway.flags ^= (1u << (1 + value / 2 % 15));  // all but "in use"
+            new_generation();
+            break;
+        case 8:
+            gateway.port_quarantine = value;
+            gateway.port_quarantine_max = value & 2 ? 2 : 0;
+            gateway.icmp_on_exhaustion = value / 4 % 3;
+            if (value & 0xc0) break;
+            gateway.flags ^= NAT_GATEWAY_IN_USE;
+            new_generation();
+            break;
+        case 9:  // from a port on, so many
+            gateway.first_port = static_cast<std::uint16_t>(1024 + value);
+            gateway.last_port = static_cast<std::uint16_t>(gateway.first_port + value / 4);
+            new_generation();
+            break;
+        case 10:
+            gateway.timeouts[value / 2 % TIMEOUT_CLASSES] = static_cast<std::uint16_t>(1 + value);
+            new_generation();
+            break;
+        case 11: {
+            const auto mtu = static_cast<std::uint16_t>(value & 1 ? 576 : 68 + value * 8);
+            put_device(outside_slot, mtu);
+            put_next_hops(mtu, NEXT_HOP_RESOLVED);
+            new_generation();
+            break;
+        }
+        case 12:
+            host_settings()->next_hops_valid_until ^= 1u << 30;
+            break;
+        case 13:
+            forwarding = value & 1;
+            break;
+        case 14:
+            neighbours_known = value & 1;
+            put_next_hops(1500, value & 2   ? NEXT_HOP_UNREACHABLE
+                                : value & 1 ? NEXT_HOP_RESOLVED
+                                            : NEXT_HOP_UNRESOLVED);
+            break;
+        default:
+            host_settings()->drop_events_until ^= 1u << 30;
+            break;
+    }
+}
+
+bool Gateway::is_elastic_ip(Ipv4Address address) const {
+    for (std::size_t i = 0; i < elastic_ips.size(); ++i)
+        if (bound_[i] && elastic_ips[i] == address) return true;
+    return false;
+}
+
+endpoint_rule Gateway::filtering_of(Ipv4Address elastic_ip, std::uint8_t protocol) {
+    const nat_gateway& gateway = *host_nat_gateway(elastic_ip == elastic_ips[2]);
+    const auto index = protocol == 6 ? NAT_TCP : protocol == 17 ? NAT_UDP : NAT_ICMP;
+    return static_cast<endpoint_rule>(gateway.filtering[index]);
+}
+
+Role Gateway::role_of(std::uint8_t slot) {
+    return slot == inside_slot ? Role::inside : slot == outside_slot ? Role::outside : Role::both;
+}
+
+const std::array<std::uint8_t, 6>& Gateway::mac_of(std::uint8_t slot) {
+    return all_devices[slot].mac;
+}
+
+}  // namespace sallyport::fuzz

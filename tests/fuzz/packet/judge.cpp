@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "packet/judge.h"
+
+#include <fmt/format.h>
+#include <linux/bpf.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+namespace sallyport::fuzz {
+namespace {
+
+using support::Fate;
+using support::get16;
+using support::Ipv4View;
+
+constexpr std::size_t entries_room = 64;
+
+// libFuzzer keeps an input that makes one of these larger than any other did: what happened counts, and not
+// only what code was run.
+__attribute__((section("__libfuzzer_extra_counters"))) std::array<std::uint8_t, 4096> noticed;
+
+void notice(std::size_t what) {
+    std::uint8_t& times = noticed[what % noticed.size()];
+    if (times < 255) ++times;
+}
+
+std::string hex(const Bytes& bytes) {
+    std::string text;
+    for (const std::uint8_t byte : bytes) text += fmt::format("{:02x}", byte);
+    return text;
+}
+
+bool is_private(Ipv4Address address) {
+    return address.value() >> 24 == 10;
+}
+
+// A translated packet's ways, as they were counted: a hairpin goes both.
+struct Ways {
+    bool out = false, in = false;
+};
+Ways ways_of(const support::Passage& passage) {
+    Ways ways;
+    for (std::size_t i = 0; i < NAT_GATEWAYS_MAX; ++i) {
+        const nat_gateway_counters &a = passage.after.nat_gateways[i], &b = passage.before.nat_gateways[i];
+        ways.out |= a.out_packets != b.out_packets;
+        ways.in |= a.in_packets != b.in_packets;
+    }
+    return ways;
+}
+
+// The ports of a packet that goes out, or came in. An echo's identifier is its instance's port, and the
+// remote has none, whichever of the two asks.
+struct Ends {
+    std::uint16_t source_port = 0, destination_port = 0;
+    bool known = false;
+};
+Ends ends_of(const Ipv4View& ip, bool outward) {
+    if (ip.later_fragment() || ip.transport.size() < 8) return {};
+    if (ip.protocol() == 6 || ip.protocol() == 17)
+        return {get16(ip.transport, 0), get16(ip.transport, 2), true};
+    if (ip.protocol() != 1 || (ip.transport[0] != 8 && ip.transport[0] != 0)) return {};
+    const std::uint16_t id = get16(ip.transport, 4);
+    return outward ? Ends{id, 0, true} : Ends{0, id, true};
+}
+
+}  // namespace
+
+const std::vector<Reason>& reasons() {
+    static const std::vector<Reason> all = [] {
+        std::vector<Reason> made{
+#define REASON(number, NAME, label, text) {number, #label, nullptr},
+            FOREACH_DROP_REASON(REASON)
+#undef REASON
+        };
+        return made;
+    }();
+    return all;
+}
+
+namespace {
+
+const char* reason_label(std::size_t number) {
+    const auto found = std::ranges::find(reasons(), number, &Reason::number);
+    return found == reasons().end() ? nullptr : found->label;
+}
+
+}  // namespace
+
+Judge::Judge() {
+    surroundings_.private_prefixes = {Ipv4Prefix(Ipv4Address(10, 0, 0, 0), 8)};
+    for (std::uint8_t slot = 0; slot < 3; ++slot)
+        surroundings_.devices.push_back({Gateway::mac_of(slot), Gateway::role_of(slot)});
+}
+
+std::uint64_t Judge::play(std::span<const std::uint8_t> input) {
+    input_ = input;
+    digest_ = 0xcbf29ce484222325ULL;
+    shown_.clear();
+    gateway_.reset();
+    ++tally_.scripts;
+    Script script(input);
+    std::uint64_t random = 0x9e3779b97f4a7c15ULL;
+    for (;;) {
+        random = random * 6364136223846793005ULL + 1442695040888963407ULL;
+        switch (script.next()) {
+            case Script::Next::end:
+                judge_table();
+                return digest_;
+            case Script::Next::frame:
+                play_frame(script, random);
+                break;
+            case Script::Next::nothing:
+                break;
+            case Script::Next::wait:
+                if (tell_) tell(fmt::format("{} ms pass", script.milliseconds()));
+                gateway_.advance(script.milliseconds());
+                break;
+            case Script::Next::reconfigure:
+                if (tell_)
+                    tell(fmt::format("configuration {} {}", script.step().with[0] % 16,
+                                     script.step().with[1]));
+                gateway_.change(script.step().with[0], script.step().with[1]);
+                break;
+            case Script::Next::reap: {
+                const reap_mode mode = script.step().with[0] % 4 == 0 ? REAP_CUT : REAP_EXPIRED;
+                host_world_use(0);
+                const std::uint32_t ended = host_run_reaper(mode);
+                host_world_use(1);
+                require(host_run_reaper(mode) == ended, "the reaper ends the same on both lanes");
+                if (tell_) tell(fmt::format("the reaper ends {} flows", ended));
+                break;
+            }
+        }
+    }
+}
+
+void Judge::play_frame(Script& script, std::uint64_t random) {
+    const Script::Frame& frame = script.frame();
+    ++tally_.frames;
+    host_world_use(0);
+    passage_.before = *host_counters();
+    const std::uint64_t events = host_events;
+    if (tell_) tell(fmt::format("slot {} gets {}", frame.slot, hex(frame.bytes)));
+    const Run& express = gateway_.run(0, frame.slot, true, frame.bytes, random);
+    passage_.after = *host_counters();
+    const std::uint64_t reported = host_events - events;
+    judge_frame(frame, express);
+    if (reported) judge_event(reported);
+    compare_worlds(express, gateway_.run(1, frame.slot, false, frame.bytes, random));
+    const char* fault = host_table_fault();
+    require(fault == nullptr, fault);
+    const Fate fate = passage_.fate();
+    if (fate == Fate::forwarded || fate == Fate::passed) {
+        judge_ownership(frame.bytes, express.frame);
+        if (fate == Fate::forwarded)
+            script.forwarded(static_cast<std::uint8_t>(express.egress), express.frame);
+    }
+    for (const std::uint8_t byte : express.frame) digest_ = (digest_ ^ byte) * std::uint64_t{0x100000001b3};
+    digest_ = (digest_ ^ static_cast<unsigned>(express.action)) * std::uint64_t{0x100000001b3};
+}
+
+void Judge::compare_worlds(const Run& express, const Run& stages) {
+    require(express.action == stages.action, "both lanes have one verdict");
+    require(express.frame == stages.frame, "both lanes make one frame");
+    require(express.egress == stages.egress, "both lanes send by one device");
+    // The second world is in use.
+    std::size_t bytes = 0;
+    const void* table = host_table(&bytes);
+    const struct counters* counted = host_counters();
+    host_world_use(0);
+    require(std::memcmp(counted, host_counters(), sizeof *counted) == 0, "both lanes count the same");
+    require(std::memcmp(table, host_table(&bytes), bytes) == 0, "both lanes leave the same flows");
+}
+
+void Judge::judge_frame(const Script::Frame& frame, const Run& run) {
+    passage_.role = Gateway::role_of(frame.slot);
+    passage_.device = frame.slot;
+    passage_.in = frame.bytes;
+    passage_.out = run.frame;
+    passage_.action = run.action;
+    const Fate fate = passage_.fate();
+    tally_.forwarded += fate == Fate::forwarded;
+    tally_.passed += fate == Fate::passed || fate == Fate::untouched;
+    tally_.answered += fate == Fate::answered;
+    tally_.refused += fate == Fate::refused;
+    std::size_t reason = 0;
+    for (std::size_t i = 0; i < std::size(passage_.after.drops); ++i)
+        if (passage_.after.drops[i] != passage_.before.drops[i]) reason = i;
+    if (fate == Fate::dropped || fate == Fate::refused) {
+        ++tally_.drops[reason];
+        require(reason_label(reason) != nullptr, "INV-9: the reason has a name");
+    }
+    notice((reason * 8 + static_cast<std::size_t>(fate)) * 3 + frame.slot);
+    if (tell_)
+        tell(fmt::format("  action {} fate {} {} egress {}: {}", run.action, static_cast<int>(fate),
+                         reason ? reason_label(reason) : "", run.egress, hex(run.frame)));
+    require_none(support::packet_faults(surroundings_, passage_));
+}
+
+// An instance's packet shows to whom an external endpoint belongs; what comes back goes there and nowhere
+// else.
+void Judge::judge_ownership(const Bytes& in_frame, const Bytes& out_frame) {
+    const auto in = Ipv4View::of_frame(in_frame), out = Ipv4View::of_frame(out_frame);
+    if (!in || !out) return;  // said already
+    const Ways ways = ways_of(passage_);
+    if (ways.out) {
+        const Ends before = ends_of(*in, true), after = ends_of(*out, true);
+        require(in->later_fragment() /* which follow a first one that was looked at */ ||
+                    gateway_.is_elastic_ip(out->source()),
+                "an instance is shown as an Elastic IP in use");
+        if (after.known)
+            shown_.push_back({in->protocol(), out->source(), in->destination(), in->source(),
+                              after.source_port, after.destination_port, before.source_port});
+        // Where a hairpin goes is its receiver's affair, who may have let it in by a packet that was refused
+        // itself.
+        if (ways.in) require(is_private(out->destination()), "a hairpin ends at an instance");
+        return;
+    }
+    require(in->later_fragment() /* which follow a first one that was looked at */ ||
+                gateway_.is_elastic_ip(in->destination()),
+            "what goes in was sent to an Elastic IP in use");
+    // An error is about a packet that went out: it concerns whom that packet came from.
+    const bool error = in->is_icmp_error();
+    const auto about = error ? Ipv4View::of(in->transport.subspan(8), true) : in;
+    const auto told = error ? Ipv4View::of(out->transport.subspan(8), true) : out;
+    require(about && told, "an error that goes in quotes something");
+    const Ends asked = ends_of(*about, error), got = ends_of(*told, error);
+    const Ipv4Address external = error ? about->source() : about->destination();
+    const Ipv4Address remote = error ? about->destination() : about->source();
+    const std::uint16_t external_port = error ? asked.source_port : asked.destination_port;
+    const std::uint16_t remote_port = error ? asked.destination_port : asked.source_port;
+    const Ipv4Address instance = error ? told->source() : told->destination();
+    const std::uint16_t instance_port = error ? got.source_port : got.destination_port;
+    const auto owner = std::find_if(shown_.rbegin(), shown_.rend(), [&](const Shown& shown) {
+        return shown.protocol == about->protocol() && shown.external == external && shown.remote == remote &&
+               (!asked.known || (shown.external_port == external_port && shown.remote_port == remote_port));
+    });
+    if (owner == shown_.rend() && asked.known)
+        return judge_guest(
+            {about->protocol(), external, remote, instance, external_port, remote_port, instance_port},
+            !error);
+    require(owner != shown_.rend(), "INV-7: what goes in belongs to a flow that an instance has begun");
+    require(out->destination() == instance, "INV-7: what goes in reaches the instance that is meant");
+    if (asked.known)
+        require(owner->instance == instance && owner->instance_port == instance_port,
+                "INV-7: what goes in reaches the instance that was shown as this endpoint");
+}
+
+// To or about a remote that the instance never sent to: the filter has to say that it may, and to the owner
+// it goes.
+void Judge::judge_guest(const Shown& guest, bool sends) {
+    const endpoint_rule rule = Gateway::filtering_of(guest.external, guest.protocol);
+    const auto owner = std::find_if(shown_.rbegin(), shown_.rend(), [&](const Shown& shown) {
+        return shown.protocol == guest.protocol && shown.external == guest.external &&
+               shown.external_port == guest.external_port &&
+               (rule == ENDPOINT_INDEPENDENT || (rule == ADDRESS_DEPENDENT && shown.remote == guest.remote));
+    });
+    require(owner != shown_.rend(), "INV-7: what goes in belongs to a flow, or the filter lets it");
+    require(owner->instance == guest.instance && owner->instance_port == guest.instance_port,
+            "INV-7: what the filter lets in reaches the instance that was shown as this endpoint");
+    if (sends) shown_.push_back(guest);
+}
+
+// Whoever watches drops is told of each, and the truth.
+void Judge::judge_event(std::uint64_t reported) {
+    const Fate fate = passage_.fate();
+    require(reported == 1 && (fate == Fate::dropped || fate == Fate::refused),
+            "INV-9: an event is of one drop");
+    const auto* event = static_cast<const drop_event*>(host_event_last());
+    require(event->reason < DROP_REASONS_MAX &&
+                passage_.after.drops[event->reason] == passage_.before.drops[event->reason] + 1,
+            "INV-9: an event and a counter name the same reason");
+}
+
+void Judge::judge_table() {
+    host_world_use(0);
+    entries_.resize(entries_room);
+    const std::size_t count = host_entries(entries_.data(), entries_.size());
+    require(count <= entries_room, "the table has room for so many entries");
+    entries_.resize(count);
+    if (count != 0) require_none(support::table_faults(entries_, host_ticks()));
+}
+
+void Judge::require_none(const support::Faults& faults) {
+    if (!faults.empty()) require(false, faults.front().c_str());
+}
+
+void Judge::require(bool holds, const char* what) {
+    if (holds) return;
+    // Once more from the beginning, told.
+    if (!tell_) {
+        std::fprintf(stderr, "a script of %zu bytes:\n", input_.size());
+        tell_ = true;
+        play(input_);
+    }
+    std::fprintf(stderr, "broken promise: %s\n", what);
+    std::abort();
+}
+
+void Judge::tell(const std::string& what) {
+    std::fprintf(stderr, "%s\n", what.c_str());
+}
+
+}  // namespace sallyport::fuzz

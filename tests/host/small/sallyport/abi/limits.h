@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The bounds of a gateway so small that a few packets fill it and that it is cleared in no time: for programs
+ * on the host that are run from the beginning millions of times.
+ */
+#pragma GCC system_header /* or the next line is an extension that -Wpedantic minds */
+#include_next <sallyport/abi/limits.h>
+
+#ifndef SALLYPORT_TEST_SMALL_LIMITS_H
+#define SALLYPORT_TEST_SMALL_LIMITS_H
+
+#undef FLOW_REGION_BUCKETS
+#define FLOW_REGION_BUCKETS 4
+#undef DEVICES_MAX
+#define DEVICES_MAX 4
+#undef NAT_GATEWAYS_MAX
+#define NAT_GATEWAYS_MAX 4
+#undef NEXT_HOPS_MAX
+#define NEXT_HOPS_MAX 16
+#undef FRAGMENTS_MAX
+#define FRAGMENTS_MAX 8
+#undef REAP_BATCH_MAX
+#define REAP_BATCH_MAX 64
+
+#endif
