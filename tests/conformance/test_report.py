@@ -105,6 +105,13 @@ def test_results_of_pytest_are_read(tmp_path: pathlib.Path) -> None:
     assert read.proofs == {"a": Proof(passed={"test_x.t"}), "b": Proof(failed={"test_x.u"}), "c": Proof(absent={"y"})}
 
 
+def test_a_file_that_could_not_be_read_proves_nothing(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "netns.x.xml").write_text('<testsuites><testsuite><testcase classname="" name="test_x"><error/>'
+                                          "</testcase></testsuite></testsuites>")
+    (tmp_path / "test_x.py").write_text('@pytest.mark.row("a")\ndef test_t(): pass\n')
+    assert report.read_results(tmp_path, tmp_path).proofs == {"a": Proof(failed={"x"})}
+
+
 def test_the_lists_of_the_repository_can_be_read() -> None:
     read = report.read_lists()
     assert len(read.rows) > 300
