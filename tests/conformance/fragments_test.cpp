@@ -182,6 +182,82 @@ ROW(Fragments, AnErrorAboutTheFirstIsDelivered, "1191-x2") {
     EXPECT_EQ(outcome.drop_reason, "icmp_error_malformed");
 }
 
+// RFC 5780 section 3.5: the tests of a client once more, with requests and answers that do not fit into one
+// packet.
+class FragmentedDiscovery : public Fragments {
+  protected:
+    // What arrives of a datagram of one and a half packets, if all of it does.
+    std::optional<Packet> through(Role role, Packet whole) {
+        whole.with_payload(2200);
+        whole.identification = ++identification_;
+        std::vector<Bytes> arrived;
+        const std::vector<Bytes> sent = fragments_of(whole, 1480);
+        for (const Bytes& frame : sent) {
+            const Outcome outcome = run(role, frame);
+            if (outcome.action == XDP_REDIRECT && outcome.drop_reason.empty())
+                arrived.push_back(outcome.frame);
+        }
+        if (arrived.empty()) return std::nullopt;
+        EXPECT_EQ(arrived.size(), sent.size()) << "all of it or nothing";
+        std::string faults;
+        Packet seen = put_together(arrived, faults);
+        EXPECT_EQ(faults, "");
+        EXPECT_EQ(seen.payload, whole.payload);
+        return seen;
+    }
+    External external(std::uint16_t port, const char* to, std::uint16_t to_port, const char* host = H1) {
+        const std::optional<Packet> seen = through(Role::inside, udp().from(host, port).to(to, to_port));
+        EXPECT_TRUE(seen);
+        return seen ? External{seen->source, seen->source_port} : External{};
+    }
+    bool arrives(const External& at, const char* from, std::uint16_t port) {
+        Packet answer = udp().from(from, port);
+        answer.destination = at.address;
+        answer.destination_port = at.port;
+        return through(Role::outside, answer).has_value();
+    }
+    std::uint16_t identification_ = 0;
+};
+
+ROW(FragmentedDiscovery, FindsTheClassesOfWholePackets, "5780-§3.5") {
+    std::uint16_t port = 40000;
+    for (const endpoint_rule mapping : {ENDPOINT_INDEPENDENT, ADDRESS_AND_PORT_DEPENDENT})
+        for (const endpoint_rule filtering :
+             {ENDPOINT_INDEPENDENT, ADDRESS_DEPENDENT, ADDRESS_AND_PORT_DEPENDENT}) {
+            SCOPED_TRACE(std::to_string(mapping) + " " + std::to_string(filtering));
+            change_gateway([=](struct nat_gateway& gateway) {
+                gateway.mapping[NAT_UDP] = static_cast<std::uint8_t>(mapping);
+                gateway.filtering[NAT_UDP] = static_cast<std::uint8_t>(filtering);
+            });
+            port++;
+            const External first = external(port, S1, 3478), second = external(port, S1b, 3478),
+                           third = external(port, S1b, 3479);
+            EXPECT_EQ(first == second, mapping == ENDPOINT_INDEPENDENT);
+            EXPECT_EQ(second == third, mapping == ENDPOINT_INDEPENDENT);
+            const External fresh = external(++port, S1, 3478);  // of which S1b knows nothing
+            EXPECT_TRUE(arrives(fresh, S1, 3478));
+            EXPECT_EQ(arrives(fresh, S1b, 3479), filtering == ENDPOINT_INDEPENDENT);
+            EXPECT_EQ(arrives(fresh, S1, 3479), filtering != ADDRESS_AND_PORT_DEPENDENT);
+        }
+}
+
+ROW(FragmentedDiscovery, FindsHairpinning, "5780-§3.5") {
+    change_gateway([](struct nat_gateway& gateway) { gateway.filtering[NAT_UDP] = ENDPOINT_INDEPENDENT; });
+    const External a = external(5000, S1, 3478), b = external(6000, S1, 3478, H2);
+    Packet request = udp().from(H1, 5000);
+    request.destination = b.address;
+    request.destination_port = b.port;
+    const std::optional<Packet> seen = through(Role::inside, request);
+    ASSERT_TRUE(seen);
+    EXPECT_EQ(seen->destination.to_string(), H2);
+    EXPECT_EQ(seen->destination_port, 6000);
+    EXPECT_EQ((External{seen->source, seen->source_port}), a);
+    const std::optional<Packet> reply = through(Role::inside, answer_to(*seen));
+    ASSERT_TRUE(reply);
+    EXPECT_EQ(reply->destination.to_string(), H1);
+    EXPECT_EQ((External{reply->source, reply->source_port}), b);
+}
+
 class Identification : public Fragments {};
 
 ROW(Identification, IsIgnoredOfAtomicDatagrams, "6864-§4.1-a") {
