@@ -52,36 +52,50 @@ static __always_inline __u32 option_says(struct xdp_md *context, __u32 offset, _
 	return size > header && frame_sum(context, offset + header, size - header) ? OPTIONS_ADDRESSES : 0;
 }
 
-/* Looks through the `bytes` bytes of options at `offset` of the frame; returns enum options. */
+struct options_walk {
+	struct xdp_md *context;
+	__u32 offset; /* of the options, from the frame's start */
+	__u32 length;
+	__u32 at;
+	__u32 says; /* enum options */
+};
+
+/* Looks at one option. */
+static long options_step(__u32 i, void *argument)
+{
+	struct options_walk *walk = argument;
+	__u8 head[TIMESTAMP_HEADER] = {}; /* kind, length, pointer, flags */
+	__u32 offset = walk->offset + walk->at, left = walk->length - walk->at, size;
+
+	if (walk->at >= walk->length || bpf_xdp_load_bytes(walk->context, offset, head, 1) ||
+	    head[0] == OPTION_END)
+		return 1;
+	if (head[0] == OPTION_NO_OPERATION) {
+		walk->at++;
+		return 0;
+	}
+	if (left < 2 || bpf_xdp_load_bytes(walk->context, offset, head, 2) || head[1] < 2 || head[1] > left) {
+		walk->says = OPTIONS_BROKEN;
+		return 1;
+	}
+	size = head[1];
+	if (size >= sizeof(head))
+		bpf_xdp_load_bytes(walk->context, offset, head, sizeof(head));
+	walk->says |= option_says(walk->context, offset, head[0], size, head[3]);
+	walk->at += size;
+	return 0;
+}
+
+/*
+ * Looks through the `bytes` bytes of options at `offset` of the frame; returns enum options. bpf_loop, because the
+ * verifier of kernel 6.1 would walk through every combination of them.
+ */
 verified_alone int options_look(struct xdp_md *context, __u32 offset, __u32 bytes)
 {
-	__u8 options[64] = {}; /* forty and more: any six bits are within it */
-	__u32 at = 0, says = 0;
-	/* 1 to 64: kernel 6.1 learns from no comparison that it is not 0. */
-	__u64 length = mask_for_verifier(bytes - 1, 63) + 1;
+	struct options_walk walk = { .context = context, .offset = offset, .length = bytes };
 
-	if (length > OPTIONS_BYTES_MAX || bpf_xdp_load_bytes(context, offset, options, length))
-		return OPTIONS_BROKEN;
-	for (int i = 0; i < OPTIONS_BYTES_MAX; i++) {
-		__u32 kind, size;
-
-		if (at >= length)
-			break;
-		at = mask_for_verifier(at, 63);
-		kind = options[at];
-		if (kind == OPTION_END)
-			break;
-		size = options[mask_for_verifier(at + 1, 63)];
-		if (kind == OPTION_NO_OPERATION)
-			size = 1;
-		else if (size < 2)
-			return OPTIONS_BROKEN;
-		if (at + size > length)
-			return OPTIONS_BROKEN;
-		says |= option_says(context, offset + at, kind, size, options[mask_for_verifier(at + 3, 63)]);
-		at += size;
-	}
-	return says;
+	bpf_loop(OPTIONS_BYTES_MAX, options_step, &walk, 0);
+	return walk.says;
 }
 
 #endif
