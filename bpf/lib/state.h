@@ -222,6 +222,8 @@ verified_alone int flow_step(const struct flow_key *key, const struct segment *s
 	if (!entry)
 		return 0;
 	flow_id = READ_ONCE(entry->flow_id);
+	if (!flow_id) /* gone; its peer may be, too, and then they would look like a pair */
+		return 0;
 	peer = flow_peer(entry);
 	from_inside = view.flags & FLOW_FORWARD;
 	forward = from_inside ? entry : peer;
@@ -253,7 +255,8 @@ verified_alone int flow_step(const struct flow_key *key, const struct segment *s
 	zone = forward->key.zone;
 	before = forward->state;
 	after = flow_state_after(before, event);
-	if (forward->flow_id != flow_id || reverse->flow_id != flow_id) {
+	/* Where the entry was given to another flow before its flow_id was read, its key tells. */
+	if (forward->flow_id != flow_id || reverse->flow_id != flow_id || !flow_key_equal(&entry->key, key)) {
 		after = before;
 		goto unlock;
 	}
