@@ -37,6 +37,7 @@ _DAMAGED_BACK = "INV-2: conntrack drops what is damaged; ours delivers it, and t
 _SILENT = "C3, C18, design 9: nothing answers for an Elastic IP; with masquerade the address is the host's own"
 _INVALID = "INV-1, C20: conntrack calls it invalid, and masquerade lets it out with a private source; ours drops it"
 _ONLY_FLOWS = "C13: only TCP, UDP and ICMP are translated"
+_RENUMBERED = "C12, 6864-§5.3.1-a: what may be fragmented gets a new one; masquerade lets two hosts use the same"
 _RESET = "C20: a segment without a flow is answered by a RST to the instance"
 _HOP_ADDRESS = "1812-§4.3.2.4: an error comes from the address of the device that it leaves by, which is not the Elastic IP"
 
@@ -64,18 +65,22 @@ DIFFERENCES: dict[str, dict[str, str]] = {
     "echo reply from inside": {"outside: icmp 0/0: theirs alone with a private source": _INVALID},
     "error about nothing, from inside": {"outside: icmp 3/3: theirs alone with a private source": _INVALID},
     "timestamp request from inside": {"outside: icmp 13/0: theirs alone": _ONLY_FLOWS + ", and of ICMP echo and errors"},
-    "GRE from inside": {"outside: protocol 47: theirs alone": _ONLY_FLOWS},
+    "GRE from inside": {"outside: protocol 47: theirs alone": _ONLY_FLOWS,
+                        "inside: icmp 3/2: ours alone": "C13: the instance is told"},
+    "error with a damaged quote": {"inside: icmp 3/1: theirs alone": "5508-REQ-3a: its quoted header's checksum is wrong"},
     "to a private address, from outside": {
         "inside: udp: theirs alone": "design 4: nothing from outside is routed to a VPC's prefix; masquerade is no filter"},
     "tcp RST far out of the window, back": {
         "inside: tcp R: ours alone": "7857-§2.2: it changes no state; that the instance sees it does no harm, its own "
                                      "window refuses it (RFC 5961)"},
-    # To be mended: these are bugs of ours.
-    **{f"{name} source-routed, out": {f"outside: {kind}: ours alone": "C16"}
-       for name, kind in (("tcp", "tcp A"), ("udp", "udp"), ("echo", "icmp 8/0"))},
-    **{f"{name} in fragments in reverse, {way}": {f"{where}: later fragment of {kind}: theirs alone": "C11"}
-       for name, kind in (("tcp", "tcp"), ("udp", "udp"), ("echo", "icmp"))
-       for way, where in (("out", "outside"), ("back", "inside"))},
+    **{f"{name} in fragments {order}, out": {
+        f"outside: {kind}: identification: another, not as sent": _RENUMBERED
+        for kind in (first, later)}
+       for name, first, later in (("tcp", "tcp A", "later fragment of tcp"), ("udp", "udp", "later fragment of udp"),
+                                  ("echo", "icmp 8/0", "later fragment of icmp"))
+       for order in ("in order", "in reverse")},
+    **{f"{name} from the same port": {f"outside: {kind}: identification: another, not as sent": _RENUMBERED}
+       for name, kind in (("tcp", "tcp S"), ("udp", "udp"), ("echo", "icmp 8/0"))},
 }
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fragments in every order, with the agent that holds those that come before their first."""
 
+import itertools
 import os
 import random
 import signal
@@ -53,7 +54,9 @@ def test_all_orders_from_inside(world: Routed, agent: Agent, pause: float) -> No
             Capture(world.isp, "gw0", keep=lambda p: p.protocol == UDP) as capture:
         outside.bind((WEB, 9))
         payloads = [os.urandom(4000) for _ in ORDERS]
-        send_in_all_orders(wire, [fragments(H3, WEB, UDP, udp(H3, WEB, 5001, 9, payload), 200 + number)
+        send_in_all_orders(wire, [fragments(H3, WEB, UDP, udp(H3, WEB, 5001, 9, payload),
+                                            # Others each time: a sender must not use one again so soon.
+                                            200 + int(100 * pause) + number)
                                   for number, payload in enumerate(payloads)], pause)
         assert receive(outside, 6) == set(payloads)
     assert {packet.source for packet in capture.packets} == {EIP1}
@@ -157,7 +160,7 @@ def test_fragments_to_the_gateway_itself_in_any_order(world: Routed, agent: Agen
 
 
 class Flood:
-    """Lone fragments with random identifications, as many as a process can send."""
+    """200,000 lone fragments a second with random identifications: more would fill the wire, not the gateway."""
 
     def __init__(self, world: Routed, forged: bool):
         self._wire = Wire(world.isp, "gw0", world.wan_mac)
@@ -172,13 +175,15 @@ class Flood:
                                                    identification=random.randrange(65536)))
         self._child = os.fork()
         if self._child == 0:
-            os.nice(5)
-            while True:
-                for frame in frames:
-                    try:
-                        self._wire._socket.send(frame)
-                    except OSError:
-                        pass
+            start, sent = time.monotonic(), 0
+            for frame in itertools.cycle(frames):
+                try:
+                    self._wire._socket.send(frame)
+                except OSError:
+                    pass
+                sent += 1
+                if sent % 50 == 0:
+                    time.sleep(max(0.0, start + sent / 200_000 - time.monotonic()))
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -124,19 +124,19 @@ def test_metrics_are_read() -> None:
 
 def test_accounts_that_do_not_add_up_are_noticed(world: Routed) -> None:
     class Wrong(Agent):
-        received, reasons = 10, 1
+        received, reasons = 11, 1
 
         def status(self):
             return {"devices": [{"device": "wan0", "received_packets": self.received, "forwarded": 5, "passed": 3,
-                                 "dropped": 1, "answered": 1}],
+                                 "dropped": 1, "answered": 1, "held": 1}],
                     "drops": [{"reason": "unsolicited", "count": self.reasons}]}
 
     agent = Wrong(world.gateway, {}, name="wrong")
     agent.check_accounts()
-    agent.received = 11
+    agent.received = 12
     with pytest.raises(AssertionError, match="accounted"):
         agent._balanced_status()
-    agent.received, agent.reasons = 10, 2
+    agent.received, agent.reasons = 11, 2
     with pytest.raises(AssertionError, match="reason"):
         agent._balanced_status()
 

@@ -92,7 +92,8 @@ def start_iperf3(namespace: Namespace, address: str, seconds: int, *options: obj
 
 def iperf3_result(process: Process, seconds: int) -> dict[str, Any]:
     process.wait(seconds + 20)
-    result = json.loads(process.output)
+    # It may warn before it reports: of datagrams that are larger than a link's MTU, for one.
+    result = json.loads(process.output[process.output.index("{"):])
     if "error" in result:
         raise LabError(f"iperf3: {result['error']}")
     return result
