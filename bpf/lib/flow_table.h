@@ -639,4 +639,18 @@ static __always_inline int flow_expired(const struct flow_entry *entry, __u32 no
 	return !peer || flow_past(peer, now);
 }
 
+/* The first tick at which the flow or mapping is past its timeout unless it is used again. */
+static __always_inline __u32 flow_due(const struct flow_entry *entry)
+{
+	__u32 due, peer_due;
+	struct flow_entry *peer;
+
+	due = READ_ONCE(entry->last_seen) + ((__u32)entry->timeout << FLOW_TICKS_PER_TIMEOUT_SHIFT) + 1;
+	peer = flow_peer(entry);
+	if (!peer)
+		return due;
+	peer_due = READ_ONCE(peer->last_seen) + ((__u32)peer->timeout << FLOW_TICKS_PER_TIMEOUT_SHIFT) + 1;
+	return clock_reached(peer_due, due) ? peer_due : due;
+}
+
 #endif

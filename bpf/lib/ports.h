@@ -272,8 +272,9 @@ static long port_check_step(__u32 i, void *context)
 {
 	struct workspace *work = workspace_get();
 	struct port_claim *claim;
+	struct flow_entry *found;
 	struct port_set *set;
-	__u32 number, port;
+	__u32 number, port, due;
 
 	if (!work)
 		return 1;
@@ -286,7 +287,13 @@ static long port_check_step(__u32 i, void *context)
 	if (port_is_reserved(claim, port))
 		return 0;
 	claim->result = port_try(work, port);
-	return claim->result != PORT_IN_USE;
+	if (claim->result != PORT_IN_USE)
+		return 1;
+	found = flow_standing(&work->reverse.key, claim->slot);
+	due = found ? flow_due(found) : claim->now;
+	if (clock_reached(set->next_due, due))
+		set->next_due = due;
+	return 0;
 }
 
 static long port_set_clear_step(__u32 i, void *context)
@@ -303,6 +310,7 @@ static long port_set_clear_step(__u32 i, void *context)
 
 #define PORT_SET_STEPS_MAX 70000 /* each port once, and each word once to find it full */
 #define PORT_CHECK_STEPS_MAX 512 /* ports looked at again per refused flow */
+#define PORT_CHECK_REST_TICKS (60 * FLOW_TOUCH_TICKS) /* at most; processors that look at once may miss the first */
 #define PORT_FALLBACK_STEPS 128	 /* random tries when every port set is in use by a busy remote */
 #define PORT_SET_CANDIDATES 32
 #define PORT_SET_IDLE_TICKS (60 * FLOW_TOUCH_TICKS)
@@ -379,23 +387,46 @@ verified_alone __u32 port_set_of(__u32 now)
 }
 
 /*
- * The set says that nothing is left. Some of its ports may be those of flows that timed out and that no agent has
- * ended: a stretch of them is looked at for each flow that would be refused. Once all of them have been looked at in
- * vain, that rests for a second, so that a flood for an exhausted address costs next to nothing.
+ * The shortest time, in ticks, after which a flow whose timeout changes now may be past it: a packet that changes it
+ * has touched the flow, if that was not done within the last FLOW_TOUCH_TICKS.
  */
-static __always_inline void port_set_check(struct port_claim *claim)
+static __always_inline __u32 port_soonest_change(const struct nat_gateway *nat_gateway)
 {
-	__u32 number = claim->set;
+	__u32 shortest = nat_gateway->timeouts[0], quarantine = nat_gateway->port_quarantine;
+
+	for (int i = 1; i < TIMEOUT_CLASSES; i++)
+		if (nat_gateway->timeouts[i] < shortest)
+			shortest = nat_gateway->timeouts[i];
+	if (quarantine && quarantine < shortest)
+		shortest = quarantine;
+	shortest <<= FLOW_TICKS_PER_TIMEOUT_SHIFT;
+	return shortest > FLOW_TOUCH_TICKS ? shortest - FLOW_TOUCH_TICKS : 0;
+}
+
+/*
+ * The set says that nothing is left. Some of its ports may be those of flows that timed out and that no agent has
+ * ended: a stretch of them is looked at for each flow that would be refused. Once a round through all of them was in
+ * vain, that rests until the first of these flows can be past its timeout, or one that was shortened after it was
+ * looked at; so a flood for an exhausted address costs next to nothing, and no port that is free is overlooked.
+ */
+static __always_inline void port_set_check(struct port_claim *claim, const struct nat_gateway *nat_gateway)
+{
+	__u32 number = claim->set, due;
 	struct port_set *set = bpf_map_lookup_elem(&port_sets, &number);
 
 	if (!set || !clock_reached(claim->now + 1, set->rests_until))
 		return;
+	if (!set->checked) {
+		set->began = claim->now;
+		set->next_due = claim->now + PORT_CHECK_REST_TICKS;
+	}
 	set->checked += bpf_loop(PORT_CHECK_STEPS_MAX, port_check_step, NULL, 0);
 	if (claim->result != PORT_IN_USE && claim->result != PORT_NONE_FREE) {
 		set->checked = 0;
 	} else if (set->checked >= port_count(claim)) {
+		due = set->began + port_soonest_change(nat_gateway);
 		set->checked = 0;
-		set->rests_until = claim->now + FLOW_TOUCH_TICKS;
+		set->rests_until = clock_reached(set->next_due, due) ? due : set->next_due;
 	}
 }
 
@@ -473,7 +504,7 @@ static __always_inline enum port_result port_claim(struct workspace *work,
 			bpf_loop(PORT_SET_RANDOM, port_set_random_step, NULL, 0);
 		bpf_loop(PORT_SET_STEPS_MAX, port_set_step, NULL, 0);
 		if (claim->result == PORT_NONE_FREE)
-			port_set_check(claim);
+			port_set_check(claim, nat_gateway);
 	}
 	return claim->result == PORT_IN_USE ? PORT_NONE_FREE : claim->result;
 }

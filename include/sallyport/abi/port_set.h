@@ -39,12 +39,14 @@ struct port_set {
 	__u32 last_used;	 /* tick of the last search */
 	__u16 first_port;	 /* the range that the summary below is about */
 	__u16 last_port;
-	__u32 checked;	   /* ports looked at in vain since one was found that way */
-	__u32 rests_until; /* tick; no port is looked at before */
+	__u32 checked;	   /* ports looked at in vain in this round through the range */
+	__u32 rests_until; /* tick; no port is looked at before, as none can have come free */
 	__u16 generation;  /* of the configuration that the summary was found with */
 	__u16 zero0;
+	__u32 began;	/* tick at which this round began */
+	__u32 next_due; /* tick at which the first of the flows looked at in this round is past its timeout */
 	__u32 zero1;
-	__u64 zero2[3];
+	__u64 zero2[2];
 	__u64 full[PORT_SET_SUMMARY_WORDS]; /* a bit per word: no free port within the range */
 	__u64 word[PORT_SET_WORDS];
 };
