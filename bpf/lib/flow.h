@@ -312,25 +312,31 @@ verified_alone loop_head_first int pair_open(__u32 number, __u32 kind)
 	return DROP_FLOW_TABLE_FULL;
 }
 
-/* Takes the permit that address-dependent filtering wants of a flow on work->mapping. Returns 0 or the reason. */
-verified_alone int flow_permit(__u32 timeout)
+/* The reverse key of a flow on work->mapping. The end of any flow uses work->key as well: to be asked for anew. */
+static __always_inline struct flow_key *flow_mapped_key(struct workspace *work)
 {
-	struct workspace *work = workspace_get();
-	struct flow_key *key;
+	struct flow_key *key = &work->key;
 
-	if (!work)
-		return DROP_INTERNAL_ERROR;
-	key = &work->key;
 	key->source = work->wish.key.destination;
 	key->source_port = work->wish.key.destination_port;
 	key->destination = work->mapping.new_address;
 	key->destination_port = work->mapping.new_port;
 	key->protocol = work->wish.key.protocol;
-	if (permit_take(key, timeout, work->wish.now) == FLOW_FULL) {
+	return key;
+}
+
+/* Takes the permit that address-dependent filtering wants of a flow on work->mapping. Returns 0 or the reason. */
+verified_alone int flow_permit(__u32 timeout)
+{
+	struct workspace *work = workspace_get();
+
+	if (!work)
+		return DROP_INTERNAL_ERROR;
+	if (permit_take(flow_mapped_key(work), timeout, work->wish.now) == FLOW_FULL) {
 		if (!flow_make_room(&work->permit.key, work->wish.now, &work->standing))
 			return DROP_FLOW_TABLE_FULL;
 		flow_end(&work->standing, FLOW_REMOVE_EXPIRED, work->wish.now);
-		if (permit_take(key, timeout, work->wish.now) == FLOW_FULL)
+		if (permit_take(flow_mapped_key(work), timeout, work->wish.now) == FLOW_FULL)
 			return DROP_FLOW_TABLE_FULL;
 	}
 	work->wish.permitted = 1;
@@ -396,7 +402,7 @@ static __always_inline int flow_attach(struct workspace *work, const struct nat_
 	if (!result)
 		result = pair_open(number, FLOW_KIND_FLOW);
 	if (result && work->wish.permitted)
-		permit_put(work, &work->key, work->wish.now);
+		permit_put(work, flow_mapped_key(work), work->wish.now);
 	if (result && work->wish.mapping_id)
 		mapping_put(work);
 	if (result)

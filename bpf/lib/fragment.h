@@ -91,12 +91,18 @@ static __noinline enum verdict fragment_remember(struct packet *packet, const st
 /* What was done to the first fragment of this one; 0 if that was not seen (in this zone). */
 static __noinline int fragment_find(struct packet *packet, struct flow_view *view)
 {
+	struct elastic_ip *bound;
 	struct fragment *first;
 	struct fragment_key key;
 
 	fragment_key_of(packet, &key);
 	first = bpf_map_lookup_elem(&fragments, &key);
 	if (!first || clock_age(packet->now, first->last_seen) > FRAGMENT_TICKS)
+		return 0;
+	/* The first one may have left before its Elastic IP was taken away. */
+	key.source = first->forward ? first->new_address : packet->key.destination;
+	bound = bpf_map_lookup_elem(&elastic_ips, &key.source);
+	if (!bound || bound->nat_gateway != first->nat_gateway)
 		return 0;
 	view->new_address = first->new_address;
 	view->ip_delta = first->ip_delta;

@@ -28,8 +28,6 @@
 	MAP(nat_gateways)                                                                                    \
 	MAP(host_limits)                                                                                     \
 	MAP(reserved_ports)                                                                                  \
-	MAP(hosts)                                                                                           \
-	MAP(unanswered)                                                                                      \
 	MAP(elastic_ips)                                                                                     \
 	MAP(local_addresses)                                                                                 \
 	MAP(next_hops)                                                                                       \
@@ -40,6 +38,8 @@
 	MAP(flow_locks)                                                                                      \
 	MAP(port_sets)                                                                                       \
 	MAP(port_set_numbers)                                                                                \
+	MAP(hosts)                                                                                           \
+	MAP(unanswered)                                                                                      \
 	MAP(nat_gateway_usage)                                                                               \
 	MAP(fragments)                                                                                       \
 	MAP(awaited_datagrams)                                                                               \

@@ -53,6 +53,8 @@ static size_t map_entries(const void *map, size_t declared, __u32 sets)
 {
 	if (map == &port_sets)
 		return sets;
+	if (map == &hosts)
+		return flow_regions * HOST_BUCKETS_PER_REGION;
 	if (map == &flow_buckets)
 		return flow_regions * FLOW_REGION_BUCKETS;
 	return declared;
@@ -155,6 +157,11 @@ struct device *host_device(__u32 slot)
 struct nat_gateway *host_nat_gateway(__u32 number)
 {
 	return &nat_gateways.value[number];
+}
+
+struct host_limits *host_limits_of(__u32 nat_gateway)
+{
+	return &host_limits.value[nat_gateway];
 }
 
 struct next_hop *host_next_hop(__u32 number)

@@ -42,6 +42,7 @@ __u32 host_run_reaper(enum reap_mode mode);
 struct settings *host_settings(void);
 struct device *host_device(__u32 slot);
 struct nat_gateway *host_nat_gateway(__u32 number);
+struct host_limits *host_limits_of(__u32 nat_gateway);
 struct next_hop *host_next_hop(__u32 number);
 /* A port that packets can be sent out of; ifindex 0: none. */
 void host_transmit(__u32 slot, __u32 ifindex);

@@ -112,7 +112,7 @@ extern long (*host_fib_lookup)(struct bpf_fib_lookup *parameters);
 
 /* A ring buffer with room for one event at a time. */
 extern uint64_t host_events; /* submitted so far */
-void *host_event_reserve(size_t bytes);
+void *host_event_reserve(size_t bytes, int counts);
 const void *host_event_last(void);
 
 #ifdef __cplusplus

@@ -178,7 +178,11 @@ void Gateway::configure() {
     for (std::uint8_t slot = 0; slot < all_devices.size(); ++slot) put_device(slot, all_devices[slot].mtu);
     put_next_hops(1500, NEXT_HOP_RESOLVED);
     forwarding = neighbours_known = true;
-    for (std::uint32_t number = 0; number < 4; ++number) put_nat_gateway(number);
+    settings.fragments_held_until = settings.next_hops_valid_until ^ 1u << 31;  // no agent takes them
+    for (std::uint32_t number = 0; number < 4; ++number) {
+        put_nat_gateway(number);
+        *host_limits_of(number) = {};
+    }
     for (std::size_t place = 0; place < elastic_ips.size(); ++place) bind(place, true);
     add_route(1, everything, ROUTE_NAT_GATEWAY, 0);
     remove_route(1, servers);
@@ -243,7 +247,8 @@ void Gateway::change(std::uint8_t what, std::uint8_t value) {
     struct nat_gateway& gateway = *host_nat_gateway(value & 1u);
     const auto rule = static_cast<std::uint8_t>(value / 2 % 3);
     const auto protocol = value / 8 % NAT_PROTOCOLS;
-    switch (what % 16) {
+    struct host_limits& limits = *host_limits_of(value & 1u);
+    switch (what % 24) {
         case 0:
             new_generation();
             break;
@@ -302,7 +307,7 @@ void Gateway::change(std::uint8_t what, std::uint8_t value) {
             break;
         }
         case 12:
-            host_settings()->next_hops_valid_until ^= 1u << 30;
+            host_settings()->next_hops_valid_until ^= 1u << 31;
             break;
         case 13:
             forwarding = value & 1;
@@ -313,8 +318,37 @@ void Gateway::change(std::uint8_t what, std::uint8_t value) {
                                 : value & 1 ? NEXT_HOP_RESOLVED
                                             : NEXT_HOP_UNRESOLVED);
             break;
+        case 15:
+            host_settings()->drop_events_until ^= 1u << 31;
+            break;
+        case 16:
+            gateway.flags |= NAT_GATEWAY_LIMITS;
+            limits.flows = value / 2 % 8;
+            new_generation();
+            break;
+        case 17:
+            gateway.flags |= NAT_GATEWAY_LIMITS;
+            limits.ports = value / 2 % 8;
+            new_generation();
+            break;
+        case 18:
+            gateway.flags |= NAT_GATEWAY_LIMITS;
+            limits.new_flows_per_second = value / 2 % 8;
+            new_generation();
+            break;
+        case 19:
+            gateway.flags |= NAT_GATEWAY_LIMITS;
+            limits.flows_per_mapping = value / 2 % 8;
+            new_generation();
+            break;
+        case 20:
+            host_settings()->unanswered_capacity = value % 8;
+            break;
+        case 21:
+            host_settings()->fragments_held_until ^= 1u << 31;
+            break;
         default:
-            host_settings()->drop_events_until ^= 1u << 30;
+            new_generation();
             break;
     }
 }

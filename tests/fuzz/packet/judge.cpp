@@ -208,9 +208,7 @@ void Judge::judge_ownership(const Bytes& in_frame, const Bytes& out_frame) {
     const Ways ways = ways_of(passage_);
     if (ways.out) {
         const Ends before = ends_of(*in, true), after = ends_of(*out, true);
-        require(in->later_fragment() /* which follow a first one that was looked at */ ||
-                    gateway_.is_elastic_ip(out->source()),
-                "an instance is shown as an Elastic IP in use");
+        require(gateway_.is_elastic_ip(out->source()), "an instance is shown as an Elastic IP in use");
         if (after.known)
             shown_.push_back({in->protocol(), out->source(), in->destination(), in->source(),
                               after.source_port, after.destination_port, before.source_port});
@@ -219,9 +217,7 @@ void Judge::judge_ownership(const Bytes& in_frame, const Bytes& out_frame) {
         if (ways.in) require(is_private(out->destination()), "a hairpin ends at an instance");
         return;
     }
-    require(in->later_fragment() /* which follow a first one that was looked at */ ||
-                gateway_.is_elastic_ip(in->destination()),
-            "what goes in was sent to an Elastic IP in use");
+    require(gateway_.is_elastic_ip(in->destination()), "what goes in was sent to an Elastic IP in use");
     // An error is about a packet that went out: it concerns whom that packet came from.
     const bool error = in->is_icmp_error();
     const auto about = error ? Ipv4View::of(in->transport.subspan(8), true) : in;
@@ -236,17 +232,18 @@ void Judge::judge_ownership(const Bytes& in_frame, const Bytes& out_frame) {
     const std::uint16_t instance_port = error ? got.source_port : got.destination_port;
     const auto owner = std::find_if(shown_.rbegin(), shown_.rend(), [&](const Shown& shown) {
         return shown.protocol == about->protocol() && shown.external == external && shown.remote == remote &&
-               (!asked.known || (shown.external_port == external_port && shown.remote_port == remote_port));
+               (asked.known ? shown.external_port == external_port && shown.remote_port == remote_port
+                            : shown.instance == instance);
     });
-    if (owner == shown_.rend() && asked.known)
+    // The endpoint may have been given to another since that instance sent: then it is as if it never had.
+    const bool own = owner != shown_.rend() && owner->instance == instance &&
+                     (!asked.known || owner->instance_port == instance_port);
+    if (!own && asked.known)
         return judge_guest(
             {about->protocol(), external, remote, instance, external_port, remote_port, instance_port},
             !error);
-    require(owner != shown_.rend(), "INV-7: what goes in belongs to a flow that an instance has begun");
+    require(own, "INV-7: what goes in belongs to a flow that an instance has begun");
     require(out->destination() == instance, "INV-7: what goes in reaches the instance that is meant");
-    if (asked.known)
-        require(owner->instance == instance && owner->instance_port == instance_port,
-                "INV-7: what goes in reaches the instance that was shown as this endpoint");
 }
 
 // To or about a remote that the instance never sent to: the filter has to say that it may, and to the owner
