@@ -561,12 +561,14 @@ TEST_F(BpfDataplaneTest, flows_in_the_kernels_memory_are_listed_and_counted) {
     EXPECT_EQ(swept->removed, 0U);
 }
 
-// A NAT gateway with one subnet and one Elastic IP, on the first device.
+// A NAT gateway with one subnet and one Elastic IP, on the first device, and as many flows as one likes.
 ForwardingTables gateway_tables(World& world) {
     ForwardingTables tables = example_tables(world);
     tables.subnets = {{{1, Ipv4Prefix(Ipv4Address(10, 0, 0, 0), 8)}, {1, 4}}};
     tables.routes = {{{4, Ipv4Prefix()}, {RouteKind::nat_gateway, 7}}};
     tables.private_prefixes = {Ipv4Prefix(Ipv4Address(10, 0, 0, 0), 8)};
+    tables.nat_gateways.at(7).limits = false;
+    tables.host_limits.clear();
     return tables;
 }
 
