@@ -53,7 +53,8 @@ class TableDifference {
             now_.gateway = wanted_.gateway;
         }
         if (auto r = add(now_.identifiers, wanted_.identifiers, IDENTIFIERS_MAX); !r) return r;
-        // They share a map with the host's own addresses: one that is one of these now must not be removed later.
+        // They share a map with the host's own addresses: one that is one of these now must not be removed
+        // later.
         if (auto r = remove(now_.link_broadcasts, wanted_.link_broadcasts); !r) return r;
         if (auto r = add(now_.local_addresses, wanted_.local_addresses, LOCAL_ADDRESSES_MAX); !r) return r;
         if (auto r = add(now_.link_broadcasts, wanted_.link_broadcasts, LOCAL_ADDRESSES_MAX); !r) return r;

@@ -310,8 +310,9 @@ static long port_set_clear_step(__u32 i, void *context)
 
 #define PORT_SET_STEPS_MAX 70000 /* each port once, and each word once to find it full */
 #define PORT_CHECK_STEPS_MAX 512 /* ports looked at again per refused flow */
-#define PORT_CHECK_REST_TICKS (60 * FLOW_TOUCH_TICKS) /* at most; processors that look at once may miss the first */
-#define PORT_FALLBACK_STEPS 128	 /* random tries when every port set is in use by a busy remote */
+/* A round in vain rests no longer: processors that take part in one at the same time may miss the first to end. */
+#define PORT_CHECK_REST_TICKS (60 * FLOW_TOUCH_TICKS)
+#define PORT_FALLBACK_STEPS 128 /* random tries when every port set is in use by a busy remote */
 #define PORT_SET_CANDIDATES 32
 #define PORT_SET_IDLE_TICKS (60 * FLOW_TOUCH_TICKS)
 #define PORT_SET_NONE (~0U)

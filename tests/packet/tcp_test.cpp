@@ -93,8 +93,9 @@ constexpr int opening = FLOW_STATE_OPENING, established = FLOW_STATE_ESTABLISHED
               closing = FLOW_STATE_CLOSING, reset = FLOW_STATE_RESET,
               outside = FLOW_STATE_OPENING_FROM_OUTSIDE;
 
-// The table of bpf/README.md. Columns: the state before, in the order of enum flow_state. Who opened a flow that nobody
-// has answered cannot end it: it counts as unanswered until it times out, whatever a flood sends after its SYNs.
+// The table of bpf/README.md. Columns: the state before, in the order of enum flow_state. Who opened a flow
+// that nobody has answered cannot end it: it counts as unanswered until it times out, whatever a flood sends
+// after its SYNs.
 constexpr std::array<std::array<int, FLOW_STATES>, events> expected{{
     {opening, established, fin_in, fin_out, closing, reset, outside},        // ack_inside
     {opening, established, fin_in, fin_out, closing, reset, outside},        // ack_outside

@@ -443,7 +443,7 @@ Faults table_faults(const std::vector<flow_entry>& entries, std::optional<std::u
     for (const flow_entry& entry : entries) by_tuple.emplace(tuple_of(entry.key), &entry);
 
     using External = std::tuple<std::uint32_t, std::uint16_t, std::uint8_t>;
-    std::map<External, Endpoint> owner;            // of what an endpoint-independent mapping holds
+    std::map<External, Endpoint> owner;  // of what an endpoint-independent mapping holds
     // By the mapping's flow_id, which a reverse entry has. It is random, and among many two may be equal.
     std::map<std::pair<std::uint32_t, External>, std::uint32_t> users;
     auto external_of = [](const flow_entry& forward) {

@@ -471,8 +471,8 @@ void ProgramLab::add_private_prefix(const char* prefix) {
     impl_->put("private_prefixes", key, std::uint32_t{1});
 }
 
-void ProgramLab::add_next_hop(const char* address, std::uint8_t slot,
-                              const std::array<std::uint8_t, 6>& mac, enum next_hop_state state) {
+void ProgramLab::add_next_hop(const char* address, std::uint8_t slot, const std::array<std::uint8_t, 6>& mac,
+                              enum next_hop_state state) {
     struct device device = this->device(slot);
     struct next_hop hop {};
     hop.ifindex = device.ifindex;

@@ -5,7 +5,6 @@
 
 #include <cstdlib>
 #include <cstring>
-#include <tuple>
 #include <map>
 #include <tuple>
 #include <unordered_map>

@@ -270,7 +270,8 @@ TEST_F(PlanTest, links_have_a_broadcast_address_unless_they_are_of_two_hosts) {
     EXPECT_FALSE(broadcasts.contains({Ipv4Address(172, 16, 1, 5)}));
     EXPECT_FALSE(broadcasts.contains({Ipv4Address(172, 16, 2, 5)}));
     network_.put_address({20, Ipv4Address(172, 16, 0, 255), 16});
-    EXPECT_FALSE(plan().tables.link_broadcasts.contains({Ipv4Address(172, 16, 0, 255)})) << "it is the host's";
+    EXPECT_FALSE(plan().tables.link_broadcasts.contains({Ipv4Address(172, 16, 0, 255)}))
+        << "it is the host's";
 }
 
 TEST_F(PlanTest, what_the_gateway_says_itself_is_limited_and_may_be_switched_off) {
