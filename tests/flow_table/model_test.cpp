@@ -190,7 +190,7 @@ class Model : public TableTest {
         const flow_key reverse = reverse_of(known->first, known->second);
         const bool from_inside = below(2) != 0;
         const flow_key& of_packet = from_inside ? known->first : reverse;
-        table_touch(&of_packet);  // as every packet does, before it changes the state
+        table_touch(&of_packet);  // as every packet that changes the state does
         std::uint32_t& seen = from_inside ? known->second.seen_forward : known->second.seen_reverse;
         if (table_now() - seen >= FLOW_TOUCH_TICKS) seen = table_now();
         table_step(&of_packet, &segment);
