@@ -52,7 +52,7 @@ verified_alone int early_fragment_hand_over(struct xdp_md *context, const struct
 	now = bpf_ktime_get_ns();
 	if (!early_fragment_has_budget(key, &work->budget, now))
 		return DROP_FRAGMENTS_LIMITED;
-	/* Two comparisons, and none with 0, or the verifier of kernel 6.1 does not learn that there is a byte to load. */
+	/* Two comparisons, and none with 0, or the verifier of kernel 6.1 does not learn that there is a byte. */
 	if (bytes < sizeof(struct ethhdr))
 		return DROP_FRAGMENTS_LIMITED;
 	settle(bytes);
@@ -85,16 +85,21 @@ static __always_inline int agent_holds_fragments(const struct packet *packet)
 }
 
 /* The datagram's first fragment has come: tells the agent, if that waits for it. */
-verified_alone int early_fragment_announce(const struct fragment_key *key)
+verified_alone int early_fragment_announce(const struct fragment_key *of_first)
 {
 	struct early_fragment *record;
+	struct fragment_key key;
 
-	if (!key || !bpf_map_lookup_elem(&awaited_datagrams, key))
+	if (!of_first)
+		return 0;
+	/* Before kernel 6.5 a function of its own may not look up by what it was given a pointer to. */
+	key = *of_first;
+	if (!bpf_map_lookup_elem(&awaited_datagrams, &key))
 		return 0;
 	record = bpf_ringbuf_reserve(&early_fragments, offsetof(struct early_fragment, frame), 0);
 	if (!record) /* the agent looks now and then by itself */
 		return 0;
-	record->key = *key;
+	record->key = key;
 	record->time_ns = bpf_ktime_get_ns();
 	record->frame_bytes = 0;
 	record->device = device_slot;

@@ -40,6 +40,8 @@ static __always_inline int port_is_reserved(const struct port_claim *claim, __u3
 	if (!claim->reserves)
 		return 0;
 	mask = bpf_map_lookup_elem(&reserved_ports, &number);
+	/* The compiler knows that it is a port and leaves the bound out; the verifier of kernel 6.1 has lost it. */
+	settle(port);
 	return mask && mask->word[port / 64 % PORT_SET_WORDS] & 1ULL << (port % 64);
 }
 
