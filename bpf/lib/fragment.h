@@ -88,21 +88,32 @@ static __noinline enum verdict fragment_remember(struct packet *packet, const st
 	return VERDICT_NEXT;
 }
 
+/*
+ * Is the Elastic IP of the first fragment still there? It may have been taken away since. What is not translated has
+ * none (RFC 6888 REQ-6).
+ */
+static __always_inline int fragment_may_follow(const struct packet *packet, const struct fragment *first)
+{
+	__be32 own = first->forward ? packet->key.source : packet->key.destination;
+	__be32 external = first->forward ? first->new_address : own;
+	struct elastic_ip *bound;
+
+	if (first->new_address == own)
+		return 1;
+	bound = bpf_map_lookup_elem(&elastic_ips, &external);
+	return bound && bound->nat_gateway == first->nat_gateway;
+}
+
 /* What was done to the first fragment of this one; 0 if that was not seen (in this zone). */
 static __noinline int fragment_find(struct packet *packet, struct flow_view *view)
 {
-	struct elastic_ip *bound;
 	struct fragment *first;
 	struct fragment_key key;
 
 	fragment_key_of(packet, &key);
 	first = bpf_map_lookup_elem(&fragments, &key);
-	if (!first || clock_age(packet->now, first->last_seen) > FRAGMENT_TICKS)
-		return 0;
-	/* The first one may have left before its Elastic IP was taken away. */
-	key.source = first->forward ? first->new_address : packet->key.destination;
-	bound = bpf_map_lookup_elem(&elastic_ips, &key.source);
-	if (!bound || bound->nat_gateway != first->nat_gateway)
+	if (!first || clock_age(packet->now, first->last_seen) > FRAGMENT_TICKS ||
+	    !fragment_may_follow(packet, first))
 		return 0;
 	view->new_address = first->new_address;
 	view->ip_delta = first->ip_delta;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // RFC 6888 REQ-6: destinations that are sent to as they are.
 #include "conformance/fixture.h"
+#include "support/fragments.h"
 
 namespace sallyport::support {
 namespace {
@@ -33,6 +34,19 @@ ROW(NoTranslation, TheDestinationSeesTheHostItself, "6888-REQ-6") {
         Mapping translated = map(elsewhere);
         EXPECT_NE(translated.seen.source.to_string(), H1);
         EXPECT_TRUE(alive(translated));
+    }
+}
+
+ROW(NoTranslation, FragmentsFollowTheirFirst, "6888-REQ-6") {
+    Packet whole = udp().from(H1, 5000).to(S2, 53).with_payload(2200);
+    whole.identification = 7;
+    for (const Bytes& frame : fragments_of(whole, 1480)) {
+        const Outcome sent = run(Role::inside, frame);
+        EXPECT_EQ(sent.action, XDP_REDIRECT) << sent.drop_reason;
+    }
+    for (const Bytes& frame : fragments_of(answer_to(whole), 1480)) {
+        const Outcome came = run(Role::outside, frame);
+        EXPECT_EQ(came.action, XDP_REDIRECT) << came.drop_reason;
     }
 }
 

@@ -248,6 +248,11 @@ void Gateway::change(std::uint8_t what, std::uint8_t value) {
     const auto rule = static_cast<std::uint8_t>(value / 2 % 3);
     const auto protocol = value / 8 % NAT_PROTOCOLS;
     struct host_limits& limits = *host_limits_of(value & 1u);
+    const auto limit = [&](std::uint32_t& of_host) {
+        gateway.flags |= NAT_GATEWAY_LIMITS;
+        of_host = value / 2 % 8;
+        new_generation();
+    };
     switch (what % 24) {
         case 0:
             new_generation();
@@ -322,24 +327,16 @@ void Gateway::change(std::uint8_t what, std::uint8_t value) {
             host_settings()->drop_events_until ^= 1u << 31;
             break;
         case 16:
-            gateway.flags |= NAT_GATEWAY_LIMITS;
-            limits.flows = value / 2 % 8;
-            new_generation();
+            limit(limits.flows);
             break;
         case 17:
-            gateway.flags |= NAT_GATEWAY_LIMITS;
-            limits.ports = value / 2 % 8;
-            new_generation();
+            limit(limits.ports);
             break;
         case 18:
-            gateway.flags |= NAT_GATEWAY_LIMITS;
-            limits.new_flows_per_second = value / 2 % 8;
-            new_generation();
+            limit(limits.new_flows_per_second);
             break;
         case 19:
-            gateway.flags |= NAT_GATEWAY_LIMITS;
-            limits.flows_per_mapping = value / 2 % 8;
-            new_generation();
+            limit(limits.flows_per_mapping);
             break;
         case 20:
             host_settings()->unanswered_capacity = value % 8;
