@@ -25,7 +25,7 @@ static long reap_step(__u32 i, void *context)
 	entry = flow_at_slot(request->slot);
 	if (!entry || READ_ONCE(entry->flow_id) != request->flow_id || !request->flow_id)
 		return 0;
-	reap->work->standing = *entry;
+	flow_entry_copy(&reap->work->standing, entry);
 	if (reap->work->standing.flow_id != request->flow_id)
 		return 0;
 	reap->removed += flow_end(&reap->work->standing, reap->removal, reap->now);

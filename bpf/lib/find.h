@@ -80,7 +80,7 @@ verified_alone int flow_recheck(const struct flow_key *key, __u32 generation, __
 	    view.state == FLOW_STATE_OPENING_FROM_OUTSIDE) /* nothing but the filtering lets it in */
 		allowed = reverse && filter_admits(nat_gateway, &reverse->key, now);
 	if (!allowed || !(nat_gateway->flags & NAT_GATEWAY_IN_USE)) {
-		work->standing = *entry;
+		flow_entry_copy(&work->standing, entry);
 		if (flow_key_equal(&work->standing.key, key)) /* the slot may have been given to another */
 			flow_end(&work->standing, FLOW_REMOVE_ANY, 0);
 		return DROP_FLOW_CUT;
@@ -128,7 +128,7 @@ verified_alone int flow_lives(const struct flow_key *key, __u32 now)
 		return 0;
 	if (!flow_expired(entry, now))
 		return 1;
-	work->standing = *entry;
+	flow_entry_copy(&work->standing, entry);
 	flow_end(&work->standing, FLOW_REMOVE_EXPIRED, now);
 	return 0;
 }

@@ -119,8 +119,8 @@ static __always_inline int pair_standing(struct workspace *work)
 	const struct flow_entry *reverse = &work->reverse;
 	struct flow_entry *found = flow_standing(&reverse->key, work->claim.slot);
 
-	if (found)
-		work->standing = *found;
+	if (found && !flow_entry_copy(&work->standing, found))
+		return PAIR_BEHIND_EXPIRED;
 	if (!found || work->standing.new_address != reverse->new_address ||
 	    work->standing.new_port != reverse->new_port)
 		return DROP_PORT_EXHAUSTED;
@@ -207,7 +207,15 @@ verified_alone int pair_create(__u32 number, __u32 place, __u32 kind)
 	forward->peer_slot = flow_peer_reference(work->claim.slot, ZONE_OUTSIDE);
 	inserted = flow_insert(forward, &forward_slot);
 	if (inserted == FLOW_INSERTED) {
-		flow_join(work->claim.slot, forward_slot, forward->flow_id);
+		/*
+		 * A processor that did not run for a whole timeout between the two entries, as that of a virtual
+		 * machine that was stopped, has lost the reverse one, and with it the port.
+		 */
+		if (unlikely(!flow_join(work->claim.slot, forward_slot, forward->flow_id)) &&
+		    flow_remove(forward, FLOW_REMOVE_ANY, 0, forward)) {
+			work->standing.flow_id = 0;
+			return PAIR_BEHIND_EXPIRED;
+		}
 		if (kind == FLOW_KIND_MAPPING)
 			work->mapping = *forward;
 		return PAIR_MADE;
@@ -219,7 +227,7 @@ verified_alone int pair_create(__u32 number, __u32 place, __u32 kind)
 	found = flow_standing(&forward->key, forward_slot);
 	if (!found || !flow_expired(found, wish->now))
 		return PAIR_EXISTS;
-	work->standing = *found; /* a mapping whose rest is over */
+	flow_entry_copy(&work->standing, found); /* a mapping whose rest is over */
 	return PAIR_BEHIND_EXPIRED;
 }
 

@@ -78,6 +78,26 @@ static __always_inline void flow_entry_barrier(struct flow_entry *entry)
 	compiler_barrier();
 }
 
+/*
+ * Copies an entry that others may change meanwhile. What is copied is whole, or, if the entry changed hands, has
+ * flow_id 0 and so names no flow: a mixture of two flows would take the wrong port when it is ended. Returns whether
+ * it is whole.
+ */
+static __always_inline int flow_entry_copy(struct flow_entry *copy, struct flow_entry *copied)
+{
+	const __u64 *from = (const __u64 *)copied;
+	__u64 *to = (__u64 *)copy;
+	__u32 flow_id = READ_ONCE(copied->flow_id);
+
+	flow_entry_barrier(copied);
+	for (int i = 0; i < (int)(sizeof(*copy) / sizeof(*to)); i++)
+		to[i] = READ_ONCE(from[i]);
+	flow_entry_barrier(copied);
+	if (READ_ONCE(copied->flow_id) != flow_id)
+		copy->flow_id = 0;
+	return copy->flow_id != 0;
+}
+
 /* One reference less, or the beginning of a mapping's rest: see flow_unreference(). Under the lock. */
 static __always_inline int flow_entry_unreference(struct flow_entry *entry, __u32 rest, __u32 now)
 {
@@ -551,13 +571,18 @@ verified_alone int flow_unreference(const struct flow_key *key, __u32 flow_id, _
 	return left;
 }
 
-/* Makes two entries each other's peer. `reverse_slot` must hold the entry called flow_id. */
-static __always_inline void flow_join(__u32 reverse_slot, __u32 forward_slot, __u32 flow_id)
+/*
+ * Makes two entries each other's peer. Returns whether `reverse_slot` still holds the entry called flow_id: it stood
+ * alone so far, and whoever found it past its timeout may have removed it.
+ */
+static __always_inline int flow_join(__u32 reverse_slot, __u32 forward_slot, __u32 flow_id)
 {
 	struct flow_entry *reverse = flow_at_slot(reverse_slot);
 
-	if (reverse && READ_ONCE(reverse->flow_id) == flow_id)
-		WRITE_ONCE(reverse->peer_slot, forward_slot);
+	if (!reverse || READ_ONCE(reverse->flow_id) != flow_id)
+		return 0;
+	WRITE_ONCE(reverse->peer_slot, forward_slot);
+	return 1;
 }
 
 /* What a new entry keeps to find its peer again, which stands at `slot`. */
@@ -599,8 +624,8 @@ verified_alone int flow_make_room(const struct flow_key *key, __u32 now, struct 
 		peer = flow_peer(entry);
 		if (peer && !flow_past(peer, now))
 			continue;
-		*victim = *entry;
-		return 1;
+		if (flow_entry_copy(victim, entry))
+			return 1;
 	}
 	return 0;
 }

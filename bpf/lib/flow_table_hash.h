@@ -152,8 +152,9 @@ verified_alone int flow_unreference(const struct flow_key *key, __u32 flow_id, _
 	return flow_entry_unreference(entry, rest, now);
 }
 
-static __always_inline void flow_join(__u32 reverse_slot, __u32 forward_slot, __u32 flow_id)
+static __always_inline int flow_join(__u32 reverse_slot, __u32 forward_slot, __u32 flow_id)
 {
+	return 1;
 }
 
 static __always_inline __u32 flow_peer_reference(__u32 slot, __u16 zone)

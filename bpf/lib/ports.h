@@ -76,7 +76,7 @@ static __always_inline enum port_result port_try(struct workspace *work, __u32 p
 	found = flow_standing(&reverse->key, claim->slot);
 	if (!found || !flow_expired(found, claim->now))
 		return PORT_IN_USE;
-	work->standing = *found;
+	flow_entry_copy(&work->standing, found);
 	return PORT_BEHIND_EXPIRED;
 }
 

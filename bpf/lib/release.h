@@ -179,7 +179,7 @@ verified_alone int flow_end_entries(const struct flow_entry *entry, int removal,
 	struct workspace *work = workspace_get();
 	struct flow_entry *forward;
 
-	if (!entry || !work)
+	if (!entry || !work || !entry->flow_id)
 		return 0;
 	work->ended.mapping_id = 0;
 	work->ended.flags = 0;
@@ -192,7 +192,7 @@ verified_alone int flow_end_entries(const struct flow_entry *entry, int removal,
 			port_release(&work->ending.key, work->ending.nat_gateway);
 			return 1;
 		}
-		work->ending = *forward;
+		flow_entry_copy(&work->ending, forward);
 	}
 	if (work->ending.flow_id != entry->flow_id)
 		return 0;

@@ -38,7 +38,7 @@ static long sweep_step(__u32 i, void *context)
 		entry = flow_entry_at(bucket, number);
 		if (!(entry->flags & FLOW_FORWARD) || !flow_expired(entry, work->wish.now))
 			continue;
-		work->standing = *entry;
+		flow_entry_copy(&work->standing, entry);
 		flow_end(&work->standing, FLOW_REMOVE_EXPIRED, work->wish.now);
 	}
 	return 0;

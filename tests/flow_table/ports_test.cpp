@@ -71,6 +71,32 @@ class Ports : public TableTest {
     const std::uint32_t second_ip_ = address(198, 51, 100, 11);
 };
 
+// A virtual machine's processor may stand still for longer than a flow's timeout, and anywhere. What it had
+// made of the flow so far is removed meanwhile by who wants the port, and it begins anew.
+TEST_F(Ports, AreClaimedAnewByAProcessorThatStoodStill) {
+    static int removed;
+    removed = 0;
+    const table_observer observer{.inserted =
+                                      [](const flow_entry* entry) {
+                                          if (entry->key.zone != ZONE_OUTSIDE || removed > 0) return;
+                                          flow_view view{};
+                                          flow_entry alone = *table_find(&entry->key, &view);
+                                          advance(10'000 * second);
+                                          removed +=
+                                              table_remove(&alone, TABLE_REMOVE_EXPIRED, table_now(), &alone);
+                                      },
+                                  .removing = nullptr,
+                                  .kept = nullptr};
+    table_observe(&observer);
+    const flow_key key = nth(0, remote_);
+    EXPECT_EQ(table_open(&key, 1, 0, 0), 0);
+    EXPECT_EQ(removed, 1);
+    table_observe(nullptr);
+    EXPECT_EQ(table_entries(), 2U);
+    EXPECT_EQ(table_unanswered(), 1U);
+    expect_sound();
+}
+
 TEST_F(Ports, OneElasticIpHoldsExactlyItsPortsTowardsOneRemote) {
     EXPECT_EQ(fill(remote_, tcp, all_ports + 10), all_ports);
     expect_one_for_one(all_ports, tcp);

@@ -37,7 +37,7 @@
 #elif HOST_SPOILT == SPOILT_PAIRS
 /* The reverse entry never learns where the forward one stands. */
 #include "lib/flow_table.h"
-#define flow_join(reverse_slot, forward_slot, flow_id)
+#define flow_join(reverse_slot, forward_slot, flow_id) 1
 #elif HOST_SPOILT == SPOILT_RECHECK
 /* What the configuration no longer allows goes on for one more packet. */
 #define DROP_FLOW_CUT 0

@@ -86,6 +86,8 @@ const char *table_sabotage(void)
 	return "without the lock";
 #elif defined(HOST_WITHOUT_CHECK)
 	return "without the readers' check of the flow_id";
+#elif defined(HOST_MIXED_COPIES)
+	return "with copies that mix two entries";
 #elif defined(HOST_REVERSE_FIRST)
 	return "with reverse entries removed before forward ones";
 #else
@@ -139,7 +141,7 @@ void table_free(void)
 
 void table_observe(const struct table_observer *new)
 {
-	observer = *new;
+	observer = new ? *new : (struct table_observer){ NULL };
 }
 
 void table_processor(__u32 number, __u64 seed, __u32 pauses)
@@ -332,6 +334,11 @@ int table_remove(const struct flow_entry *known, int removal, __u32 now, struct 
 struct flow_entry *table_find(const struct flow_key *key, struct flow_view *view)
 {
 	return flow_find(key, view);
+}
+
+int table_copy(struct flow_entry *entry, struct flow_entry *copy)
+{
+	return flow_entry_copy(copy, entry);
 }
 
 struct flow_entry *table_peer(const struct flow_entry *entry)

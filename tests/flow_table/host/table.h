@@ -75,7 +75,7 @@ const char *table_sabotage(void);
 int table_is_hash(void);
 void table_reset(const struct table_shape *shape);
 void table_free(void);
-void table_observe(const struct table_observer *observer);
+void table_observe(const struct table_observer *observer); /* NULL: nobody any more */
 /* The calling thread is this processor from now on; its random numbers follow from `seed`. */
 void table_processor(__u32 number, __u64 seed, __u32 pauses);
 
@@ -116,6 +116,8 @@ struct flow_entry *table_find(const struct flow_key *key, struct flow_view *view
 __u32 table_find_further(const struct flow_key *key, struct flow_view *view);
 struct flow_entry *table_at(__u32 slot);
 struct flow_entry *table_peer(const struct flow_entry *entry);
+/* A copy; returns whether it is of one entry. */
+int table_copy(struct flow_entry *entry, struct flow_entry *copy);
 int table_expired(const struct flow_entry *entry, __u32 now);
 int table_make_room(const struct flow_key *key, __u32 now, struct flow_entry *victim);
 int table_reference(const struct flow_key *key, __u32 now, __u32 timeout, struct flow_entry *copy);
