@@ -56,7 +56,7 @@ static inline uint32_t host_random(void)
 	x ^= x << 25;
 	x ^= x >> 27;
 	host_processor.random = x;
-	return (uint32_t)((x * 0x2545f4914f6cdd1dULL) >> 32);
+	return (x * 0x2545f4914f6cdd1dULL) >> 32;
 }
 
 static inline uint64_t host_clock_ns(void)

@@ -436,7 +436,7 @@ void Script::spoil(Bytes& frame, Oddity oddity) {
             if (frame.size() >= 14) put16(frame, 12, much & 1 ? 0x88a8 : 0x86dd);
             break;
         case 31:
-            if (at != 0) put16(frame, at + 6, get16(frame, at + 6) ^ (0x8000 | much << 8));
+            if (at != 0) put16(frame, at + 6, get16(frame, at + 6) ^ (0x8000U | unsigned{much} << 8));
             break;
         default:
             return;
