@@ -259,8 +259,9 @@ TEST_F(Fill, NothingIsRefusedBelowTheLoadThatTheTableIsSizedFor) {
         std::uint32_t inserted = 0, refused = 0, first_refused = 0;
         for (std::uint32_t n = 0; inserted + refused < entries; ++n) {
             flow_entry entry{};
-            entry.key =
-                forward_key(host_random(), static_cast<std::uint16_t>(host_random()), host_random(), 443);
+            entry.key = forward_key(static_cast<std::uint32_t>(host_random()),
+                                    static_cast<std::uint16_t>(host_random()),
+                                    static_cast<std::uint32_t>(host_random()), 443);
             entry.flow_id = n + 1;
             std::uint32_t slot = 0;
             const int result = table_insert(&entry, &slot);

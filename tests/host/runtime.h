@@ -47,7 +47,8 @@ static inline uint32_t host_thread(void)
 	return host_processor.number;
 }
 
-static inline uint32_t host_random(void)
+/* 32 bits; no narrower type, so that C and C++ need no cast of different styles. */
+static inline uint64_t host_random(void)
 {
 	uint64_t x = host_processor.random;
 
@@ -74,7 +75,7 @@ static inline void host_yield(void)
 static inline void host_pause(void)
 {
 #ifdef HOST_PAUSES
-	uint32_t chance;
+	uint64_t chance;
 
 	if (!host_processor.pauses)
 		return;

@@ -99,6 +99,7 @@ std::uint64_t Judge::play(std::span<const std::uint8_t> input) {
     input_ = input;
     digest_ = 0xcbf29ce484222325ULL;
     shown_.clear();
+    unseen_.clear();
     gateway_.reset();
     ++tally_.scripts;
     Script script(input);
@@ -192,6 +193,7 @@ void Judge::judge_frame(const Script::Frame& frame, const Run& run) {
     if (fate == Fate::dropped || fate == Fate::refused) {
         ++tally_.drops[reason];
         require(reason_label(reason) != nullptr, "INV-9: the reason has a name");
+        note_unseen(passage_.in);
     }
     notice((reason * 8 + static_cast<std::size_t>(fate)) * 3 + frame.slot);
     if (tell_)
@@ -246,6 +248,15 @@ void Judge::judge_ownership(const Bytes& in_frame, const Bytes& out_frame) {
     require(out->destination() == instance, "INV-7: what goes in reaches the instance that is meant");
 }
 
+// A packet to an Elastic IP may have got an endpoint for its sender, and then be refused by its receiver's
+// filter.
+void Judge::note_unseen(const Bytes& frame) {
+    const auto in = Ipv4View::of_frame(frame);
+    if (!in || !is_private(in->source()) || !gateway_.is_elastic_ip(in->destination())) return;
+    const Ends ends = ends_of(*in, true);
+    if (ends.known) unseen_.push_back({in->protocol(), in->source(), ends.source_port});
+}
+
 // To or about a remote that the instance never sent to: the filter has to say that it may, and to the owner
 // it goes.
 void Judge::judge_guest(const Shown& guest, bool sends) {
@@ -255,8 +266,12 @@ void Judge::judge_guest(const Shown& guest, bool sends) {
                shown.external_port == guest.external_port &&
                (rule == ENDPOINT_INDEPENDENT || (rule == ADDRESS_DEPENDENT && shown.remote == guest.remote));
     });
-    require(owner != shown_.rend(), "INV-7: what goes in belongs to a flow, or the filter lets it");
-    require(owner->instance == guest.instance && owner->instance_port == guest.instance_port,
+    const bool unseen = std::any_of(unseen_.begin(), unseen_.end(), [&](const Unseen& sender) {
+        return sender.protocol == guest.protocol && sender.instance == guest.instance &&
+               sender.port == guest.instance_port;
+    });
+    require(unseen || owner != shown_.rend(), "INV-7: what goes in belongs to a flow, or the filter lets it");
+    require(unseen || (owner->instance == guest.instance && owner->instance_port == guest.instance_port),
             "INV-7: what the filter lets in reaches the instance that was shown as this endpoint");
     if (sends) shown_.push_back(guest);
 }

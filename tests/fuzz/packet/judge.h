@@ -48,10 +48,18 @@ class Judge {
         std::uint16_t external_port, remote_port, instance_port;
     };
 
+    // Who may have an external endpoint without having been seen to send as it.
+    struct Unseen {
+        std::uint8_t protocol;
+        Ipv4Address instance;
+        std::uint16_t port;
+    };
+
     void play_frame(Script& script, std::uint64_t random);
     void compare_worlds(const Run& express, const Run& stages);
     void judge_frame(const Script::Frame& frame, const Run& run);
     void judge_ownership(const Bytes& in, const Bytes& out);
+    void note_unseen(const Bytes& frame);
     void judge_guest(const Shown& guest, bool sends);
     void judge_event(std::uint64_t reported);
     void judge_table();
@@ -63,6 +71,7 @@ class Judge {
     support::Surroundings surroundings_;
     support::Passage passage_;
     std::vector<Shown> shown_;
+    std::vector<Unseen> unseen_;
     std::vector<flow_entry> entries_;
     std::span<const std::uint8_t> input_;
     std::uint64_t digest_ = 0;

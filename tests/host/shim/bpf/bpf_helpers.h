@@ -141,7 +141,7 @@ static inline int64_t host_csum_diff(const void *from, uint32_t from_size, const
 }
 
 #define bpf_csum_diff host_csum_diff
-#define bpf_get_prandom_u32() host_random()
+#define bpf_get_prandom_u32() ((__u32)host_random())
 #define bpf_ktime_get_coarse_ns() host_clock_ns()
 #define bpf_ktime_get_ns() host_clock_ns()
 #define bpf_jiffies64() (host_clock_ns() / 4000000)
