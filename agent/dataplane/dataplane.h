@@ -69,11 +69,12 @@ struct FlowRecord {
 };
 
 struct FlowTableStatus {
-    std::uint64_t entries = 0;   // occupied entries of the table
-    std::uint64_t flows = 0;     // live flows, both directions as one
-    std::uint64_t mappings = 0;  // live endpoint-independent mappings
-    std::uint64_t capacity = 0;  // flows
-    std::uint64_t bytes = 0;     // memory of the table
+    std::uint64_t entries = 0;      // occupied entries of the table
+    std::uint64_t flows = 0;        // live flows, both directions as one
+    std::uint64_t mappings = 0;     // live endpoint-independent mappings
+    std::uint64_t port_blocks = 0;  // of instances, resting ones included
+    std::uint64_t capacity = 0;     // flows
+    std::uint64_t bytes = 0;        // memory of the table
 };
 
 struct SweepReport {

@@ -85,6 +85,10 @@ std::uint32_t FlowScan::age(const flow_entry& entry) const {
 }
 
 bool FlowScan::past(const flow_entry& entry) const {
+    // As in flow_past() of bpf/lib/flow_table.h.
+    if (read_once(entry.key.kind) == FLOW_KIND_BLOCK && (read_once(entry.flags) & FLOW_FORWARD) != 0 &&
+        read_once(entry.references) != 0)
+        return false;
     return age(entry) > std::uint32_t{read_once(entry.timeout)} << FLOW_TICKS_PER_TIMEOUT_SHIFT;
 }
 
@@ -172,7 +176,12 @@ FlowTableStatus FlowScan::count() const {
             ++status.entries;
             const flow_entry& entry = buckets_[i].entry[number];
             if ((read_once(entry.flags) & FLOW_FORWARD) == 0) return;
-            const bool mapping = read_once(entry.key.kind) == FLOW_KIND_MAPPING;
+            const std::uint8_t kind = read_once(entry.key.kind);
+            if (kind == FLOW_KIND_BLOCK) {
+                ++status.port_blocks;
+                return;
+            }
+            const bool mapping = kind == FLOW_KIND_MAPPING;
             if (mapping && read_once(entry.references) == 0) return;  // its port rests
             if (past(entry) && !mapping) {
                 const flow_entry* peer = peer_of(entry);

@@ -28,7 +28,7 @@ class FlowScan {
     // Calls `visit` for each live flow until it returns false.
     void visit(const std::function<bool(const FlowRecord&)>& visit) const;
 
-    // Fills entries, flows and mappings.
+    // Fills entries, flows, mappings and port blocks.
     [[nodiscard]] FlowTableStatus count() const;
 
     // Looks at `count` buckets from `first` on (all of them must exist) and hands what may be removed to

@@ -141,10 +141,13 @@ verified_alone int pair_create(__u32 number, __u32 place, __u32 kind)
 	const struct flow_wish *wish;
 	__u16 rest;
 	__u32 forward_slot = 0;
+	__be32 elastic_ip;
 	int inserted;
 
 	if (!work || !nat_gateway || place >= NAT_GATEWAY_ELASTIC_IPS_MAX)
 		return DROP_INTERNAL_ERROR;
+	/* Read where the bound was checked: further down the verifier of kernel 6.1 has lost it. */
+	elastic_ip = nat_gateway->elastic_ips[place];
 	wish = &work->wish;
 	forward = &work->forward;
 	reverse = &work->reverse;
@@ -157,7 +160,15 @@ verified_alone int pair_create(__u32 number, __u32 place, __u32 kind)
 	reverse->new_address = wish->key.source;
 	reverse->new_port = wish->key.source_port;
 	reverse->peer_slot = flow_peer_reference(~0U, wish->key.zone);
-	if (kind == FLOW_KIND_MAPPING) {
+	if (kind == FLOW_KIND_BLOCK) {
+		forward->key.protocol = reverse->key.protocol = PORT_BLOCK_PROTOCOL;
+		forward->timeout = PORT_BLOCK_TIMEOUT;
+		reverse->timeout = nat_gateway->port_block_hold;
+		forward->state = reverse->state = MAPPING_IN_USE;
+		port_block_key(&forward->key, wish->key.source, wish->key.zone, number, work->block.number);
+		reverse->new_port = forward->key.source_port;
+		forward->references = 1;
+	} else if (kind == FLOW_KIND_MAPPING) {
 		forward->timeout = mapping_entry_timeout(nat_gateway, wish->key.protocol);
 		/* Nobody touches the reverse entry: it must not outlast the forward one's rest. */
 		rest = port_quarantine(nat_gateway, wish->key.protocol);
@@ -188,7 +199,11 @@ verified_alone int pair_create(__u32 number, __u32 place, __u32 kind)
 	} else if (wish->untranslated) {
 		claimed = port_claim_own(work, wish->now);
 	} else {
-		reverse->key.destination = nat_gateway->elastic_ips[place];
+		if (nat_gateway->port_block_size && kind != FLOW_KIND_BLOCK) {
+			forward->flags |= FLOW_IN_BLOCK;
+			elastic_ip = work->block.elastic_ip;
+		}
+		reverse->key.destination = elastic_ip;
 		claimed = port_claim(work, nat_gateway);
 	}
 	if (claimed == PORT_BEHIND_EXPIRED)
@@ -200,8 +215,11 @@ verified_alone int pair_create(__u32 number, __u32 place, __u32 kind)
 	if (claimed != PORT_CLAIMED)
 		return DROP_PORT_EXHAUSTED;
 
-	forward->flags |= wish->counted;
+	if (kind != FLOW_KIND_BLOCK)
+		forward->flags |= wish->counted;
 	flow_complete_forward(forward, reverse);
+	if (kind == FLOW_KIND_BLOCK)
+		forward->last_port = port_block_last(nat_gateway, bpf_ntohs(reverse->key.destination_port));
 	if (kind == FLOW_KIND_MAPPING && wish->unshared)
 		flow_unshared_key(forward, &forward->key);
 	forward->peer_slot = flow_peer_reference(work->claim.slot, ZONE_OUTSIDE);
@@ -218,6 +236,8 @@ verified_alone int pair_create(__u32 number, __u32 place, __u32 kind)
 		}
 		if (kind == FLOW_KIND_MAPPING)
 			work->mapping = *forward;
+		else if (kind == FLOW_KIND_BLOCK)
+			port_block_report(forward, PORT_BLOCK_ALLOCATED);
 		return PAIR_MADE;
 	}
 	pair_undo(work);
@@ -310,7 +330,8 @@ verified_alone loop_head_first int pair_open(__u32 number, __u32 kind)
 		}
 		if (result != DROP_PORT_EXHAUSTED)
 			return result;
-		if (nat_gateway->flags & NAT_GATEWAY_STRICT_PAIRING ||
+		if ((nat_gateway->port_block_size && kind != FLOW_KIND_BLOCK) || /* its block says where */
+		    nat_gateway->flags & NAT_GATEWAY_STRICT_PAIRING ||
 		    ++work->tried >= nat_gateway->elastic_ip_count)
 			return DROP_PORT_EXHAUSTED;
 		work->claim.is_new = 1;
@@ -318,6 +339,77 @@ verified_alone loop_head_first int pair_open(__u32 number, __u32 kind)
 			work->place = 0;
 	}
 	return DROP_FLOW_TABLE_FULL;
+}
+
+/* Gives back the reference that the flow or mapping which came to nothing had on work->block. */
+static __always_inline void port_block_put(struct workspace *work, __u32 number)
+{
+	__u32 now = work->wish.now;
+
+	port_block_key(&work->standing.key, work->wish.key.source, work->wish.key.zone, number,
+		       work->block.number);
+	work->standing.flow_id = work->block.flow_id;
+	port_block_rest(&work->standing.key, work->block.flow_id, port_block_hold(number), now);
+}
+
+/* work->block is the one that pair_open() has made. */
+static __always_inline void port_block_made(struct workspace *work)
+{
+	work->block.flow_id = work->forward.flow_id;
+	work->block.elastic_ip = work->forward.new_address;
+	work->block.first_port = bpf_ntohs(work->forward.new_port);
+	work->block.last_port = work->forward.last_port;
+}
+
+/*
+ * Makes the pair with a port of one of the instance's blocks: of those that it has, and then of a new one. Returns as
+ * pair_open() does. All its calls are made from here, one after the other: the stack has no room for more depth.
+ */
+verified_alone loop_head_first int pair_open_by_blocks(__u32 number, __u32 kind)
+{
+	struct nat_gateway *nat_gateway = bpf_map_lookup_elem(&nat_gateways, &number);
+	struct workspace *work = workspace_get();
+
+	if (!nat_gateway || !work)
+		return DROP_INTERNAL_ERROR;
+	work->block.tried = 0;
+	for (__u32 i = 0; i < 2 * PORT_BLOCKS_MAX; i++) {
+		__u32 block = i % PORT_BLOCKS_MAX;
+		int result;
+
+		if (block >= nat_gateway->port_blocks_max || work->block.tried & 1U << block)
+			continue;
+		work->block.number = block;
+		if (!port_block_take(number)) {
+			if (work->block.gone)
+				flow_end(&work->standing, FLOW_REMOVE_ANY, work->wish.now);
+			if (i < PORT_BLOCKS_MAX)
+				continue;
+			result = pair_open(number, FLOW_KIND_BLOCK);
+			if (result == PAIR_MADE)
+				port_block_made(work);
+			else if (result != PAIR_EXISTS) /* else another processor was first: take that one */
+				return result;
+			else if (!port_block_take(number))
+				return DROP_FLOW_TABLE_FULL;
+		}
+		result = pair_open(number, kind);
+		if (result == PAIR_MADE)
+			return PAIR_MADE;
+		work->block.tried |= 1U << block;
+		port_block_put(work, number);
+		if (result != DROP_PORT_EXHAUSTED)
+			return result;
+	}
+	return DROP_PORT_EXHAUSTED;
+}
+
+/* Makes the pair on a port of its own, wherever that may come from. */
+static __always_inline int pair_open_anywhere(const struct nat_gateway *nat_gateway, __u32 number,
+					      __u32 kind, int takes_port)
+{
+	return takes_port && nat_gateway->port_block_size ? pair_open_by_blocks(number, kind)
+							  : pair_open(number, kind);
 }
 
 /* The reverse key of a flow on work->mapping. The end of any flow uses work->key as well: to be asked for anew. */
@@ -408,7 +500,7 @@ static __always_inline int flow_attach(struct workspace *work, const struct nat_
 	else if (work->wish.mapping_id && filtering_of(nat_gateway, protocol) == ADDRESS_DEPENDENT)
 		result = flow_permit(mapping_timeout(nat_gateway, protocol));
 	if (!result)
-		result = pair_open(number, FLOW_KIND_FLOW);
+		result = pair_open_anywhere(nat_gateway, number, FLOW_KIND_FLOW, ports);
 	if (result && work->wish.permitted)
 		permit_put(work, flow_mapped_key(work), work->wish.now);
 	if (result && work->wish.mapping_id)
@@ -422,7 +514,8 @@ static __always_inline int flow_attach(struct workspace *work, const struct nat_
  * Takes the mapping that the flow shall use: the one that stands, or a new one. One reference on it is the caller's
  * then. Returns 0 or the reason why there is none.
  */
-static __always_inline int mapping_obtain(struct workspace *work, __u32 number)
+static __always_inline int mapping_obtain(struct workspace *work, const struct nat_gateway *nat_gateway,
+					  __u32 number)
 {
 	const struct flow_wish *wish = &work->wish;
 	int result;
@@ -432,7 +525,7 @@ static __always_inline int mapping_obtain(struct workspace *work, __u32 number)
 	result = wish->counted ? host_take(0, 1) : 0;
 	if (result)
 		return result;
-	result = pair_open(number, FLOW_KIND_MAPPING);
+	result = pair_open_anywhere(nat_gateway, number, FLOW_KIND_MAPPING, 1);
 	if (result && wish->counted)
 		host_give(wish->key.source, wish->key.zone, number, 0, 1);
 	if (result == PAIR_EXISTS)
@@ -466,7 +559,7 @@ verified_alone int flow_create(__u32 number)
 	if (result)
 		return result;
 	if (is_mapped) {
-		result = mapping_obtain(work, number);
+		result = mapping_obtain(work, nat_gateway, number);
 		if (result) {
 			flow_dismiss(work, ports);
 			return result;

@@ -28,7 +28,7 @@ enum flow_insert_result {
 	FLOW_FULL,
 };
 
-/* What is left of a mapping's or permit's references when one is given back. */
+/* What is left of a mapping's, block's or permit's references when one is given back. */
 enum flow_references {
 	FLOW_REFERENCES_UNKNOWN, /* it is gone, or it is another */
 	FLOW_REFERENCES_LEFT,
@@ -49,8 +49,12 @@ static __always_inline int flow_key_equal(const struct flow_key *a, const struct
 	return x[0] == y[0] && x[1] == y[1];
 }
 
+/* A block has no packets that would keep it: it lives as long as there is a flow that has a port of it. */
 static __always_inline int flow_past(const struct flow_entry *entry, __u32 now)
 {
+	if (unlikely(entry->key.kind == FLOW_KIND_BLOCK) && entry->flags & FLOW_FORWARD &&
+	    READ_ONCE(entry->references))
+		return 0;
 	return clock_age(now, READ_ONCE(entry->last_seen)) > (__u32)entry->timeout
 								     << FLOW_TICKS_PER_TIMEOUT_SHIFT;
 }

@@ -275,10 +275,9 @@ struct port_claim {
 	__u16 last;
 	__u16 nat_gateway; /* number */
 	__u16 generation;  /* of the configuration */
-	__u8 step;	   /* 2: only ports of the first one's parity */
+	__u16 step;	   /* 2: only ports of the first one's parity; more: blocks of so many */
 	__u8 reserves;	   /* the NAT gateway has ports that it never gives out */
 	__u8 is_new;	   /* nothing has been tried yet on this Elastic IP */
-	__u8 zero0;
 	__s32 picked; /* a port whose bit in the set is this claim's, not tried yet */
 	__u32 result; /* enum port_result */
 	__u32 again;  /* the port behind work->standing, to be tried first the next time; 0: none */
@@ -307,7 +306,18 @@ struct workspace {
 	struct {
 		__u32 mapping_id; /* of the mapping that the flow held a reference on; 0: none */
 		__u32 flags;	  /* enum flow_flag */
+		__u32 in_block;	  /* its port, or that of its mapping which went with it, was of a block */
 	} ended;		  /* what else is to be given back of the flow in `ending` */
+	struct {
+		__be32 elastic_ip;
+		__u32 flow_id;
+		__u16 first_port; /* host order */
+		__u16 last_port;
+		__u16 number; /* which of its instance's blocks */
+		__u8 gone;    /* its Elastic IP is not the NAT gateway's any more */
+		__u8 zero0;
+		__u32 tried; /* a bit for each block that has no free port for the flow */
+	} block;	     /* that the port of the flow or mapping in `wish` is to be of */
 	__u32 place;		  /* in the list of the NAT gateway's Elastic IPs */
 	__u32 tried;		  /* Elastic IPs that have no free port */
 };
@@ -344,6 +354,11 @@ struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, DROP_EVENTS_BYTES);
 } drop_events SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, PORT_BLOCK_EVENTS_BYTES);
+} port_block_events SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -20,10 +20,10 @@ static __always_inline __u32 new_flow_id(void)
 
 static __always_inline void flow_reverse_key(const struct flow_entry *forward, struct flow_key *key)
 {
-	int mapping = forward->key.kind == FLOW_KIND_MAPPING;
+	int is_flow = forward->key.kind == FLOW_KIND_FLOW;
 
-	key->source = mapping ? 0 : forward->key.destination;
-	key->source_port = mapping ? 0 : forward->key.destination_port;
+	key->source = is_flow ? forward->key.destination : 0;
+	key->source_port = is_flow ? forward->key.destination_port : 0;
 	key->destination = forward->new_address;
 	key->destination_port = forward->new_port;
 	key->protocol = forward->key.protocol;

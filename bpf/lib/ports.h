@@ -121,7 +121,9 @@ static __always_inline __u64 port_set_outside(const struct port_claim *claim, __
 		outside |= (1ULL << (first % 64)) - 1;
 	if (word == last / 64)
 		outside |= ~1ULL << (last % 64);
-	if (claim->step == 2)
+	if (claim->step >= 64)
+		outside |= word & (claim->step / 64 - 1) ? ~0ULL : ~1ULL;
+	else if (claim->step == 2)
 		outside |= first % 2 ? EVEN_PORTS : ~EVEN_PORTS;
 	if (!claim->reserves)
 		return outside;
@@ -396,12 +398,15 @@ verified_alone __u32 port_set_of(__u32 now)
 static __always_inline __u32 port_soonest_change(const struct nat_gateway *nat_gateway)
 {
 	__u32 shortest = nat_gateway->timeouts[0], quarantine = nat_gateway->port_quarantine;
+	__u32 hold = nat_gateway->port_block_hold;
 
 	for (int i = 1; i < TIMEOUT_CLASSES; i++)
 		if (nat_gateway->timeouts[i] < shortest)
 			shortest = nat_gateway->timeouts[i];
 	if (quarantine && quarantine < shortest)
 		shortest = quarantine;
+	if (hold && hold < shortest)
+		shortest = hold;
 	shortest <<= FLOW_TICKS_PER_TIMEOUT_SHIFT;
 	return shortest > FLOW_TOUCH_TICKS ? shortest - FLOW_TOUCH_TICKS : 0;
 }
@@ -443,6 +448,7 @@ verified_alone int port_claim_begin(__u32 number)
 	struct workspace *work = workspace_get();
 	__u32 wanted, first, last, flags;
 	struct port_claim *claim;
+	int is_block;
 
 	if (!nat_gateway || !work)
 		return 0;
@@ -450,7 +456,8 @@ verified_alone int port_claim_begin(__u32 number)
 	wanted = bpf_ntohs(work->wish.key.source_port);
 	first = nat_gateway->first_port;
 	last = nat_gateway->last_port;
-	flags = work->wish.key.protocol == IPPROTO_ICMP ? 0 : nat_gateway->flags;
+	is_block = work->reverse.key.kind == FLOW_KIND_BLOCK;
+	flags = is_block || work->wish.key.protocol == IPPROTO_ICMP ? 0 : nat_gateway->flags;
 	claim->now = work->wish.now;
 	claim->nat_gateway = number;
 	claim->generation = work->wish.generation;
@@ -466,11 +473,19 @@ verified_alone int port_claim_begin(__u32 number)
 			first = LOW_PORT_LAST + 1;
 		}
 	}
+	if (is_block) {
+		first = port_block_first(first, nat_gateway->port_block_size);
+		claim->step = nat_gateway->port_block_size;
+		claim->reserves = 0;
+	} else if (nat_gateway->port_block_size) {
+		first = first < work->block.first_port ? work->block.first_port : first;
+		last = last > work->block.last_port ? work->block.last_port : last;
+	}
 	if (flags & NAT_GATEWAY_PRESERVE_PARITY) {
 		first += (first ^ wanted) & 1;
 		claim->step = 2;
 	}
-	if (first > last)
+	if (first > last || !claim->step)
 		return 0;
 	claim->first = first;
 	claim->last = last;
@@ -498,7 +513,7 @@ static __always_inline enum port_result port_claim(struct workspace *work,
 	bpf_loop(PORT_RANDOM_PROBES, port_random_step, NULL, 0);
 	if (claim->result != PORT_IN_USE)
 		return claim->result;
-	port_set_key_of(&claim->key, &work->reverse.key, claim->first, nat_gateway->flags);
+	port_set_key_of(&claim->key, &work->reverse.key, claim->first, nat_gateway);
 	claim->set = port_set_of(claim->now);
 	if (claim->set == PORT_SET_NONE) {
 		bpf_loop(PORT_FALLBACK_STEPS, port_random_step, NULL, 0);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The end of a flow: forward entry, reverse entry, port, permit, mapping, in this order. Whoever removes the
+ * The end of a flow: forward entry, reverse entry, port, permit, mapping, block, in this order. Whoever removes the
  * forward entry owns the rest; a port is never free while a reverse entry stands.
  */
 #ifndef SALLYPORT_BPF_RELEASE_H
@@ -11,6 +11,7 @@
 #include "lib/hosts.h"
 #include "lib/pair.h"
 #include "lib/permit.h"
+#include "lib/port_block.h"
 #include "lib/quarantine.h"
 #include "lib/state.h"
 #include "lib/unanswered.h"
@@ -28,13 +29,19 @@ static __always_inline void port_set_unmark(struct port_set *set, __u32 port)
  * kind has a set of its own, so that "full" means one thing.
  */
 static __always_inline void port_set_key_of(struct port_set_key *key, const struct flow_key *reverse,
-					    __u32 port, __u32 nat_gateway_flags)
+					    __u32 port, const struct nat_gateway *nat_gateway)
 {
+	__u32 nat_gateway_flags = nat_gateway->flags, size = nat_gateway->port_block_size;
+
 	__builtin_memset(key, 0, sizeof(*key));
 	key->elastic_ip = reverse->destination;
 	key->remote = reverse->source;
 	key->remote_port = reverse->source_port;
 	key->protocol = reverse->protocol;
+	if (reverse->kind == FLOW_KIND_BLOCK)
+		return;
+	if (size)
+		key->block = 1 + port_block_first(port, size);
 	if (reverse->protocol == IPPROTO_ICMP)
 		return;
 	if (nat_gateway_flags & NAT_GATEWAY_PRESERVE_PARITY)
@@ -53,7 +60,7 @@ verified_alone int port_release(const struct flow_key *reverse, __u32 nat_gatewa
 
 	if (!reverse || !owner)
 		return 0;
-	port_set_key_of(&key, reverse, bpf_ntohs(reverse->destination_port), owner->flags);
+	port_set_key_of(&key, reverse, bpf_ntohs(reverse->destination_port), owner);
 	number = bpf_map_lookup_elem(&port_set_numbers, &key);
 	if (!number)
 		return 0;
@@ -100,6 +107,8 @@ static __always_inline int flow_end_pair(struct workspace *work, const struct fl
 	port_release(&work->removed.key, number);
 	if (rested)
 		resting_port_ended(number);
+	if (forward->key.kind == FLOW_KIND_BLOCK)
+		port_block_report(forward, PORT_BLOCK_RELEASED);
 	return flags;
 }
 
@@ -136,8 +145,29 @@ verified_alone int flow_end_holdings(__u32 now)
 		left = flow_unreference(&mapping->key, mapping_id, 0, now);
 	}
 	if (left == FLOW_REFERENCES_NONE &&
-	    !mapping_rest(&mapping->key, mapping_id, forward->nat_gateway, now))
-		flow_end_pair(work, mapping, FLOW_REMOVE_UNREFERENCED, now);
+	    !mapping_rest(&mapping->key, mapping_id, forward->nat_gateway, now) &&
+	    flow_end_pair(work, mapping, FLOW_REMOVE_UNREFERENCED, now) & FLOW_IN_BLOCK)
+		work->ended.in_block = 1;
+	return 1;
+}
+
+/* Gives back the reference on the block that had the port of the flow in work->ending, or of its mapping. */
+verified_alone int flow_end_block(__u32 now)
+{
+	struct workspace *work = workspace_get();
+	struct flow_entry *block;
+
+	if (!work || !work->ended.in_block)
+		return 0;
+	block = &work->released;
+	if (!port_block_find(work, &work->ending, block))
+		return 0;
+	block->new_address = work->view.new_address;
+	block->new_port = work->view.new_port;
+	block->last_port = work->view.next_hop;
+	block->nat_gateway = work->view.nat_gateway;
+	if (!port_block_rest(&block->key, block->flow_id, port_block_hold(block->nat_gateway), now))
+		flow_end_pair(work, block, FLOW_REMOVE_UNREFERENCED, now);
 	return 1;
 }
 
@@ -168,6 +198,7 @@ static __always_inline int flow_end_forward(struct workspace *work, const struct
 	work->ended.flags = flow_end_pair(work, forward, removal, now);
 	if (!work->ended.flags)
 		return 0;
+	work->ended.in_block = work->ended.flags & FLOW_IN_BLOCK;
 	counted = bpf_map_lookup_elem(&counters, &zero);
 	if (removal == FLOW_REMOVE_EXPIRED && forward->key.kind == FLOW_KIND_FLOW && counted)
 		nat_gateway_counters_of(counted, forward->nat_gateway)->idle_timeouts++;
@@ -183,6 +214,7 @@ verified_alone int flow_end_entries(const struct flow_entry *entry, int removal,
 		return 0;
 	work->ended.mapping_id = 0;
 	work->ended.flags = 0;
+	work->ended.in_block = 0;
 	work->ending = *entry;
 	if (!(work->ending.flags & FLOW_FORWARD)) {
 		forward = flow_peer(&work->ending);
@@ -208,8 +240,10 @@ static __always_inline int flow_end(const struct flow_entry *entry, int removal,
 {
 	int ended = flow_end_entries(entry, removal, now);
 
-	if (ended)
+	if (ended) {
 		flow_end_holdings(now);
+		flow_end_block(now);
+	}
 	return ended;
 }
 

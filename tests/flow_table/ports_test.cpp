@@ -176,7 +176,9 @@ TEST_F(Ports, SetsAreTakenFromRemotesThatAreQuiet) {
                                .remote = remote,
                                .remote_port = network(std::uint16_t{443}),
                                .protocol = tcp,
-                               .part = 0};
+                               .part = 0,
+                               .block = 0,
+                               .zero0 = 0};
         const port_set* set = table_port_set_of(&key);
         ASSERT_NE(set, nullptr);
         EXPECT_TRUE(set->key.remote == remote);
@@ -195,7 +197,9 @@ TEST_F(Ports, ASetThatIsBeingTakenIsNotTakenTwice) {
                            .remote = remote_,
                            .remote_port = network(std::uint16_t{443}),
                            .protocol = tcp,
-                           .part = 0};
+                           .part = 0,
+                           .block = 0,
+                           .zero0 = 0};
     table_port_sets()[0].last_used = table_now();
     EXPECT_EQ(fill(remote_, tcp, 3), 2U);
     EXPECT_EQ(table_port_set_of(&key), nullptr);

@@ -410,6 +410,7 @@ Faults timer_faults(const Passage& passage, const std::vector<flow_entry>& befor
         auto found = earlier.find(comparable(entry.key));
         if (found == earlier.end() || found->second->flow_id != entry.flow_id) continue;
         const flow_entry& was = *found->second;
+        if (entry.key.kind == FLOW_KIND_BLOCK) continue;  // lives by its references, not by packets
         if (was.last_seen == entry.last_seen && was.timeout == entry.timeout && was.state == entry.state &&
             was.packets == entry.packets)
             continue;
@@ -486,6 +487,27 @@ Faults table_faults(const std::vector<flow_entry>& entries, std::optional<std::u
                 faults.push_back("INV-7: two internal endpoints own the external one of " + text(entry.key));
         }
     }
+    // Where ports are given out in blocks, a port is of one of the instance's, which counts it.
+    std::map<KeyOfFlow, std::uint32_t> taken;
+    for (const flow_entry& entry : entries) {
+        if (!(entry.flags & FLOW_FORWARD) || !(entry.flags & FLOW_IN_BLOCK)) continue;
+        const std::uint16_t port = ntohs(entry.new_port);
+        const auto block = std::find_if(entries.begin(), entries.end(), [&](const flow_entry& other) {
+            return other.key.kind == FLOW_KIND_BLOCK && other.flags & FLOW_FORWARD &&
+                   other.key.source == entry.key.source && other.key.zone == entry.key.zone &&
+                   other.nat_gateway == entry.nat_gateway && other.new_address == entry.new_address &&
+                   ntohs(other.new_port) <= port && port <= other.last_port;
+        });
+        if (block == entries.end())
+            faults.push_back("INV-7: no block of its instance has the port of " + text(entry.key));
+        else
+            ++taken[comparable(block->key)];
+    }
+    for (const flow_entry& entry : entries)
+        if (entry.key.kind == FLOW_KIND_BLOCK && entry.flags & FLOW_FORWARD &&
+            taken[comparable(entry.key)] != entry.references)
+            faults.push_back(fmt::format("INV-11: {} counts {} ports in use of {}", text(entry.key),
+                                         entry.references, taken[comparable(entry.key)]));
     // A permit stands for the flows between an external endpoint and an address.
     std::map<KeyOfFlow, std::uint32_t> permitted;
     for (const flow_entry& entry : entries)

@@ -511,9 +511,9 @@ namespace {
 
 // Flows, what is written anew for each packet, and counters that only go up.
 bool is_remembered(const std::string& map) {
-    static const std::set<std::string> others = {"flow_buckets", "flow_locks", "flow_hash",
-                                                 "workspaces",   "counters",   "transmit",
-                                                 "drop_events",  "reap_batch", "settings"};
+    static const std::set<std::string> others = {
+        "flow_buckets", "flow_locks",  "flow_hash",  "workspaces", "counters",
+        "transmit",     "drop_events", "reap_batch", "settings",   "port_block_events"};
     return !others.contains(map);
 }
 
@@ -665,6 +665,20 @@ std::vector<ProgramLab::Word> ProgramLab::words_to_the_agent() {
     return words;
 }
 
+std::vector<port_block_event> ProgramLab::port_block_events() {
+    std::vector<port_block_event> events;
+    const auto collect = [](void* to, void* data, std::size_t) {
+        static_cast<std::vector<port_block_event>*>(to)->push_back(
+            *static_cast<const port_block_event*>(data));
+        return 0;
+    };
+    ring_buffer* ring = ring_buffer__new(map_fd("port_block_events"), collect, &events, nullptr);
+    check(ring != nullptr, "open the ring buffer port_block_events");
+    ring_buffer__consume(ring);
+    ring_buffer__free(ring);
+    return events;
+}
+
 void ProgramLab::await_datagram(const struct fragment_key& datagram, bool await) {
     if (await)
         impl_->put("awaited_datagrams", datagram, std::uint32_t{1});
@@ -714,6 +728,7 @@ std::uint32_t ProgramLab::reap_all(std::uint32_t mode) {
     };
     const std::uint32_t flows = reap_kind(FLOW_KIND_FLOW);
     reap_kind(FLOW_KIND_MAPPING);
+    reap_kind(FLOW_KIND_BLOCK);
     return flows;
 }
 

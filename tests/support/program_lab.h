@@ -121,6 +121,8 @@ class ProgramLab {
         Bytes frame;  // empty: the datagram's first fragment has come
     };
     std::vector<Word> words_to_the_agent();
+    // What happened to port blocks since the last call.
+    std::vector<struct port_block_event> port_block_events();
     void await_datagram(const struct fragment_key& datagram, bool await);
 
     // As many ICMP errors and resets as may ever be made at once may be made now.
@@ -135,7 +137,7 @@ class ProgramLab {
     void restore_table(const Bytes& memory);
     void for_each_entry(const std::function<void(const struct flow_entry&)>& visit);
     std::uint32_t reap(const std::vector<struct reap_request>& requests, std::uint32_t mode);
-    // Offers every flow to the reaper, and every mapping without flows; how many flows it removed.
+    // Offers every flow to the reaper, and every mapping and block without flows; how many flows it removed.
     std::uint32_t reap_all(std::uint32_t mode);
 
     int program_fd(Role role) const;

@@ -24,6 +24,7 @@
  *   reverse: {anybody, Elastic IP, zone 0}
  *   forward: {instance, anybody, zone} if it is endpoint-independent, {instance, Elastic IP, zone} if the port
  *            is one flow's alone
+ * A block (kind FLOW_KIND_BLOCK, see bpf/lib/port_block.h) is a pair that has a range of external ports for an instance.
  * A permit (kind FLOW_KIND_PERMIT, address-dependent filtering) is one entry, {remote, any port, Elastic IP, zone 0}.
  */
 #ifndef SALLYPORT_ABI_FLOW_H
@@ -36,7 +37,13 @@ enum flow_kind {
 	FLOW_KIND_FLOW = 0,
 	FLOW_KIND_MAPPING = 1,
 	FLOW_KIND_PERMIT = 2, /* there is a flow of this external endpoint to some port of the remote */
+	FLOW_KIND_BLOCK = 3,  /* an instance's ports */
 };
+
+/* Of a block's keys: its ports are those of every protocol. Reserved, so that no packet has it. */
+#define PORT_BLOCK_PROTOCOL 255
+/* In timeout units, since it last got a new flow: what a block's rest is cut short by. */
+#define PORT_BLOCK_TIMEOUT 0xffff
 
 #define ZONE_OUTSIDE 0 /* the zone of everything that comes from outside; VPCs count from 1 */
 
@@ -66,7 +73,7 @@ enum flow_state {
 	FLOW_STATES
 };
 
-/* A mapping's state. */
+/* The state of a mapping or block. */
 enum mapping_state {
 	MAPPING_IN_USE = 0,
 	MAPPING_RESTING = 1, /* no flow uses it, and nobody else may have its port yet (RFC 6888 REQ-8) */
@@ -79,6 +86,7 @@ enum flow_flag {
 	FLOW_HAIRPIN = 1 << 3,	 /* in both entries: the remote is an Elastic IP of this gateway */
 	FLOW_COUNTED = 1 << 4,	 /* forward: it takes part of its instance's limits */
 	FLOW_PERMITTED = 1 << 5, /* forward: the flow holds a reference on a permit */
+	FLOW_IN_BLOCK = 1 << 6,	 /* forward: the flow or mapping holds a reference on the block of its port */
 };
 
 /* last_seen counts ticks of 2^26 ns (67 ms), a timeout counts units of 2^30 ns (1.07 s). */
@@ -96,7 +104,10 @@ struct flow_entry {
 	__be16 new_port;
 	__u16 transport_delta; /* to add to the complemented transport checksum, as in the packet */
 	__u16 ip_delta;	       /* the same for the IPv4 header's checksum, without the TTL */
-	__u16 next_hop;	       /* 0: ask the kernel's routing */
+	union {
+		__u16 next_hop;	 /* 0: ask the kernel's routing */
+		__u16 last_port; /* block, forward: of its ports, host order; new_port is the first */
+	};
 	__u32 last_seen;       /* ticks */
 	__u32 peer_slot;       /* bucket * 16 + entry of the other direction */
 	__u32 flow_id;	       /* random, equal in both entries of a pair; 0 while there is no flow: written
@@ -110,7 +121,7 @@ struct flow_entry {
 		/* The last acknowledgement that was sent in this direction, host order. Forward entry of an opening
 		 * flow: what answers the SYN. */
 		__u32 tcp_acknowledged;
-		/* Mapping, forward, and permit: flows that use it; mapped flow, reverse: its mapping. */
+		/* Mapping and block, forward, and permit: what uses it; mapped flow, reverse: its mapping. */
 		__u32 references;
 	};
 	__u32 packets;

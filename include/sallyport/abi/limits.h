@@ -4,7 +4,7 @@
 #define SALLYPORT_ABI_LIMITS_H
 
 /* Changes whenever the meaning of anything pinned changes. An agent refuses state of another version. */
-#define SALLYPORT_LAYOUT_VERSION 3
+#define SALLYPORT_LAYOUT_VERSION 4
 
 #define FLOW_BUCKET_ENTRIES 15 /* entries of 64 bytes beside one line of tags in a 1 KB bucket */
 #define FLOW_BUCKET_BYTES 1024
@@ -33,6 +33,10 @@
 
 #define LOW_PORT_LAST 1023   /* ports up to this are told apart where a NAT gateway preserves the range */
 #define PORT_SETS_MAX 4096   /* upper bound; the agent sizes the map by flow_capacity */
+#define PORT_BLOCK_SIZE_MIN 64
+#define PORT_BLOCK_SIZE_MAX 4096
+#define PORT_BLOCKS_MAX 8 /* of an instance */
+#define PORT_BLOCK_EVENTS_BYTES (256 * 1024)
 #define PORT_RANDOM_PROBES 8 /* tries at a random port before a port set is consulted */
 
 #define HOST_BUCKET_ENTRIES 15 /* instances that are counted under one lock */

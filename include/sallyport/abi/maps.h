@@ -153,16 +153,19 @@ struct nat_gateway {
 	__u8 icmp_on_exhaustion; /* enum exhaustion */
 	__u8 reserves_ports;	 /* "reserved_ports" has some */
 	__u16 port_quarantine;	 /* timeout units that a freed port rests; 0: none does */
-	__u16 zero1;
+	__u16 port_block_size;	 /* a power of two; 0: ports are anybody's */
 	__u32 port_quarantine_max; /* ports that rest at once */
-	__u32 zero2[6];
+	__u16 port_block_hold;	   /* timeout units that an instance keeps a block without a flow */
+	__u16 port_blocks_max;	   /* of an instance, at most PORT_BLOCKS_MAX */
+	__u32 zero1[5];
 };
 ABI_ASSERT_SIZE(struct nat_gateway, 320);
 
 /* "nat_gateway_usage", by number: what the programs count, exactly and for all processors together. */
 struct nat_gateway_usage {
 	__u32 resting_ports;
-	__u32 zero0[15]; /* a cache line each */
+	__u32 port_block_events_lost;
+	__u32 zero0[14]; /* a cache line each */
 };
 ABI_ASSERT_SIZE(struct nat_gateway_usage, 64);
 /* "host_limits", by number of the NAT gateway: what one instance may have. 0: not limited. */
@@ -376,6 +379,25 @@ struct drop_event {
 	__u32 zero1;
 };
 ABI_ASSERT_SIZE(struct drop_event, 32);
+
+enum port_block_happening {
+	PORT_BLOCK_ALLOCATED = 0,
+	PORT_BLOCK_RELEASED = 1,
+};
+
+/* "port_block_events": a ring buffer of these. */
+struct port_block_event {
+	__u64 time_ns; /* CLOCK_MONOTONIC */
+	__be32 elastic_ip;
+	__be32 instance;
+	__u16 first_port; /* host order */
+	__u16 last_port;
+	__u16 zone;
+	__u16 nat_gateway; /* number */
+	__u32 happened;	   /* enum port_block_happening */
+	__u32 zero0;
+};
+ABI_ASSERT_SIZE(struct port_block_event, 32);
 
 /*
  * "reap_batch": which flows the reaper is to look at. The reaper's input is one struct

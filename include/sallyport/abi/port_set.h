@@ -26,9 +26,11 @@ struct port_set_key {
 	__be32 remote; /* 0 for an endpoint-independent mapping */
 	__be16 remote_port;
 	__u8 protocol;
-	__u8 part; /* enum port_set_part: of what kind its ports are, where a NAT gateway tells them apart */
+	__u8 part;   /* enum port_set_part: of what kind its ports are, where a NAT gateway tells them apart */
+	__u16 block; /* 1 + the first of the block's ports, where its ports are those of one */
+	__u16 zero0;
 };
-ABI_ASSERT_SIZE(struct port_set_key, 12);
+ABI_ASSERT_SIZE(struct port_set_key, 16);
 
 #define PORT_SET_WORDS 1024
 #define PORT_SET_SUMMARY_WORDS (PORT_SET_WORDS / 64)
@@ -45,8 +47,7 @@ struct port_set {
 	__u16 zero0;
 	__u32 began;	/* tick at which this round began */
 	__u32 next_due; /* tick at which the first of the flows looked at in this round is past its timeout */
-	__u32 zero1;
-	__u64 zero2[2];
+	__u64 zero1[2];
 	__u64 full[PORT_SET_SUMMARY_WORDS]; /* a bit per word: no free port within the range */
 	__u64 word[PORT_SET_WORDS];
 };

@@ -47,6 +47,7 @@ std::string text(const flow_key& key) {
            " protocol " + std::to_string(key.protocol) +
            (key.kind == FLOW_KIND_MAPPING  ? " mapping"
             : key.kind == FLOW_KIND_PERMIT ? " permit"
+            : key.kind == FLOW_KIND_BLOCK  ? " block"
                                            : "") +
            " zone " + std::to_string(key.zone);
 }
@@ -120,7 +121,8 @@ class Audit {
         if (pairs == Pairs::no) return faults_;
         for (const auto& [key, standing] : entries_) look_at_pair(key, standing);
         for (const auto& [key, standing] : entries_)
-            if ((key.kind == FLOW_KIND_MAPPING && standing.entry->flags & FLOW_FORWARD) ||
+            if (((key.kind == FLOW_KIND_MAPPING || key.kind == FLOW_KIND_BLOCK) &&
+                 standing.entry->flags & FLOW_FORWARD) ||
                 key.kind == FLOW_KIND_PERMIT)
                 if (!(standing.entry->references == references_[key]))
                     fault(text(key) + " has " + std::to_string(standing.entry->references) +
@@ -174,8 +176,8 @@ class Audit {
         if (!(peer->peer_slot == standing.slot)) fault(text(key) + ": is not its peer's peer");
         if (!(((peer->flags ^ entry.flags) & FLOW_FORWARD) != 0)) fault(text(key) + ": both go the same way");
         if (!forward) return;
-        // A mapping's forward entry alone says that it rests.
-        if (!(peer->state == entry.state) && key.kind != FLOW_KIND_MAPPING)
+        // The forward entry of a mapping or block alone says that it rests.
+        if (!(peer->state == entry.state) && key.kind == FLOW_KIND_FLOW)
             fault(text(key) + ": its peer is in another state");
         flow_key reverse{};
         table_reverse_key(&entry, &reverse);
@@ -184,6 +186,7 @@ class Audit {
         if (!(peer->new_address == key.source && peer->new_port == key.source_port))
             fault(text(key) + ": the reverse entry leads to another instance");
         if (entry.flags & FLOW_MAPPED) look_at_mapping(key, entry, *peer);
+        if (entry.flags & FLOW_IN_BLOCK) look_at_block(key, entry);
         if (entry.flags & FLOW_PERMITTED) {
             flow_key permit = reverse;
             permit.source_port = 0;
@@ -191,6 +194,29 @@ class Audit {
             if (entries_.find(permit) == entries_.end()) fault(text(key) + ": its permit is not there");
             ++references_[permit];
         }
+    }
+
+    // The port is of a block of the instance.
+    void look_at_block(const flow_key& key, const flow_entry& entry) {
+        const std::uint16_t port = ntohs(entry.new_port);
+        for (std::uint16_t number = 0; number < PORT_BLOCKS_MAX; ++number) {
+            const flow_key block{.source = key.source,
+                                 .destination = entry.nat_gateway,
+                                 .source_port = number,
+                                 .destination_port = 0,
+                                 .protocol = PORT_BLOCK_PROTOCOL,
+                                 .kind = FLOW_KIND_BLOCK,
+                                 .zone = key.zone};
+            const auto found = entries_.find(block);
+            if (found == entries_.end()) continue;
+            const flow_entry& range = *found->second.entry;
+            if (range.new_address != entry.new_address || ntohs(range.new_port) > port ||
+                range.last_port < port)
+                continue;
+            ++references_[block];
+            return;
+        }
+        fault(text(key) + ": its port is of no block of its instance");
     }
 
     // Flows without an answer, and what each instance holds, are counted as they stand.
