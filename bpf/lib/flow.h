@@ -405,8 +405,8 @@ verified_alone loop_head_first int pair_open_by_blocks(__u32 number, __u32 kind)
 }
 
 /* Makes the pair on a port of its own, wherever that may come from. */
-static __always_inline int pair_open_anywhere(const struct nat_gateway *nat_gateway, __u32 number,
-					      __u32 kind, int takes_port)
+static __always_inline int pair_open_anywhere(const struct nat_gateway *nat_gateway, __u32 number, __u32 kind,
+					      int takes_port)
 {
 	return takes_port && nat_gateway->port_block_size ? pair_open_by_blocks(number, kind)
 							  : pair_open(number, kind);

@@ -278,9 +278,9 @@ struct port_claim {
 	__u16 step;	   /* 2: only ports of the first one's parity; more: blocks of so many */
 	__u8 reserves;	   /* the NAT gateway has ports that it never gives out */
 	__u8 is_new;	   /* nothing has been tried yet on this Elastic IP */
-	__s32 picked; /* a port whose bit in the set is this claim's, not tried yet */
-	__u32 result; /* enum port_result */
-	__u32 again;  /* the port behind work->standing, to be tried first the next time; 0: none */
+	__s32 picked;	   /* a port whose bit in the set is this claim's, not tried yet */
+	__u32 result;	   /* enum port_result */
+	__u32 again;	   /* the port behind work->standing, to be tried first the next time; 0: none */
 	struct port_set_key key; /* of the set that is asked for */
 };
 
@@ -318,8 +318,8 @@ struct workspace {
 		__u8 zero0;
 		__u32 tried; /* a bit for each block that has no free port for the flow */
 	} block;	     /* that the port of the flow or mapping in `wish` is to be of */
-	__u32 place;		  /* in the list of the NAT gateway's Elastic IPs */
-	__u32 tried;		  /* Elastic IPs that have no free port */
+	__u32 place;	     /* in the list of the NAT gateway's Elastic IPs */
+	__u32 tried;	     /* Elastic IPs that have no free port */
 };
 
 enum workspace_owner {

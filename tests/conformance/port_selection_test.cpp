@@ -135,5 +135,29 @@ ROW(ScatteredExclusions, LeaveTheOthersEquallyLikely, "6056-§5-a", "6056-§3.2-
            fmt::format("{:.2f}", most / mean));
 }
 
+class PortBlocks : public ConformanceTest {};
+
+ROW(PortBlocks, OneRecordTellsOfAllEndpointsInABlock, "6888-REQ-14") {
+    change_gateway([](struct nat_gateway& gateway) {
+        gateway.port_block_size = 512;
+        gateway.port_blocks_max = 4;
+        gateway.port_block_hold = 120;
+    });
+    lab().port_block_events();
+    const auto endpoint = [](int n) {
+        return udp().from(H1, static_cast<std::uint16_t>(2000 + n)).to(S1, 7000);
+    };
+    std::set<std::uint16_t> ports;
+    for (int i = 0; i < 512; i++) ports.insert(map(endpoint(i)).seen.source_port);
+    EXPECT_EQ(ports.size(), 512U);
+    const auto records = lab().port_block_events();
+    ASSERT_EQ(records.size(), 1U);
+    EXPECT_EQ(records[0].first_port, *ports.begin());
+    EXPECT_EQ(records[0].last_port, *ports.rbegin());
+    map(endpoint(512));
+    EXPECT_EQ(lab().port_block_events().size(), 1U);
+    figure("records of 512 endpoints of one host in a port block of 512", std::to_string(records.size()));
+}
+
 }  // namespace
 }  // namespace sallyport::support

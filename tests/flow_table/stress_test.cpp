@@ -269,7 +269,7 @@ TEST_F(RawStress, NothingIsTornLostOrThereTwice) {
 // by several threads at a time, and a clock that runs fast, so that much of it times out meanwhile.
 class FlowStress : public StressTest {
   protected:
-    static constexpr std::uint32_t addresses = 3, ports = 32, first_port = 2000, remotes = 3, instances = 8,
+    static constexpr std::uint32_t addresses = 3, ports = 32, first_port = 2032, remotes = 3, instances = 8,
                                    sources = 12, instance_flows = 20, instance_ports = 14,
                                    leap_seconds = 110;  // two are less than any timeout of a new flow
     static FlowStress* self;
@@ -278,6 +278,10 @@ class FlowStress : public StressTest {
         reset({.regions = 2, .port_sets = 3, .seed = {1, 0xfeedbeef, 3, 99}});
         gateway(1, {external(0), external(1)}, first_port, first_port + ports - 1);
         gateway(2, {external(2)}, first_port, first_port + ports - 1);
+        nat_gateway& with_blocks = *table_nat_gateway(2);  // two, each half of its ports
+        with_blocks.port_block_size = PORT_BLOCK_SIZE_MIN;
+        with_blocks.port_blocks_max = 2;
+        with_blocks.port_block_hold = 30;
         host_limits limits{};
         limits.flows = instance_flows;
         limits.ports = instance_ports;
@@ -316,6 +320,7 @@ class FlowStress : public StressTest {
                (protocol == udp);
     }
     std::optional<std::size_t> tuple(const flow_entry& entry) const {
+        if (entry.key.kind == FLOW_KIND_BLOCK) return {};
         if (entry.key.zone == ZONE_OUTSIDE)
             return tuple(entry.key.destination, entry.key.destination_port, entry.key.source, entry.key.kind,
                          entry.key.protocol);
@@ -327,6 +332,7 @@ class FlowStress : public StressTest {
     }
 
     void inserted(const flow_entry& entry) {
+        if (entry.key.kind == FLOW_KIND_BLOCK) return;
         const auto number = tuple(entry);
         if (!number) return violations_.report("stray", text(entry.key) + ": a port out of the range");
         if (!oracle_of(entry).appeared(*number))
@@ -476,8 +482,23 @@ class FlowStress : public StressTest {
                                                std::to_string(claimed[i]) + " times");
     }
 
+    // What the agent does with all that has timed out.
+    void reap_everything() {
+        std::vector<reap_request> requests;
+        for (std::uint32_t bucket = 0; bucket < regions_ * FLOW_REGION_BUCKETS; ++bucket)
+            for (std::uint32_t number = 0; number < FLOW_BUCKET_ENTRIES; ++number) {
+                const std::uint32_t slot = FLOW_SLOT(bucket, number);
+                const flow_entry* entry = table_at(slot);
+                if (entry->flow_id != 0 && table_expired(entry, table_now()))
+                    requests.push_back({slot, entry->flow_id});
+            }
+        table_reap(requests.data(), static_cast<std::uint32_t>(requests.size()), REAP_EXPIRED);
+    }
+
     // Once all has timed out, each port can be claimed again towards each remote.
     void claim_everything() {
+        advance(10'000 * second);
+        reap_everything();  // or flows that have timed out keep port blocks
         advance(10'000 * second);
         table_limit(1, nullptr);
         table_limit_unanswered(0);

@@ -152,6 +152,20 @@ TEST_F(PortBlocks, RestBeforeTheyAreAnotherInstances) {
     EXPECT_EQ(Ipv4Address::from_network(events[1].instance), *Ipv4Address::parse(other_instance));
 }
 
+TEST_F(PortBlocks, AreFoundAgainWithoutAnAgent) {
+    use(2048, 2111);
+    for (int i = 0; i < size; i++) out(endpoint(i));
+    lab().advance(seconds(400));
+    lab().trust_next_hops(false);  // the agent has been silent
+    // Each refused packet has a part of the table looked through.
+    for (int i = 0; i < 5000 && lab().entries().size() > 2; i++)
+        EXPECT_EQ(refusal(endpoint(0, other_instance)), "port_exhausted");
+    EXPECT_EQ(lab().entries().size(), 2U) << "the block alone, which rests";
+    lab().trust_next_hops(true);
+    lab().advance(hold);
+    out(endpoint(0, other_instance));
+}
+
 TEST_F(PortBlocks, LiveAsLongAsAFlow) {
     const Packet seen = establish();
     for (int hour = 0; hour < 40; hour++) {  // longer than a timeout can say

@@ -108,12 +108,12 @@ struct flow_entry {
 		__u16 next_hop;	 /* 0: ask the kernel's routing */
 		__u16 last_port; /* block, forward: of its ports, host order; new_port is the first */
 	};
-	__u32 last_seen;       /* ticks */
-	__u32 peer_slot;       /* bucket * 16 + entry of the other direction */
-	__u32 flow_id;	       /* random, equal in both entries of a pair; 0 while there is no flow: written
+	__u32 last_seen;  /* ticks */
+	__u32 peer_slot;  /* bucket * 16 + entry of the other direction */
+	__u32 flow_id;	  /* random, equal in both entries of a pair; 0 while there is no flow: written
 				* last, cleared first, and so a reader's proof that what it read was whole */
-	__u16 generation;      /* of the configuration that the flow was last checked against */
-	__u16 timeout;	       /* timeout units */
+	__u16 generation; /* of the configuration that the flow was last checked against */
+	__u16 timeout;	  /* timeout units */
 	__u16 nat_gateway;
 	__u8 state; /* enum flow_state */
 	__u8 flags; /* enum flow_flag */

@@ -31,8 +31,8 @@
 #define REAP_BATCH_MAX 65536 /* flows that one run of the reaper may remove */
 #define VLAN_TAGS_MAX 2
 
-#define LOW_PORT_LAST 1023   /* ports up to this are told apart where a NAT gateway preserves the range */
-#define PORT_SETS_MAX 4096   /* upper bound; the agent sizes the map by flow_capacity */
+#define LOW_PORT_LAST 1023 /* ports up to this are told apart where a NAT gateway preserves the range */
+#define PORT_SETS_MAX 4096 /* upper bound; the agent sizes the map by flow_capacity */
 #define PORT_BLOCK_SIZE_MIN 64
 #define PORT_BLOCK_SIZE_MAX 4096
 #define PORT_BLOCKS_MAX 8 /* of an instance */

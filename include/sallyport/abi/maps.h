@@ -150,10 +150,10 @@ struct nat_gateway {
 	__u16 timeouts[TIMEOUT_CLASSES]; /* timeout units, see flow.h */
 	__u8 mapping[NAT_PROTOCOLS];	 /* enum endpoint_rule */
 	__u8 filtering[NAT_PROTOCOLS];
-	__u8 icmp_on_exhaustion; /* enum exhaustion */
-	__u8 reserves_ports;	 /* "reserved_ports" has some */
-	__u16 port_quarantine;	 /* timeout units that a freed port rests; 0: none does */
-	__u16 port_block_size;	 /* a power of two; 0: ports are anybody's */
+	__u8 icmp_on_exhaustion;   /* enum exhaustion */
+	__u8 reserves_ports;	   /* "reserved_ports" has some */
+	__u16 port_quarantine;	   /* timeout units that a freed port rests; 0: none does */
+	__u16 port_block_size;	   /* a power of two; 0: ports are anybody's */
 	__u32 port_quarantine_max; /* ports that rest at once */
 	__u16 port_block_hold;	   /* timeout units that an instance keeps a block without a flow */
 	__u16 port_blocks_max;	   /* of an instance, at most PORT_BLOCKS_MAX */

@@ -26,7 +26,7 @@ struct port_set_key {
 	__be32 remote; /* 0 for an endpoint-independent mapping */
 	__be16 remote_port;
 	__u8 protocol;
-	__u8 part;   /* enum port_set_part: of what kind its ports are, where a NAT gateway tells them apart */
+	__u8 part; /* enum port_set_part: of what kind its ports are, where a NAT gateway tells them apart */
 	__u16 block; /* 1 + the first of the block's ports, where its ports are those of one */
 	__u16 zero0;
 };
