@@ -138,6 +138,10 @@ nat_gateway encode(const NatGatewayEntry& entry) {
     if (entry.port_quarantine > std::chrono::seconds::zero())
         value.port_quarantine = encode_timeout(entry.port_quarantine);
     value.port_quarantine_max = entry.port_quarantine_max;
+    value.port_block_size = entry.port_block_size;
+    value.port_blocks_max = entry.port_blocks_per_host;
+    if (entry.port_block_hold > std::chrono::seconds::zero())
+        value.port_block_hold = encode_timeout(entry.port_block_hold);
     return value;
 }
 
@@ -167,6 +171,9 @@ NatGatewayEntry decode(const nat_gateway& value) {
     }
     if (value.port_quarantine != 0) entry.port_quarantine = decode_timeout(value.port_quarantine);
     entry.port_quarantine_max = value.port_quarantine_max;
+    entry.port_block_size = value.port_block_size;
+    entry.port_blocks_per_host = value.port_blocks_max;
+    if (value.port_block_hold != 0) entry.port_block_hold = decode_timeout(value.port_block_hold);
     return entry;
 }
 

@@ -71,6 +71,9 @@ struct NatGatewayEntry {
     std::array<Rule, 3> filtering{};
     std::chrono::seconds port_quarantine{0};
     std::uint32_t port_quarantine_max = 0;
+    std::uint16_t port_block_size = 0;  // a power of two; 0: there are no blocks
+    std::uint16_t port_blocks_per_host = 0;
+    std::chrono::seconds port_block_hold{0};
     bool strict_pairing = false;
     bool hairpin = true;
     bool hairpin_same_tenant = false;  // it is on, but only for instances of one VPC

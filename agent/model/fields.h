@@ -339,6 +339,23 @@ struct Schema<Limits> {
 };
 
 template <>
+struct Schema<PortBlocks> {
+    static constexpr auto fields() {
+        return std::tuple{
+            field<&PortBlocks::size>(
+                {.name = "size",
+                 .help = "Ports of a block: 64, 128, 256, 512, 1024, 2048 or 4096. Without it there are no "
+                         "blocks."}),
+            field<&PortBlocks::blocks_per_host>(
+                {.name = "blocks_per_host", .help = "Blocks that one inside host may have, 1 to 8."}),
+            field<&PortBlocks::hold>(
+                {.name = "hold",
+                 .help = "How long an inside host keeps a block after its last flow, at least 1s."}),
+        };
+    }
+};
+
+template <>
 struct Schema<NatGateway> {
     static constexpr auto fields() {
         return std::tuple{
@@ -403,6 +420,11 @@ struct Schema<NatGateway> {
                                                 .help = "Give inside ports below 1024 external ones of "
                                                         "1-1023, and others those of port_range from "
                                                         "1024 on (RFC 4787 section 4.2.1)."}),
+            field<&NatGateway::port_blocks>(
+                {.name = "port_blocks",
+                 .help = "Give each inside host blocks of ports of its own, so that one record for each "
+                         "block says "
+                         "who had a port (RFC 6888 REQ-14). A block has its ports in every protocol."}),
             field<&NatGateway::port_quarantine>(
                 {.name = "port_quarantine",
                  .help =

@@ -140,6 +140,14 @@ struct Limits {  // per inside host; none: not limited
     bool operator==(const Limits&) const = default;
 };
 
+// An inside host's ports come from ranges of its own; without a size, from anywhere.
+struct PortBlocks {
+    std::optional<std::uint32_t> size = {};
+    std::uint32_t blocks_per_host = 4;
+    std::chrono::seconds hold{120};
+    bool operator==(const PortBlocks&) const = default;
+};
+
 struct NatGateway {
     std::string name = {};
     std::string vpc = {};
@@ -157,6 +165,7 @@ struct NatGateway {
     bool preserve_port = false;
     bool preserve_parity = false;
     bool preserve_range = false;
+    PortBlocks port_blocks = {};
     // RFC 6888 REQ-8, where filtering is endpoint_independent.
     std::chrono::seconds port_quarantine{120};
     std::uint32_t port_quarantine_max = 16384;  // ports

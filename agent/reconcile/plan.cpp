@@ -336,6 +336,11 @@ class Planner {
             entry.filtering = rules_of(gateway.filtering);
             entry.port_quarantine = gateway.port_quarantine;
             entry.port_quarantine_max = gateway.port_quarantine_max;
+            if (const auto& blocks = gateway.port_blocks; blocks.size) {
+                entry.port_block_size = static_cast<std::uint16_t>(*blocks.size);
+                entry.port_blocks_per_host = static_cast<std::uint16_t>(blocks.blocks_per_host);
+                entry.port_block_hold = blocks.hold;
+            }
             entry.strict_pairing = gateway.pairing == model::Pairing::strict;
             entry.hairpin = gateway.hairpin != model::Hairpin::off;
             entry.hairpin_same_tenant = gateway.hairpin == model::Hairpin::same_tenant;

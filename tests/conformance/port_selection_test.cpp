@@ -137,7 +137,7 @@ ROW(ScatteredExclusions, LeaveTheOthersEquallyLikely, "6056-§5-a", "6056-§3.2-
 
 class PortBlocks : public ConformanceTest {};
 
-ROW(PortBlocks, OneRecordTellsOfAllEndpointsInABlock, "6888-REQ-14") {
+ROW(PortBlocks, OneRecordTellsOfAllEndpointsInABlock, "6888-REQ-14", "7422-§2-c") {
     change_gateway([](struct nat_gateway& gateway) {
         gateway.port_block_size = 512;
         gateway.port_blocks_max = 4;

@@ -65,6 +65,9 @@ inline ForwardingTables example_tables(World& world) {
                          Rule::endpoint_independent};
     gateway.port_quarantine = std::chrono::seconds{120};
     gateway.port_quarantine_max = 4000;
+    gateway.port_block_size = 512;
+    gateway.port_blocks_per_host = 4;
+    gateway.port_block_hold = std::chrono::seconds{120};
     gateway.strict_pairing = true;
     gateway.reset_on_idle = true;
     gateway.hairpin = false;

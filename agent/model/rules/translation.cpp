@@ -5,6 +5,7 @@
 #include <sallyport/abi/limits.h>
 
 #include <algorithm>
+#include <bit>
 #include <chrono>
 #include <cstddef>
 #include <map>
@@ -135,6 +136,7 @@ class TranslationRules : Rules {
                   fmt::format("{} is longer than a port can rest", read));
         }
         check_reserved_ports(gateway, index);
+        check_port_blocks(gateway, index);
         check_mapping(gateway.mapping, at("nat_gateways", index, "mapping"));
     }
 
@@ -159,6 +161,34 @@ class TranslationRules : Rules {
         if (gateway.reserved_ports.empty() || next <= gateway.port_range.last) return;
         wrong(at("nat_gateways", index, "reserved_ports"), "", "fewer, so that a port of port_range is left",
               fmt::format("all ports of {} are reserved", gateway.port_range.to_string()));
+    }
+
+    void check_port_blocks(const NatGateway& gateway, std::size_t index) {
+        const PortBlocks& blocks = gateway.port_blocks;
+        const auto path = [&](const char* field) {
+            return fmt::format("nat_gateways[{}].port_blocks.{}", index, field);
+        };
+        if (blocks.size && (*blocks.size < PORT_BLOCK_SIZE_MIN || *blocks.size > PORT_BLOCK_SIZE_MAX ||
+                            !std::has_single_bit(*blocks.size))) {
+            wrong(path("size"), std::to_string(*blocks.size),
+                  fmt::format("a power of two from {} to {}", PORT_BLOCK_SIZE_MIN, PORT_BLOCK_SIZE_MAX),
+                  fmt::format("a block cannot have {} ports", *blocks.size));
+        }
+        if (blocks.blocks_per_host < 1 || blocks.blocks_per_host > PORT_BLOCKS_MAX) {
+            wrong(path("blocks_per_host"), std::to_string(blocks.blocks_per_host),
+                  fmt::format("1 to {}", PORT_BLOCKS_MAX),
+                  fmt::format("a host cannot have {} blocks", blocks.blocks_per_host));
+        }
+        if (blocks.hold < seconds(1) || blocks.hold > timeout_most) {
+            const std::string read = format_duration(blocks.hold);
+            wrong(path("hold"), read, fmt::format("1s to {}", format_duration(timeout_most)),
+                  fmt::format("a block cannot be kept for {}", read));
+        }
+        // Ports below 1024 would be given out of the range that blocks are made of.
+        if (blocks.size && gateway.preserve_range) {
+            wrong(at("nat_gateways", index, "preserve_range"), "true", "false, or no port_blocks.size",
+                  "blocks have no ports below port_range");
+        }
     }
 
     void check_mapping(const PerProtocol& mapping, const std::string& path) {

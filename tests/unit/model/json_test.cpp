@@ -21,6 +21,7 @@ TEST(Json, SpellsObjectsAsTheFileDoes) {
                       "icmp": "address_and_port_dependent"},
         "pairing": "soft", "hairpin": "on", "port_range": "1024-65535",
         "reserved_ports": [], "preserve_port": false, "preserve_parity": false, "preserve_range": false,
+        "port_blocks": {"blocks_per_host": 4, "hold": "120s"},
         "port_quarantine": "120s", "port_quarantine_max": 16384,
         "timeouts": {"udp": "300s", "tcp_established": "7440s", "tcp_opening": "240s", "tcp_closing": "240s",
                      "tcp_reset": "240s", "icmp": "60s"},

@@ -156,6 +156,7 @@ TEST_F(PlanTest, nat_gateways_are_carried_over_in_every_setting) {
                          model::EndpointRule::endpoint_independent, model::EndpointRule::address_dependent};
     gateway.port_quarantine = std::chrono::seconds{77};
     gateway.port_quarantine_max = 88;
+    gateway.port_blocks = {.size = 256, .blocks_per_host = 3, .hold = std::chrono::seconds{99}};
     gateway.pairing = model::Pairing::strict;
     gateway.hairpin = model::Hairpin::off;
     gateway.tcp_mss_clamp = false;
@@ -179,6 +180,9 @@ TEST_F(PlanTest, nat_gateways_are_carried_over_in_every_setting) {
     EXPECT_EQ(entry.filtering[NAT_ICMP], dataplane::Rule::address_dependent);
     EXPECT_EQ(entry.port_quarantine, std::chrono::seconds{77});
     EXPECT_EQ(entry.port_quarantine_max, 88U);
+    EXPECT_EQ(entry.port_block_size, 256);
+    EXPECT_EQ(entry.port_blocks_per_host, 3);
+    EXPECT_EQ(entry.port_block_hold, std::chrono::seconds{99});
     EXPECT_TRUE(entry.strict_pairing);
     EXPECT_FALSE(entry.hairpin);
     EXPECT_FALSE(entry.clamp_mss);
