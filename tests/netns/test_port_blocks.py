@@ -113,6 +113,6 @@ def test_blocks_are_given_back(world: Routed, agent: Agent, peers: list[Address]
     configuration["nat_gateways"][0]["allow_nonconformant_timeouts"] = True
     agent.reload(configuration)
     with ExitStack() as sockets:
-        Host(world.h3, peers, sockets).open()
-        eventually(lambda: agent.flow_count("--inside", H3) == 0, timeout=20)
+        address, port = Host(world.h3, peers, sockets).open()
+        eventually(lambda: agent.flow_count("--inside", H3, "--external", f"{address}:{port}") == 0, timeout=20)
     agent.reload(_configuration(world))
