@@ -19,17 +19,32 @@ std::string actor_of(const Call& call) {
 
 Response answer(const control::Outcome<control::Applied>& applied) {
     if (!applied) return refusal_response(applied.error());
-    return json_response({{"revision", applied->revision},
-                          {"changes", changes_json(applied->changes)},
-                          {"warnings", applied->warnings}});
+    nlohmann::json body{{"revision", applied->revision},
+                        {"changes", changes_json(applied->changes)},
+                        {"warnings", applied->warnings}};
+    if (applied->confirmation) body["confirmation"] = confirmation_json(*applied->confirmation);
+    return json_response(body);
 }
 
 }  // namespace
 
 Response apply(control::Gateway& gateway, const Call& call) {
-    const auto document = read_document(call.request);
+    const auto document = read_document(call.request, true);
     if (!document) return document.error();
-    return answer(gateway.apply(document->text, document->name, actor_of(call)));
+    return answer(gateway.apply(document->text, document->name, actor_of(call), document->confirm_within));
+}
+
+Response confirm(control::Gateway& gateway, const Call& call) {
+    if (const auto none = expect_no_arguments(call.request); !none) return none.error();
+    const auto confirmed = gateway.confirm(actor_of(call));
+    if (!confirmed) return refusal_response(confirmed.error());
+    return json_response({{"revision", *confirmed}});
+}
+
+Response rollback(control::Gateway& gateway, const Call& call) {
+    const auto revision = read_revision(call.request);
+    if (!revision) return revision.error();
+    return answer(gateway.rollback(*revision, actor_of(call)));
 }
 
 Response reload(control::Gateway& gateway, const Call& call) {

@@ -10,6 +10,8 @@
 namespace sallyport::api::commands {
 
 Response apply(control::Gateway& gateway, const Call& call);
+Response confirm(control::Gateway& gateway, const Call& call);
+Response rollback(control::Gateway& gateway, const Call& call);
 Response reload(control::Gateway& gateway, const Call& call);
 Response detach(control::Gateway& gateway, const Call& call);
 

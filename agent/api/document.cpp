@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/document.h"
 
+#include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
 
 #include "api/problem.h"
+#include "core/duration.h"
 #include "model/json.h"
 
 namespace sallyport::api {
@@ -13,6 +15,9 @@ namespace sallyport::api {
 namespace {
 
 using nlohmann::json;
+
+constexpr std::chrono::seconds shortest_confirmation{1};
+constexpr std::chrono::seconds longest_confirmation = std::chrono::hours{24};
 
 tl::expected<json, Response> read_object(const Request& request) {
     json body = json::parse(request.body, nullptr, false);
@@ -23,29 +28,56 @@ tl::expected<json, Response> read_object(const Request& request) {
 
 }  // namespace
 
-tl::expected<Document, Response> read_document(const Request& request) {
+tl::expected<Document, Response> read_document(const Request& request, bool may_await) {
     const auto body = read_object(request);
     if (!body) return tl::unexpected(body.error());
     Document document;
     document.name = "document";
     bool found = false;
     for (const auto& [key, value] : body->items()) {
-        if (key != "document" && key != "name") {
-            return tl::unexpected(
-                problem(400, fmt::format("unknown key \"{}\"; expected: document, name", key)));
+        const bool awaits = may_await && key == "confirm_within";
+        if (key != "document" && key != "name" && !awaits) {
+            return tl::unexpected(problem(400, fmt::format("unknown key \"{}\"; expected: document, name{}",
+                                                           key, may_await ? ", confirm_within" : "")));
         }
         if (!value.is_string())
             return tl::unexpected(problem(400, fmt::format("\"{}\" must be a string", key)));
-        if (key == "name") {
-            document.name = value.get<std::string>();
+        const auto text = value.get<std::string>();
+        if (awaits) {
+            const auto within = parse_duration(text);
+            if (!within || *within < shortest_confirmation || *within > longest_confirmation) {
+                return tl::unexpected(
+                    problem(400, fmt::format("\"confirm_within\" is \"{}\"; expected a duration "
+                                             "from {} to {}",
+                                             text, format_duration(shortest_confirmation),
+                                             format_duration(longest_confirmation))));
+            }
+            document.confirm_within = *within;
+        } else if (key == "name") {
+            document.name = text;
         } else {
-            document.text = value.get<std::string>();
+            document.text = text;
             found = true;
         }
     }
     if (!found)
         return tl::unexpected(problem(400, "the key \"document\" is missing: the text of a configuration"));
     return document;
+}
+
+tl::expected<std::optional<std::uint64_t>, Response> read_revision(const Request& request) {
+    if (request.body.empty()) return std::optional<std::uint64_t>{};
+    const auto body = read_object(request);
+    if (!body) return tl::unexpected(body.error());
+    std::optional<std::uint64_t> revision;
+    for (const auto& [key, value] : body->items()) {
+        if (key != "revision")
+            return tl::unexpected(problem(400, fmt::format("unknown key \"{}\"; expected: revision", key)));
+        if (!value.is_number_unsigned())
+            return tl::unexpected(problem(400, "\"revision\" must be the number of a revision"));
+        revision = value.get<std::uint64_t>();
+    }
+    return revision;
 }
 
 tl::expected<void, Response> expect_no_arguments(const Request& request) {
@@ -59,14 +91,39 @@ tl::expected<void, Response> expect_no_arguments(const Request& request) {
     return {};
 }
 
+std::string time_text(std::chrono::system_clock::time_point time) {
+    using namespace std::chrono;
+    const auto seconds_part = floor<seconds>(time);
+    const auto micros = duration_cast<microseconds>(time - seconds_part).count();
+    return fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:06}Z", fmt::gmtime(system_clock::to_time_t(seconds_part)),
+                       micros);
+}
+
+json confirmation_json(const store::Confirmation& confirmation) {
+    return {{"revision", confirmation.revision},
+            {"fallback", confirmation.fallback},
+            {"deadline", time_text(confirmation.deadline)}};
+}
+
 Response json_response(const json& body) {
     // Names and messages may quote bytes of the operator's file that are no UTF-8.
     return {200, "application/json", body.dump(-1, ' ', false, json::error_handler_t::replace) + "\n", {}};
 }
 
 Response refusal_response(const control::Refusal& refusal) {
-    const bool invalid = refusal.kind == control::Refusal::Kind::invalid;
-    return problem(invalid ? 400 : 500, refusal.message, refusal.faults);
+    const auto status = [&] {
+        switch (refusal.kind) {
+            case control::Refusal::Kind::invalid:
+                return 400U;
+            case control::Refusal::Kind::missing:
+                return 404U;
+            case control::Refusal::Kind::conflict:
+                return 409U;
+            default:
+                return 500U;
+        }
+    }();
+    return problem(status, refusal.message, refusal.faults);
 }
 
 json changes_json(const std::vector<model::Change>& changes) {

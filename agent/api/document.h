@@ -3,7 +3,10 @@
 // The body that `plan` and `apply` take, and what they answer.
 #pragma once
 
+#include <chrono>
+#include <cstdint>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,13 +21,23 @@ namespace sallyport::api {
 struct Document {
     std::string text;
     std::string name;  // what messages call it
+    std::optional<std::chrono::seconds> confirm_within;
 };
 
-// {"document": "…", "name": "…"}; the name may be missing. Otherwise the problem to answer with.
-tl::expected<Document, Response> read_document(const Request& request);
+// {"document": "…", "name": "…", "confirm_within": "60s"}; all but the first may be missing, and the last is
+// for those who `may_await`. Otherwise the problem to answer with.
+tl::expected<Document, Response> read_document(const Request& request, bool may_await = false);
+
+// {"revision": 7}, {} or no body at all; otherwise the problem.
+tl::expected<std::optional<std::uint64_t>, Response> read_revision(const Request& request);
 
 // Nothing but {} or no body at all; otherwise the problem.
 tl::expected<void, Response> expect_no_arguments(const Request& request);
+
+// RFC 3339, in UTC, to the microsecond.
+std::string time_text(std::chrono::system_clock::time_point time);
+
+nlohmann::json confirmation_json(const store::Confirmation& confirmation);
 
 Response json_response(const nlohmann::json& body);
 Response refusal_response(const control::Refusal& refusal);

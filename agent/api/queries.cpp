@@ -27,15 +27,6 @@ using nlohmann::json;
 
 constexpr std::uint64_t longest_wait_seconds = 30;
 
-// RFC 3339, in UTC, to the microsecond.
-std::string time_text(std::chrono::system_clock::time_point time) {
-    using namespace std::chrono;
-    const auto seconds_part = floor<seconds>(time);
-    const auto micros = duration_cast<microseconds>(time - seconds_part).count();
-    return fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:06}Z", fmt::gmtime(system_clock::to_time_t(seconds_part)),
-                       micros);
-}
-
 std::string_view protocol_name(std::uint8_t number) {
     switch (number) {
         case 1:
@@ -225,24 +216,26 @@ Response status(const control::Gateway& gateway, const Call&) {
         gateway.dataplane().flow_table_status().value_or(dataplane::FlowTableStatus{});
     const telemetry::FlowCensus census =
         telemetry::take_census(gateway.dataplane()).value_or(telemetry::FlowCensus{});
-    return json_response({{"gateway", view->state->gateway.name},
-                          {"version", SALLYPORT_VERSION},
-                          {"ready", view->ready()},
-                          {"why_not_ready", view->ready() ? json(nullptr) : json(view->why_not_ready())},
-                          {"desired_revision", view->desired_revision},
-                          {"applied_revision", view->applied_revision},
-                          {"error", view->error ? json(*view->error) : json(nullptr)},
-                          {"devices", devices_json(*view, counters)},
-                          {"flows",
-                           {{"active", table.flows},
-                            {"mappings", table.mappings},
-                            {"entries", table.entries},
-                            {"capacity", table.capacity},
-                            {"bytes", table.bytes}}},
-                          {"nat_gateways", nat_gateways_json(*view, counters, census)},
-                          {"elastic_ips", elastic_ips_json(*view, census)},
-                          {"drops", drops_json(counters)},
-                          {"warnings", view->warnings}});
+    return json_response(
+        {{"gateway", view->state->gateway.name},
+         {"version", SALLYPORT_VERSION},
+         {"ready", view->ready()},
+         {"why_not_ready", view->ready() ? json(nullptr) : json(view->why_not_ready())},
+         {"desired_revision", view->desired_revision},
+         {"applied_revision", view->applied_revision},
+         {"confirmation", view->confirmation ? confirmation_json(*view->confirmation) : json(nullptr)},
+         {"error", view->error ? json(*view->error) : json(nullptr)},
+         {"devices", devices_json(*view, counters)},
+         {"flows",
+          {{"active", table.flows},
+           {"mappings", table.mappings},
+           {"entries", table.entries},
+           {"capacity", table.capacity},
+           {"bytes", table.bytes}}},
+         {"nat_gateways", nat_gateways_json(*view, counters, census)},
+         {"elastic_ips", elastic_ips_json(*view, census)},
+         {"drops", drops_json(counters)},
+         {"warnings", view->warnings}});
 }
 
 Response flows(const control::Gateway& gateway, const Call& call) {

@@ -37,6 +37,8 @@ std::vector<Route> api_routes(const Services& services) {
         {"GET", "/v1/doctor", query, {}, examine},
         {"POST", "/v1/plan", query, {}, at_once(queries::plan)},
         {"POST", "/v1/apply", command, {}, at_once(commands::apply)},
+        {"POST", "/v1/confirm", command, {}, at_once(commands::confirm)},
+        {"POST", "/v1/rollback", command, {}, at_once(commands::rollback)},
         {"POST", "/v1/reload", command, {}, at_once(commands::reload)},
         {"POST", "/v1/detach", command, {}, at_once(commands::detach)},
         {"GET", "/v1/{kind}", query, {}, at_once(queries::objects)},

@@ -85,9 +85,25 @@ std::span<const Command> commands() {
          .summary = "make the gateway what a configuration file says",
          .description = "Hands a configuration file to the agent and waits until it is applied. A file with "
                         "faults changes nothing. Applying the same file twice changes nothing the second "
-                        "time.",
+                        "time. With --confirm the agent goes back to the revision before by itself unless "
+                        "`confirm` comes in time, even if it is started anew meanwhile: for changes that may "
+                        "cut off whoever makes them. Until then nothing else can be applied.",
          .arguments = {document},
+         .options = {{"--confirm", "", Value::duration, "DURATION",
+                      "roll back unless confirmed within this time, 1s to 1d, such as 90s or 5m"}},
          .run = run_apply},
+        {.name = "confirm",
+         .summary = "keep the revision that awaits confirmation",
+         .description = "Confirms the revision that `apply --confirm` has made: it is not rolled back.",
+         .run = run_confirm},
+        {.name = "rollback",
+         .summary = "go back to an earlier revision",
+         .description =
+             "Applies the configuration of an earlier revision again, as a new revision. Without a "
+             "number it is the one before the newest, or the one that would come back if nobody "
+             "confirmed. `history` lists the revisions.",
+         .arguments = {{"REVISION", Value::number, false, "number of a revision"}},
+         .run = run_rollback},
         {.name = "reload",
          .summary = "let the agent read its own configuration file again",
          .description = "The agent reads the file that it was started with, applies it, and answers when "

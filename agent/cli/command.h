@@ -30,6 +30,7 @@ enum class Value {
     socket,    // path of a socket
     file,      // path of a file to read; "-" is standard input
     number,    // a whole number from 1
+    duration,  // a time with its unit, such as 90s
     protocol,  // a protocol that is translated
     place,     // an address, a prefix or address:port
     kind,      // a kind of resource

@@ -9,6 +9,7 @@
 
 #include "cli/help.h"
 #include "core/address.h"
+#include "core/duration.h"
 
 namespace sallyport::cli {
 namespace {
@@ -40,6 +41,10 @@ std::string fault_of(Value value, const std::string& text) {
         return fmt::format("\"{}\" is none of {}", text, fmt::join(allowed, ", "));
     if (value == Value::place) return fault_of_place(text);
     if (value == Value::number) return fault_of_number(text);
+    if (value == Value::duration) {
+        const auto read = parse_duration(text);
+        return read ? std::string() : read.error().message;
+    }
     return text.empty() ? "must not be empty" : std::string();
 }
 

@@ -22,6 +22,7 @@ Outcome send_document(Session& session, std::string_view command) {
     auto document = read_file(path == "-" ? "/dev/stdin" : path);
     if (!document) return problem(ExitCode::failed, "file not readable", document.error().message);
     Json body{{"document", *document}, {"name", path == "-" ? "standard input" : path}};
+    if (session.invocation().has("confirm")) body["confirm_within"] = session.invocation().value("confirm");
     return session.api().post(path_of({command}), body);
 }
 
@@ -44,6 +45,17 @@ ExitCode run_plan(Session& session) {
 
 ExitCode run_apply(Session& session) {
     return session.show(send_document(session, "apply"), apply_view);
+}
+
+ExitCode run_confirm(Session& session) {
+    return session.show(session.api().post(path_of({"confirm"}), Json::object()), confirm_view);
+}
+
+ExitCode run_rollback(Session& session) {
+    Json body = Json::object();
+    if (session.invocation().has("revision"))
+        body["revision"] = std::stoull(session.invocation().value("revision"));
+    return session.show(session.api().post(path_of({"rollback"}), body), apply_view);
 }
 
 ExitCode run_reload(Session& session) {

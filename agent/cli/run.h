@@ -11,6 +11,8 @@ ExitCode run_status(Session& session);
 ExitCode run_check(Session& session);
 ExitCode run_plan(Session& session);
 ExitCode run_apply(Session& session);
+ExitCode run_confirm(Session& session);
+ExitCode run_rollback(Session& session);
 ExitCode run_reload(Session& session);
 ExitCode run_get(Session& session);
 ExitCode run_flows(Session& session);

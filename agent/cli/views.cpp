@@ -118,6 +118,17 @@ void print_warnings(Text& text, const Json& value) {
         text.paragraph(fmt::format("warning: {}", inline_text(warning)), Tone::warning);
 }
 
+void print_confirmation(Text& text, const Json& value) {
+    const auto awaited = value.find("confirmation");
+    if (awaited == value.end() || !awaited->is_object()) return;
+    text.paragraph(
+        fmt::format("revision {} awaits confirmation until {}: then revision {} comes back, unless "
+                    "`sallyport confirm` keeps it",
+                    field(*awaited, "revision", missing), field(*awaited, "deadline", missing),
+                    field(*awaited, "fallback", missing)),
+        Tone::warning);
+}
+
 void print_changes(Text& text, const Json& value) {
     Table table({{}, {}, {}});
     for (const Json& change : list(value, "changes")) {
@@ -283,6 +294,7 @@ void status_view(Text& text, const Json& value) {
     print_nat_gateways(text, list(value, "nat_gateways"));
     print_elastic_ips(text, list(value, "elastic_ips"));
     print_drops(text, list(value, "drops"));
+    print_confirmation(text, value);
     print_warnings(text, value);
 }
 
@@ -302,7 +314,12 @@ void apply_view(Text& text, const Json& value) {
         print_changes(text, value);
         text.line(fmt::format("revision {} applied", field(value, "revision", missing)), Tone::good);
     }
+    print_confirmation(text, value);
     print_warnings(text, value);
+}
+
+void confirm_view(Text& text, const Json& value) {
+    text.line(fmt::format("revision {} confirmed", field(value, "revision", missing)), Tone::good);
 }
 
 void flows_view(Text& text, const Json& value) {

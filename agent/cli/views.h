@@ -17,6 +17,7 @@ void status_view(Text& text, const Json& value);
 void faults_view(Text& text, const Json& value);  // [faults]
 void plan_view(Text& text, const Json& value);
 void apply_view(Text& text, const Json& value);
+void confirm_view(Text& text, const Json& value);
 void flows_view(Text& text, const Json& value);
 void flow_count_view(Text& text, const Json& value);
 void top_view(Text& text, const Json& value);

@@ -20,11 +20,16 @@ using namespace std::chrono_literals;
 constexpr std::size_t largest_document = std::size_t{16} << 20;
 constexpr std::chrono::nanoseconds first_retry = 1s;
 constexpr std::chrono::nanoseconds slowest_retry = 30s;
+constexpr std::chrono::nanoseconds rollback_retry = 10s;
 // Slices of the flow table's sweep, a quarter of a second apart.
 constexpr std::size_t sweep_slices = 4;
 
 tl::unexpected<Refusal> failed(const Error& error) {
     return tl::unexpected(Refusal{Refusal::Kind::failed, error.message, {}});
+}
+
+tl::unexpected<Refusal> conflict(std::string why) {
+    return tl::unexpected(Refusal{Refusal::Kind::conflict, std::move(why), {}});
 }
 
 tl::unexpected<Refusal> invalid(const std::string& name, std::vector<config::Fault> faults) {
@@ -100,16 +105,52 @@ Gateway::Gateway(Parts parts, std::string config_path, Opening opening)
 
 Result<void> Gateway::start() {
     Opening opening = *std::exchange(opening_, std::nullopt);
+    const Result<std::optional<store::Confirmation>> awaited = parts_.store.confirmation();
+    if (!awaited) return tl::unexpected(awaited.error());
+    if (*awaited) await(**awaited);
     if (opening.from_file) {
         const Outcome<Applied> applied = commit(std::move(opening.loaded), opening.document,
                                                 opening.document_name, store::Source::file, "start");
         if (!applied && applied.error().kind == Refusal::Kind::failed)
             return failure(applied.error().message);
-    } else {
-        document_warnings_ = texts_of(opening.loaded.warnings);
-        reconcile();
+        return {};
     }
+    document_warnings_ = texts_of(opening.loaded.warnings);
+    roll_back_when_due();
+    reconcile();
     return {};
+}
+
+void Gateway::await(const store::Confirmation& confirmation) {
+    // The deadline is one of the wall clock, to outlive the machine; from here on nobody can set it.
+    confirm_by_ = parts_.clock.monotonic() + (confirmation.deadline - parts_.clock.wall());
+    auto next = std::make_shared<View>(*view_);
+    next->confirmation = confirmation;
+    view_ = std::move(next);
+}
+
+Result<void> Gateway::await_nothing() {
+    if (!view_->confirmation) return {};
+    if (Result<void> cleared = parts_.store.clear_confirmation(); !cleared) return cleared;
+    auto next = std::make_shared<View>(*view_);
+    next->confirmation.reset();
+    view_ = std::move(next);
+    return {};
+}
+
+void Gateway::roll_back_when_due() {
+    if (!view_->confirmation || parts_.clock.monotonic() < confirm_by_) return;
+    const std::uint64_t unconfirmed = view_->confirmation->revision;
+    const Outcome<Applied> back = rollback({}, "the agent: nobody has confirmed");
+    if (!view_->confirmation) {
+        parts_.log.warning(
+            fmt::format("revision {} was not confirmed in time and is rolled back", unconfirmed));
+        return;
+    }
+    confirm_by_ = parts_.clock.monotonic() + rollback_retry;
+    parts_.log.error(
+        fmt::format("revision {} was not confirmed in time and cannot be rolled back: {}; trying again",
+                    unconfirmed, back ? std::string() : back.error().message));
 }
 
 Outcome<Plan> Gateway::plan(std::string_view document, const std::string& name) const {
@@ -118,9 +159,50 @@ Outcome<Plan> Gateway::plan(std::string_view document, const std::string& name) 
     return Plan{model::delta(*view_->state, loaded->state), texts_of(loaded->warnings)};
 }
 
-Outcome<Applied> Gateway::apply(std::string_view document, const std::string& name,
-                                const std::string& actor) {
-    return command(document, name, store::Source::apply, actor);
+Outcome<Applied> Gateway::apply(std::string_view document, const std::string& name, const std::string& actor,
+                                std::optional<std::chrono::seconds> confirm_within) {
+    return command(document, name, store::Source::apply, actor, confirm_within);
+}
+
+Outcome<std::uint64_t> Gateway::confirm(const std::string& actor) {
+    if (!view_->confirmation) return conflict("no revision awaits confirmation");
+    const std::uint64_t revision = view_->confirmation->revision;
+    if (const Result<void> cleared = await_nothing(); !cleared) return failed(cleared.error());
+    parts_.log.notice(fmt::format("revision {} confirmed by {}", revision, actor));
+    return revision;
+}
+
+Outcome<std::uint64_t> Gateway::rollback_target() const {
+    if (view_->confirmation) return view_->confirmation->fallback;
+    const Result<std::vector<store::RevisionSummary>> newest = parts_.store.history(2);
+    if (!newest) return failed(newest.error());
+    if (newest->size() < 2) return conflict("the history has no earlier revision");
+    return newest->back().number;
+}
+
+Outcome<Applied> Gateway::rollback(std::optional<std::uint64_t> revision, const std::string& actor) {
+    if (!revision) {
+        const Outcome<std::uint64_t> target = rollback_target();
+        if (!target) return tl::unexpected(target.error());
+        revision = *target;
+    }
+    const Result<std::optional<store::Revision>> found = parts_.store.find(*revision);
+    if (!found) return failed(found.error());
+    if (!*found) {
+        return tl::unexpected(Refusal{Refusal::Kind::missing,
+                                      fmt::format("the history has no revision {}; see history", *revision),
+                                      {}});
+    }
+    const store::Revision& earlier = **found;
+    auto loaded = config::load_text(earlier.document, earlier.document_name);
+    if (!loaded) return invalid(fmt::format("revision {}", *revision), std::move(loaded.error()));
+    Outcome<Applied> done =
+        commit(*std::move(loaded), earlier.document, earlier.document_name, store::Source::apply,
+               fmt::format("{}, back to revision {}", actor, *revision));
+    if (!done && done.error().kind != Refusal::Kind::not_applied) return done;
+    // Where the two revisions are the same state there was nothing to commit.
+    if (const Result<void> cleared = await_nothing(); !cleared) return failed(cleared.error());
+    return done;
 }
 
 Outcome<Applied> Gateway::reload(const std::string& actor) {
@@ -130,14 +212,20 @@ Outcome<Applied> Gateway::reload(const std::string& actor) {
 }
 
 Outcome<Applied> Gateway::command(std::string_view document, const std::string& name, store::Source source,
-                                  const std::string& actor) {
+                                  const std::string& actor,
+                                  std::optional<std::chrono::seconds> confirm_within) {
+    if (view_->confirmation) {
+        return conflict(fmt::format("revision {} awaits confirmation: confirm it or roll it back first",
+                                    view_->confirmation->revision));
+    }
     auto loaded = config::load_text(document, name);
     if (!loaded) return invalid(name, std::move(loaded.error()));
-    return commit(*std::move(loaded), document, name, source, actor);
+    return commit(*std::move(loaded), document, name, source, actor, confirm_within);
 }
 
 Outcome<Applied> Gateway::commit(config::Loaded loaded, std::string_view document, const std::string& name,
-                                 store::Source source, const std::string& actor) {
+                                 store::Source source, const std::string& actor,
+                                 std::optional<std::chrono::seconds> confirm_within) {
     const bool first = view_->desired_revision == 0;
     const std::vector<model::Change> changes = model::delta(*view_->state, loaded.state);
 
@@ -151,9 +239,17 @@ Outcome<Applied> Gateway::commit(config::Loaded loaded, std::string_view documen
         revision.document = document;
         revision.changes = change_lines(changes);
         revision.audit = actor;
+        if (confirm_within)
+            revision.confirmation =
+                store::Confirmation{0, view_->desired_revision, revision.time + *confirm_within};
         const Result<std::uint64_t> number = parts_.store.commit(revision);
         if (!number) return failed(number.error());
         next->desired_revision = *number;
+        next->confirmation = revision.confirmation;
+        if (next->confirmation) {
+            next->confirmation->revision = *number;
+            confirm_by_ = parts_.clock.monotonic() + *confirm_within;
+        }
         parts_.log.notice(fmt::format("revision {}: {} change{} from {} by {}", *number, changes.size(),
                                       changes.size() == 1 ? "" : "s", name, actor));
     } else if (source != store::Source::apply) {
@@ -171,7 +267,7 @@ Outcome<Applied> Gateway::commit(config::Loaded loaded, std::string_view documen
                         view_->desired_revision, *view_->error),
             {}});
     }
-    return Applied{view_->desired_revision, changes, view_->warnings};
+    return Applied{view_->desired_revision, changes, view_->warnings, view_->confirmation};
 }
 
 Outcome<std::vector<std::string>> Gateway::detach(const std::string& actor) {
@@ -180,6 +276,8 @@ Outcome<std::vector<std::string>> Gateway::detach(const std::string& actor) {
         if (device.attached) names.push_back(device.device);
     }
     const Result<void> detached = parts_.reconciler.detach();
+    // Nothing attaches again by itself.
+    if (const Result<void> cleared = await_nothing(); !cleared) parts_.log.error(cleared.error().message);
     auto next = std::make_shared<View>(*view_);
     next->detached = true;
     view_ = std::move(next);
@@ -204,6 +302,7 @@ void Gateway::sweep_slice() {
 }
 
 void Gateway::tick() {
+    roll_back_when_due();
     if (view_->detached) return;
     const Result<void> ticked = parts_.reconciler.tick();
     tell_upkeep("keep next hops current", ticked ? nullptr : &ticked.error());

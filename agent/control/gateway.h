@@ -35,6 +35,8 @@ struct Refusal {
     enum class Kind {
         invalid,      // the document has faults; nothing was changed
         not_applied,  // the kernel refuses; the revision is committed and is being tried again
+        conflict,     // something else has to happen first; nothing was changed
+        missing,      // there is no such revision; nothing was changed
         failed,       // the store, a file or the kernel failed; nothing was changed
     };
     Kind kind = Kind::failed;
@@ -54,6 +56,7 @@ struct Applied {
     std::uint64_t revision = 0;
     std::vector<model::Change> changes;  // none: the revision is the one that was there
     std::vector<std::string> warnings;
+    std::optional<store::Confirmation> confirmation = {};  // that the revision awaits
 };
 
 // What the agent starts with: the newest revision of the store, or the file when it has changed since it
@@ -87,7 +90,14 @@ class Gateway {
     Result<void> start();
 
     // Commands. `actor` is who asked, in words, for the history.
-    Outcome<Applied> apply(std::string_view document, const std::string& name, const std::string& actor);
+    // With `confirm_within`, the revision is rolled back unless confirm() comes in time, also across a
+    // restart of the agent; until then no other one is taken.
+    Outcome<Applied> apply(std::string_view document, const std::string& name, const std::string& actor,
+                           std::optional<std::chrono::seconds> confirm_within = {});
+    Outcome<std::uint64_t> confirm(const std::string& actor);  // the revision that stays
+    // Makes the document of an earlier revision the newest one again. Without a number: of the one before the
+    // newest, or, while one awaits confirmation, the one that would come back.
+    Outcome<Applied> rollback(std::optional<std::uint64_t> revision, const std::string& actor);
     Outcome<Applied> reload(const std::string& actor);
     Outcome<std::vector<std::string>> detach(const std::string& actor);
 
@@ -107,9 +117,15 @@ class Gateway {
 
   private:
     Outcome<Applied> command(std::string_view document, const std::string& name, store::Source source,
-                             const std::string& actor);
+                             const std::string& actor,
+                             std::optional<std::chrono::seconds> confirm_within = {});
     Outcome<Applied> commit(config::Loaded loaded, std::string_view document, const std::string& name,
-                            store::Source source, const std::string& actor);
+                            store::Source source, const std::string& actor,
+                            std::optional<std::chrono::seconds> confirm_within = {});
+    Outcome<std::uint64_t> rollback_target() const;
+    void await(const store::Confirmation& confirmation);  // and show it in the View
+    Result<void> await_nothing();
+    void roll_back_when_due();
     void reconcile();  // and tell in a new View how it went
     void settle();
     void publish_progress();
@@ -123,6 +139,7 @@ class Gateway {
     std::vector<std::string> document_warnings_;
     std::chrono::nanoseconds retry_at_{0};
     std::chrono::nanoseconds retry_delay_{0};  // 0: nothing to try again
+    std::chrono::nanoseconds confirm_by_{0};   // of the View's confirmation, by the monotonic clock
     std::size_t slice_buckets_ = 0;            // of the flow table, for one call of sweep_slice()
     std::string upkeep_error_;                 // told when it changes, not each time
 };

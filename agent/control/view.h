@@ -16,6 +16,7 @@
 #include "dataplane/tables.h"
 #include "model/resources.h"
 #include "reconcile/reconciler.h"
+#include "store/store.h"
 
 namespace sallyport::control {
 
@@ -50,9 +51,10 @@ struct View {
     std::shared_ptr<const model::DesiredState> state;
     std::uint64_t desired_revision = 0;
     std::uint64_t applied_revision = 0;
-    std::optional<std::string> error;              // why the desired revision is not in force
-    bool detached = false;                         // by command, until the next apply or reload
-    std::vector<reconcile::DeviceStatus> devices;  // as of the last reconciliation
+    std::optional<std::string> error;                 // why the desired revision is not in force
+    std::optional<store::Confirmation> confirmation;  // that the desired revision awaits
+    bool detached = false;                            // by command, until the next apply or reload
+    std::vector<reconcile::DeviceStatus> devices;     // as of the last reconciliation
     std::vector<std::string> warnings;
     Names names;
 

@@ -13,7 +13,7 @@ namespace {
 
 // One step for each version of the layout, the first one at index 0; user_version counts the steps taken.
 // A step is never changed once it was released.
-constexpr std::array<const char*, 1> migrations{R"sql(
+constexpr std::array<const char*, 2> migrations{R"sql(
     CREATE TABLE revisions (
         number        INTEGER PRIMARY KEY,
         time_us       INTEGER NOT NULL,
@@ -35,6 +35,14 @@ constexpr std::array<const char*, 1> migrations{R"sql(
         loaded_file_hash TEXT NOT NULL
     ) STRICT;
     INSERT INTO progress (only, applied_revision, loaded_file_hash) VALUES (1, NULL, '');
+)sql",
+                                                R"sql(
+    CREATE TABLE confirmation (
+        only        INTEGER PRIMARY KEY CHECK (only = 1),
+        revision    INTEGER NOT NULL REFERENCES revisions (number) ON DELETE CASCADE,
+        fallback    INTEGER NOT NULL REFERENCES revisions (number) ON DELETE CASCADE,
+        deadline_us INTEGER NOT NULL
+    ) STRICT;
 )sql"};
 
 // "SPRT": tells our files from other programs' databases.
@@ -232,6 +240,16 @@ Result<std::uint64_t> SqliteStore::commit(const NewRevision& revision) {
         if (Result<void> done = insert_change.run(); !done) return within(done.error());
         insert_change.reset();
     }
+    if (Result<void> done = clear_confirmation(); !done) return within(done.error());
+    if (revision.confirmation) {
+        Statement await(
+            database_.get(),
+            "INSERT INTO confirmation (only, revision, fallback, deadline_us) VALUES (1, ?, ?, ?)");
+        await.bind(1, number);
+        await.bind(2, static_cast<std::int64_t>(revision.confirmation->fallback));
+        await.bind(3, to_microseconds(revision.confirmation->deadline));
+        if (Result<void> done = await.run(); !done) return within(done.error());
+    }
     if (revision.source != Source::apply) {
         if (Result<void> done = set_loaded_file_hash(hash); !done) return within(done.error());
     }
@@ -331,6 +349,24 @@ Result<void> SqliteStore::set_applied_revision(std::uint64_t number) {
     statement.bind(1, static_cast<std::int64_t>(number));
     if (Result<void> done = statement.run(); !done) {
         return failure_within(fmt::format("note revision {} as applied", number), done.error());
+    }
+    return {};
+}
+
+Result<std::optional<Confirmation>> SqliteStore::confirmation() {
+    Statement statement(database_.get(), "SELECT revision, fallback, deadline_us FROM confirmation");
+    const Result<bool> row = statement.step();
+    if (!row) return failure_within("read what awaits confirmation", row.error());
+    if (!*row) return std::optional<Confirmation>{};
+    return std::optional(Confirmation{static_cast<std::uint64_t>(statement.integer(0)),
+                                      static_cast<std::uint64_t>(statement.integer(1)),
+                                      from_microseconds(statement.integer(2))});
+}
+
+Result<void> SqliteStore::clear_confirmation() {
+    Statement statement(database_.get(), "DELETE FROM confirmation");
+    if (Result<void> done = statement.run(); !done) {
+        return failure_within("note that nothing awaits confirmation", done.error());
     }
     return {};
 }

@@ -26,6 +26,8 @@ class SqliteStore final : public Store {
     Result<std::vector<RevisionSummary>> history(std::size_t limit) override;
     Result<std::uint64_t> applied_revision() override;
     Result<void> set_applied_revision(std::uint64_t number) override;
+    Result<std::optional<Confirmation>> confirmation() override;
+    Result<void> clear_confirmation() override;
     Result<std::string> loaded_file_hash() override;
     Result<void> set_loaded_file_hash(std::string_view hash) override;
 

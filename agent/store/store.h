@@ -25,14 +25,23 @@ enum class Source { file, apply, reload };
 std::string_view to_string(Source source);
 std::optional<Source> parse_source(std::string_view text);
 
+// A revision that is rolled back unless somebody confirms it in time.
+struct Confirmation {
+    std::uint64_t revision = 0;
+    std::uint64_t fallback = 0;  // the revision whose document comes back
+    std::chrono::system_clock::time_point deadline;
+    bool operator==(const Confirmation&) const = default;
+};
+
 // A desired state that is about to become a revision.
 struct NewRevision {
     std::chrono::system_clock::time_point time;
     Source source = Source::file;
-    std::string document_name;         // what messages about it call it: usually a file name
-    std::string document;              // the text, byte for byte
-    std::vector<std::string> changes;  // one JSON object each
-    std::string audit;                 // who asked, in words
+    std::string document_name;                      // what messages about it call it: usually a file name
+    std::string document;                           // the text, byte for byte
+    std::vector<std::string> changes;               // one JSON object each
+    std::string audit;                              // who asked, in words
+    std::optional<Confirmation> confirmation = {};  // that it has to await; its `revision` is not read
 };
 
 struct RevisionSummary {
@@ -56,7 +65,8 @@ class Store {
 
     // Makes the next revision, entirely or not at all, and returns its number. It is on disk when this
     // returns, and revisions beyond revisions_kept are gone. A number is never given twice. A commit with
-    // source file or reload is also remembered as loaded file.
+    // source file or reload is also remembered as loaded file. Whatever awaited confirmation before awaits it
+    // no longer.
     virtual Result<std::uint64_t> commit(const NewRevision& revision) = 0;
 
     virtual Result<std::optional<Revision>> newest() = 0;
@@ -66,6 +76,10 @@ class Store {
     // The revision that the kernel was last brought to; 0: none.
     virtual Result<std::uint64_t> applied_revision() = 0;
     virtual Result<void> set_applied_revision(std::uint64_t number) = 0;
+
+    // What awaits confirmation.
+    virtual Result<std::optional<Confirmation>> confirmation() = 0;
+    virtual Result<void> clear_confirmation() = 0;
 
     // digest() of the configuration file when it was last read, or empty. It differs from the newest
     // revision's when an apply came later, or when a reload found nothing but new comments.

@@ -11,6 +11,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <stdexcept>
 
 #include "config/load.h"
@@ -128,6 +129,14 @@ struct SallyportGateway::Impl {
         check(fd.get() >= 0, "open map " + name);
         return fd;
     }
+    void change_settings(const std::function<void(settings&)>& change) const {
+        const UniqueFd fd = map("settings");
+        const std::uint32_t key = 0;
+        settings value{};
+        check(bpf_map_lookup_elem(fd.get(), &key, &value) == 0, "read the settings");
+        change(value);
+        check(bpf_map_update_elem(fd.get(), &key, &value, BPF_ANY) == 0, "write the settings");
+    }
 };
 
 SallyportGateway::SallyportGateway(std::uint32_t flow_capacity) : impl_(std::make_unique<Impl>()) {
@@ -166,6 +175,9 @@ std::vector<tuple> SallyportGateway::reverse_of(const std::vector<tuple>& forwar
 
 void SallyportGateway::attend() {
     network_.within(Place::gateway, [&] { must(impl_->reconciler->tick()); });
+    // All flows are one instance's, and nobody answers while they are opened: a gateway would refuse half of
+    // them.
+    impl_->change_settings([](settings& value) { value.unanswered_capacity = 0; });
 }
 
 SallyportGateway::Sweep SallyportGateway::sweep() {
@@ -177,12 +189,9 @@ SallyportGateway::Sweep SallyportGateway::sweep() {
 }
 
 void SallyportGateway::age() {
-    const UniqueFd map = impl_->map("settings");
-    const std::uint32_t key = 0;
-    settings value{};
-    check(bpf_map_lookup_elem(map.get(), &key, &value) == 0, "read the settings");
-    value.clock_offset_ns += std::uint64_t{FLOW_TIMEOUT_MAX_SECONDS} * 1'000'000'000;
-    check(bpf_map_update_elem(map.get(), &key, &value, BPF_ANY) == 0, "write the settings");
+    impl_->change_settings([](settings& value) {
+        value.clock_offset_ns += std::uint64_t{FLOW_TIMEOUT_MAX_SECONDS} * 1'000'000'000;
+    });
 }
 
 std::uint64_t SallyportGateway::flow_memory() const {

@@ -3,11 +3,13 @@
 
 import copy
 import socket
+import time
 from collections.abc import Iterator
 
 import pytest
 
 from lab import Agent, Capture, LabError, Routed, eventually, services
+from lab.agent import as_yaml
 from lab.capture import Wire
 from lab.frames import RST, SYN, TCP, ipv4, tcp
 from lab.services import Conversation
@@ -217,3 +219,48 @@ def test_reset_of_a_cut_flow_fits_the_connection(world: Routed, agent: Agent) ->
         assert (reset.source, reset.source_port, reset.destination_port) == (remote, 80, 5000)
         assert reset.sequence == 900 and reset.checksums_right()
         assert not outside.packets
+
+
+def _reachable(world: Routed) -> bool:
+    try:
+        world.h1.call(lambda: socket.create_connection((WEBS[1], 7), timeout=0.5)).close()
+    except TimeoutError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_unconfirmed_change_comes_back(world: Routed, agent: Agent, servers: dict[str, list], killed: bool) -> None:
+    """For changes that may cut off whoever makes them; an agent that is killed meanwhile remembers."""
+    configuration = _configuration(world, ["eip-1", "eip-2"])
+    agent.reload(configuration)
+    changed = copy.deepcopy(configuration)
+    changed["route_tables"][0]["routes"].append({"destination": f"{WEBS[1]}/32", "blackhole": True})
+    with Conversation(world.h1, WEB, 7) as stays:
+        stays.say()
+        applied = agent.run("apply", "-", "--confirm", "4s", "-o", "json", input=as_yaml(changed))
+        assert applied.returncode == 0, applied.stderr
+        assert not _reachable(world)
+        other = agent.run("apply", "-", input=as_yaml(configuration))
+        assert other.returncode == 5 and "awaits confirmation" in other.stderr
+        if killed:
+            agent.kill()
+            stays.say()
+            agent.start()
+        eventually(lambda: _reachable(world), timeout=15)
+        assert agent.status()["confirmation"] is None
+        assert "back to revision" in agent.text("history")
+        stays.say()
+
+
+def test_confirmed_change_stays(world: Routed, agent: Agent, servers: dict[str, list]) -> None:
+    configuration = _configuration(world, ["eip-1", "eip-2"])
+    agent.reload(configuration)
+    changed = copy.deepcopy(configuration)
+    changed["route_tables"][0]["routes"].append({"destination": f"{WEBS[1]}/32", "blackhole": True})
+    agent.run("apply", "-", "--confirm", "2s", input=as_yaml(changed))
+    assert "confirmed" in agent.text("confirm")
+    time.sleep(4)
+    assert not _reachable(world)
+    agent.text("rollback")
+    assert _reachable(world)

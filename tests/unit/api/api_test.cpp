@@ -168,6 +168,32 @@ TEST_F(ApiTest, WrongBodiesAreRefused) {
     EXPECT_EQ(get("/v1/status")["desired_revision"], 1);
 }
 
+TEST_F(ApiTest, ARevisionMayAwaitConfirmation) {
+    const json applied =
+        post("/v1/apply", {{"document", configuration("eip-1, eip-2")}, {"confirm_within", "2m"}});
+    EXPECT_EQ(applied["confirmation"]["revision"], 2);
+    EXPECT_EQ(applied["confirmation"]["fallback"], 1);
+    EXPECT_EQ(get("/v1/status")["confirmation"], applied["confirmation"]);
+    post("/v1/apply", {{"document", configuration("eip-2")}}, 409);
+    post("/v1/reload", json::object(), 409);
+    EXPECT_EQ(post("/v1/confirm", json::object()), json({{"revision", 2}}));
+    EXPECT_EQ(get("/v1/status")["confirmation"], nullptr);
+    post("/v1/confirm", json::object(), 409);
+    for (const char* within : {"0s", "25h", "60", "soon"})
+        post("/v1/apply", {{"document", configuration()}, {"confirm_within", within}}, 400);
+    EXPECT_EQ(client_->post("/v1/plan", R"({"document":"x","confirm_within":"60s"})").status, 400);
+}
+
+TEST_F(ApiTest, RollbackTakesARevision) {
+    post("/v1/apply", {{"document", configuration("eip-1, eip-2")}});
+    EXPECT_EQ(post("/v1/rollback", {{"revision", 1}})["revision"], 3);
+    EXPECT_EQ(post("/v1/rollback", json::object())["revision"], 4);
+    EXPECT_EQ(get("/v1/nat_gateways/egress")["elastic_ips"], json({"eip-1", "eip-2"}));
+    post("/v1/rollback", {{"revision", 9}}, 404);
+    for (const char* body : {R"({"revision":"1"})", R"({"revision":-1})", R"({"number":1})", "[]"})
+        EXPECT_EQ(client_->post("/v1/rollback", body).status, 400) << body;
+}
+
 TEST_F(ApiTest, DetachAndReload) {
     EXPECT_EQ(post("/v1/detach", json::object())["detached"], json({"lan0", "wan0"}));
     EXPECT_EQ(get("/v1/status")["why_not_ready"], "detached by command; reload or apply attaches again");

@@ -143,6 +143,95 @@ TEST_F(GatewayTest, ANewCommentInTheFileDoesNotUndoALaterApply) {
     EXPECT_EQ(elastic_ips_in_use(), 2u);
 }
 
+TEST_F(GatewayTest, WhatIsNotConfirmedInTimeIsRolledBack) {
+    start();
+    const auto applied = here_.gateway->apply(configuration("eip-1, eip-2"), "new.yaml", "test", 60s);
+    ASSERT_TRUE(applied) << applied.error().message;
+    ASSERT_TRUE(applied->confirmation);
+    EXPECT_EQ(applied->confirmation->revision, 2u);
+    EXPECT_EQ(applied->confirmation->fallback, 1u);
+    EXPECT_EQ(view()->confirmation, applied->confirmation);
+    // Nothing else is taken meanwhile.
+    EXPECT_EQ(here_.gateway->apply(configuration("eip-2"), "other.yaml", "test").error().kind,
+              Refusal::Kind::conflict);
+    EXPECT_EQ(here_.gateway->reload("test").error().kind, Refusal::Kind::conflict);
+    here_.clock.advance(59s);
+    here_.gateway->tick();
+    EXPECT_EQ(elastic_ips_in_use(), 2u);
+    here_.clock.advance(2s);
+    here_.gateway->tick();
+    EXPECT_EQ(elastic_ips_in_use(), 1u);
+    EXPECT_EQ(view()->desired_revision, 3u);
+    EXPECT_EQ(view()->applied_revision, 3u);
+    EXPECT_FALSE(view()->confirmation);
+    EXPECT_FALSE(*here_.store->confirmation());
+    EXPECT_TRUE(logged("revision 2 was not confirmed in time and is rolled back"));
+    EXPECT_TRUE(here_.gateway->apply(configuration("eip-2"), "other.yaml", "test"));
+}
+
+TEST_F(GatewayTest, WhatIsConfirmedStays) {
+    start();
+    EXPECT_EQ(here_.gateway->confirm("test").error().kind, Refusal::Kind::conflict);
+    ASSERT_TRUE(here_.gateway->apply(configuration("eip-1, eip-2"), "new.yaml", "test", 60s));
+    EXPECT_EQ(here_.gateway->confirm("test").value(), 2u);
+    here_.clock.advance(3600s);
+    here_.gateway->tick();
+    EXPECT_EQ(view()->desired_revision, 2u);
+    EXPECT_EQ(elastic_ips_in_use(), 2u);
+    EXPECT_EQ(here_.gateway->confirm("test").error().kind, Refusal::Kind::conflict);
+}
+
+TEST_F(GatewayTest, AConfirmationIsAwaitedAcrossRestarts) {
+    for (const bool in_time : {true, false}) {
+        start();
+        const std::uint64_t before = view()->desired_revision;
+        ASSERT_TRUE(here_.gateway->apply(configuration("eip-1, eip-2"), "new.yaml", "test", 60s));
+        here_.clock.advance(in_time ? 30s : 90s);
+        start();
+        EXPECT_EQ(view()->confirmation.has_value(), in_time);
+        EXPECT_EQ(elastic_ips_in_use(), in_time ? 2u : 1u);
+        here_.clock.advance(31s);
+        here_.gateway->tick();
+        EXPECT_EQ(elastic_ips_in_use(), 1u);
+        EXPECT_EQ(view()->desired_revision, before + 2);
+        EXPECT_EQ(view()->applied_revision, before + 2);
+        EXPECT_FALSE(view()->confirmation);
+    }
+}
+
+TEST_F(GatewayTest, DetachingLeavesNothingToConfirm) {
+    start();
+    ASSERT_TRUE(here_.gateway->apply(configuration("eip-1, eip-2"), "new.yaml", "test", 60s));
+    ASSERT_TRUE(here_.gateway->detach("test"));
+    here_.clock.advance(120s);
+    here_.gateway->tick();
+    EXPECT_TRUE(view()->detached);
+    EXPECT_EQ(view()->desired_revision, 2u);
+    EXPECT_FALSE(*here_.store->confirmation());
+}
+
+TEST_F(GatewayTest, RollbackAppliesAnEarlierRevisionAgain) {
+    start();
+    EXPECT_EQ(here_.gateway->rollback({}, "test").error().kind, Refusal::Kind::conflict);
+    ASSERT_TRUE(here_.gateway->apply(configuration("eip-1, eip-2"), "new.yaml", "test"));
+    ASSERT_TRUE(here_.gateway->apply(configuration("eip-2"), "newer.yaml", "test"));
+    const auto back = here_.gateway->rollback(1, "test");
+    ASSERT_TRUE(back) << back.error().message;
+    EXPECT_EQ(back->revision, 4u);
+    EXPECT_EQ((*here_.store->newest())->document, (*here_.store->find(1))->document);
+    EXPECT_EQ((*here_.store->newest())->audit, "test, back to revision 1");
+    const auto undone = here_.gateway->rollback({}, "test");
+    ASSERT_TRUE(undone);
+    EXPECT_EQ((*here_.store->newest())->document, (*here_.store->find(3))->document);
+    EXPECT_EQ(here_.gateway->rollback(77, "test").error().kind, Refusal::Kind::missing);
+    EXPECT_EQ(here_.gateway->rollback(5, "test")->revision, 5u) << "nothing to change";
+    // An operator need not wait for the time to be over.
+    ASSERT_TRUE(here_.gateway->apply(configuration("eip-1, eip-2"), "new.yaml", "test", 60s));
+    ASSERT_TRUE(here_.gateway->rollback({}, "test"));
+    EXPECT_FALSE(view()->confirmation);
+    EXPECT_EQ((*here_.store->newest())->document, (*here_.store->find(5))->document);
+}
+
 TEST_F(GatewayTest, AWrongFileAtStartIsRefusedAndTheKernelLeftAlone) {
     start();
     const std::uint64_t writes = here_.kernel->writes;

@@ -193,12 +193,35 @@ TEST_F(SqliteStoreTest, ADamagedDatabaseIsRefused) {
 
 TEST_F(SqliteStoreTest, ANewerLayoutIsRefusedAndKept) {
     ASSERT_TRUE(open()->commit(revision_of("one")));
+    const std::int64_t own = number_from("PRAGMA user_version");
     run_sql("PRAGMA user_version = 99");
     const auto store = SqliteStore::open(path_);
     ASSERT_FALSE(store);
     EXPECT_NE(store.error().message.find("newer version"), std::string::npos) << store.error().message;
-    run_sql("PRAGMA user_version = 1");
+    run_sql(("PRAGMA user_version = " + std::to_string(own)).c_str());
     EXPECT_TRUE(open()->newest()->has_value());
+}
+
+TEST_F(SqliteStoreTest, AnOlderLayoutIsBroughtUpToDate) {
+    ASSERT_TRUE(open()->commit(revision_of("one")));
+    run_sql("DROP TABLE confirmation; PRAGMA user_version = 1");
+    auto store = open();
+    EXPECT_EQ((*store->newest())->document, "one");
+    EXPECT_FALSE(*store->confirmation());
+}
+
+TEST_F(SqliteStoreTest, WhatAwaitsConfirmationIsKeptWithItsRevision) {
+    const std::chrono::system_clock::time_point deadline{std::chrono::microseconds{1'700'000'000'000'007}};
+    ASSERT_TRUE(open()->commit(revision_of("one")));
+    NewRevision awaiting = revision_of("two");
+    awaiting.confirmation = Confirmation{0, 1, deadline};
+    ASSERT_EQ(*open()->commit(awaiting), 2u);
+    EXPECT_EQ(**open()->confirmation(), (Confirmation{2, 1, deadline}));
+    ASSERT_TRUE(open()->clear_confirmation());
+    EXPECT_FALSE(*open()->confirmation());
+    ASSERT_TRUE(open()->commit(awaiting));
+    ASSERT_TRUE(open()->commit(revision_of("three"))) << "takes its place";
+    EXPECT_FALSE(*open()->confirmation());
 }
 
 TEST_F(SqliteStoreTest, AnotherProgramsDatabaseIsRefused) {
