@@ -25,6 +25,7 @@ enum packet_kind {
 	PACKET_PLAIN,	       /* TCP, UDP, ICMP echo: has a tuple */
 	PACKET_ICMP_ERROR,     /* key is the tuple that it quotes, reversed */
 	PACKET_OTHER_ERROR,    /* an ICMP error whose quote is of no use */
+	PACKET_STRANGE_ERROR,  /* an ICMP error of a type that is not translated: source quench, redirect */
 	PACKET_LATER_FRAGMENT, /* has no ports */
 	PACKET_OTHER,	       /* IPv4 of a kind that is not translated */
 };

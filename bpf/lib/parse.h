@@ -87,6 +87,10 @@ static __always_inline enum verdict parse_icmp(struct packet *packet, const void
 	case ICMP_PARAMETER_PROBLEM:
 		icmp_error_parse(packet);
 		break;
+	case ICMP_SOURCE_QUENCH:
+	case ICMP_REDIRECT:
+		packet->kind = PACKET_STRANGE_ERROR;
+		break;
 	default:
 		packet->kind = PACKET_OTHER;
 	}

@@ -94,7 +94,8 @@ static __always_inline void ipv4_reply_header(struct iphdr *ip, __be32 source, _
 static __always_inline int may_be_answered(const struct packet *packet)
 {
 	return packet->kind != PACKET_ICMP_ERROR && packet->kind != PACKET_OTHER_ERROR &&
-	       packet->kind != PACKET_LATER_FRAGMENT && !address_is_no_source(packet->key.source) &&
+	       packet->kind != PACKET_STRANGE_ERROR && packet->kind != PACKET_LATER_FRAGMENT &&
+	       !address_is_no_source(packet->key.source) &&
 	       !address_is_multicast_or_broadcast(packet->key.destination);
 }
 

@@ -74,6 +74,18 @@ TEST_F(Refused, NoRouteIsToldByIcmp) {
     lab().add_route(1, "0.0.0.0/0", ROUTE_NAT_GATEWAY, 0);
 }
 
+TEST_F(Refused, ErrorsAreNeverAnswered) {  // RFC 1812 section 4.3.2.7
+    lab().remove_route(1, "0.0.0.0/0");
+    for (const int type : {3, 4, 5, 11, 12}) {
+        Packet packet = ping().from(instance).to("192.0.2.1");
+        packet.icmp_type = static_cast<std::uint8_t>(type);
+        packet.payload = Bytes(40, 0x45);
+        const Outcome outcome = lab().run(Role::inside, packet);
+        EXPECT_EQ(outcome.action, XDP_DROP) << "type " << type << " " << outcome.drop_reason;
+    }
+    lab().add_route(1, "0.0.0.0/0", ROUTE_NAT_GATEWAY, 0);
+}
+
 TEST_F(Refused, NatGatewayWithoutElasticIp) {
     lab().remove_elastic_ip(eip);
     Outcome outcome = lab().run(Role::inside, udp().from(instance, 1).to(remote, 1));
