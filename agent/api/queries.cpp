@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/queries.h"
 
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -14,6 +13,8 @@
 #include "api/document.h"
 #include "api/flow_filter.h"
 #include "api/problem.h"
+#include "api/who_filter.h"
+#include "core/moment.h"
 #include "model/enums.h"
 #include "model/json.h"
 #include "sallyport/abi/drop_reason.h"
@@ -26,15 +27,7 @@ namespace {
 using nlohmann::json;
 
 constexpr std::uint64_t longest_wait_seconds = 30;
-
-// RFC 3339, in UTC, to the microsecond.
-std::string time_text(std::chrono::system_clock::time_point time) {
-    using namespace std::chrono;
-    const auto seconds_part = floor<seconds>(time);
-    const auto micros = duration_cast<microseconds>(time - seconds_part).count();
-    return fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:06}Z", fmt::gmtime(system_clock::to_time_t(seconds_part)),
-                       micros);
-}
+constexpr std::size_t most_flows_of_an_endpoint = 1000;  // TCP ports are shared between remotes
 
 std::string_view protocol_name(std::uint8_t number) {
     switch (number) {
@@ -190,7 +183,7 @@ Response drop_batch_json(const control::View& view, const control::DropBatch& ba
         const std::string_view name = protocol_name(drop.event.protocol);
         events.push_back(
             {{"sequence", drop.sequence},
-             {"time", time_text(drop.time)},
+             {"time", format_moment(drop.time)},
              {"reason", drop.event.reason},
              {"text", text},
              {"device", view.names.device(drop.event.device)},
@@ -270,6 +263,35 @@ Response flows(const control::Gateway& gateway, const Call& call) {
     return json_response({{"flows", std::move(list)}, {"total", total}});
 }
 
+Response who(const control::Gateway& gateway, const Call& call) {
+    const auto filter = WhoFilter::parse(call.request, gateway.clock().wall());
+    if (!filter) return problem(400, filter.error());
+    const std::shared_ptr<const control::View> view = gateway.view();
+    json flows = json::array();
+    if (filter->now) {
+        const Result<void> visited = gateway.dataplane().visit_flows([&](const dataplane::FlowRecord& flow) {
+            if (filter->matches(flow)) flows.push_back(flow_json(*view, flow));
+            return flows.size() < most_flows_of_an_endpoint;
+        });
+        if (!visited) return problem(500, visited.error().message);
+    }
+    const auto records = gateway.store().port_blocks(filter->external.address, filter->external.port,
+                                                     filter->at.first, filter->at.last);
+    if (!records) return problem(500, records.error().message);
+    json blocks = json::array();
+    for (const store::PortBlockRecord& record : *records) {
+        blocks.push_back({{"instance", record.instance.to_string()},
+                          {"vpc", record.vpc},
+                          {"nat_gateway", record.nat_gateway},
+                          {"elastic_ip", record.elastic_ip.to_string()},
+                          {"first_port", record.ports.first},
+                          {"last_port", record.ports.last},
+                          {"from", format_moment(record.from)},
+                          {"until", record.until ? json(format_moment(*record.until)) : json(nullptr)}});
+    }
+    return json_response({{"flows", std::move(flows)}, {"port_blocks", std::move(blocks)}});
+}
+
 Response plan(const control::Gateway& gateway, const Call& call) {
     const auto document = read_document(call.request);
     if (!document) return document.error();
@@ -284,7 +306,7 @@ Response history(const control::Gateway& gateway, const Call&) {
     json list = json::array();
     for (const store::RevisionSummary& summary : *summaries) {
         list.push_back({{"revision", summary.number},
-                        {"time", time_text(summary.time)},
+                        {"time", format_moment(summary.time)},
                         {"source", to_string(summary.source)},
                         {"changes", summary.changes},
                         {"actor", summary.audit}});
