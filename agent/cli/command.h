@@ -32,6 +32,8 @@ enum class Value {
     number,    // a whole number from 1
     protocol,  // a protocol that is translated
     place,     // an address, a prefix or address:port
+    endpoint,  // address:port
+    time,      // of RFC 3339, or seconds since 1970
     kind,      // a kind of resource
     name,      // the name of a resource of the kind that stands before it
 };
