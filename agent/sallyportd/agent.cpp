@@ -47,7 +47,7 @@ constexpr int exit_failed = 1;
 // The Linux Standard Base's "program is not configured": the service manager does not try again.
 constexpr int exit_not_configured = 6;
 
-telemetry::Subject subject_of(const control::View& view) {
+telemetry::Subject subject_of(const control::View& view, const control::PortBlockLog& port_blocks) {
     telemetry::Subject subject;
     std::map<std::string_view, std::uint32_t> ports;  // by Elastic IP
     for (const model::NatGateway& gateway : view.state->nat_gateways) {
@@ -64,6 +64,7 @@ telemetry::Subject subject_of(const control::View& view) {
         subject.devices.push_back({device.device, device.slot});
     subject.desired_revision = view.desired_revision;
     subject.applied_revision = view.applied_revision;
+    subject.port_block_records_lost = port_blocks.lost();
     return subject;
 }
 
@@ -173,7 +174,7 @@ bool Agent::open_parts() {
         [this] { return gateway_->view(); });
     host_ = std::make_unique<doctor::LinuxHost>(*netlink_);
     metrics_ = std::make_unique<telemetry::Metrics>(
-        *dataplane_, [this] { return subject_of(*gateway_->view()); }, SALLYPORT_VERSION);
+        *dataplane_, [this] { return subject_of(*gateway_->view(), *port_blocks_); }, SALLYPORT_VERSION);
     return true;
 }
 
