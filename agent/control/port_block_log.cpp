@@ -44,7 +44,7 @@ void PortBlockLog::poll() {
 
 void PortBlockLog::tick() {
     poll();
-    if (parts_.clock.monotonic() >= compare_at_) compare();
+    if (!idle_ && parts_.clock.monotonic() >= compare_at_) compare();
 }
 
 void PortBlockLog::compare() {
@@ -60,6 +60,7 @@ void PortBlockLog::compare() {
     if (!note(meanwhile)) return;
     const auto allocated = parts_.store.allocated_port_blocks();
     if (!allocated) return;
+    idle_ = held.empty() && allocated->empty() && meanwhile.empty();
 
     std::set<Holding> in_motion, in_table, in_log;
     for (const store::PortBlockRecord& record : meanwhile) in_motion.insert(holding_of(record));
@@ -95,6 +96,7 @@ PortBlockLog::Changes PortBlockLog::take() {
         tell(record);
         changes.push_back(std::move(record));
     });
+    if (!changes.empty()) idle_ = false;
     previous_view_ = view_();
     return changes;
 }

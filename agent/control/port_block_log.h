@@ -62,6 +62,7 @@ class PortBlockLog {
     std::shared_ptr<const View> previous_view_;  // events may be of before the present one
     Changes waiting_;
     std::chrono::nanoseconds compare_at_{0};
+    bool idle_ = false;  // nobody has a block, so that there is nothing to compare
     bool failing_ = false;
     std::uint64_t lost_ = 0;
 };

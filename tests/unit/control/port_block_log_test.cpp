@@ -144,12 +144,25 @@ TEST_F(PortBlockLogTest, WithThePinnedStateAllBlocksAreGone) {
 }
 
 TEST_F(PortBlockLogTest, ComparesNowAndThenByItself) {
+    allocate(block(2560, 5));
     blocks_.tick();
     kernel_->port_blocks = {block(2048, 5)};
     clock_.advance(PortBlockLog::compared_every - 1s);
     blocks_.tick();
     EXPECT_TRUE(who(2048).empty());
     clock_.advance(1s);
+    blocks_.tick();
+    EXPECT_EQ(who(2048).size(), 1u);
+    EXPECT_EQ(who(2560)[0].until, clock_.wall());
+}
+
+TEST_F(PortBlockLogTest, DoesNotSearchATableForBlocksThatNobodyHas) {
+    blocks_.tick();
+    kernel_->port_blocks = {block(2048, 5)};  // as no kernel would: with neither an event nor a start
+    clock_.advance(PortBlockLog::compared_every);
+    blocks_.tick();
+    EXPECT_TRUE(who(2048).empty());
+    allocate(block(2560, 6));
     blocks_.tick();
     EXPECT_EQ(who(2048).size(), 1u);
 }
