@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/document.h"
 
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
 
 #include "api/problem.h"
 #include "core/duration.h"
+#include "core/moment.h"
 #include "model/json.h"
 
 namespace sallyport::api {
@@ -91,18 +91,10 @@ tl::expected<void, Response> expect_no_arguments(const Request& request) {
     return {};
 }
 
-std::string time_text(std::chrono::system_clock::time_point time) {
-    using namespace std::chrono;
-    const auto seconds_part = floor<seconds>(time);
-    const auto micros = duration_cast<microseconds>(time - seconds_part).count();
-    return fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:06}Z", fmt::gmtime(system_clock::to_time_t(seconds_part)),
-                       micros);
-}
-
 json confirmation_json(const store::Confirmation& confirmation) {
     return {{"revision", confirmation.revision},
             {"fallback", confirmation.fallback},
-            {"deadline", time_text(confirmation.deadline)}};
+            {"deadline", format_moment(confirmation.deadline)}};
 }
 
 Response json_response(const json& body) {

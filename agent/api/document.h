@@ -34,9 +34,6 @@ tl::expected<std::optional<std::uint64_t>, Response> read_revision(const Request
 // Nothing but {} or no body at all; otherwise the problem.
 tl::expected<void, Response> expect_no_arguments(const Request& request);
 
-// RFC 3339, in UTC, to the microsecond.
-std::string time_text(std::chrono::system_clock::time_point time);
-
 nlohmann::json confirmation_json(const store::Confirmation& confirmation);
 
 Response json_response(const nlohmann::json& body);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/queries.h"
 
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -14,6 +13,8 @@
 #include "api/document.h"
 #include "api/flow_filter.h"
 #include "api/problem.h"
+#include "api/who_filter.h"
+#include "core/moment.h"
 #include "model/enums.h"
 #include "model/json.h"
 #include "sallyport/abi/drop_reason.h"
@@ -26,6 +27,7 @@ namespace {
 using nlohmann::json;
 
 constexpr std::uint64_t longest_wait_seconds = 30;
+constexpr std::size_t most_flows_of_an_endpoint = 1000;  // TCP ports are shared between remotes
 
 std::string_view protocol_name(std::uint8_t number) {
     switch (number) {
@@ -181,7 +183,7 @@ Response drop_batch_json(const control::View& view, const control::DropBatch& ba
         const std::string_view name = protocol_name(drop.event.protocol);
         events.push_back(
             {{"sequence", drop.sequence},
-             {"time", time_text(drop.time)},
+             {"time", format_moment(drop.time)},
              {"reason", drop.event.reason},
              {"text", text},
              {"device", view.names.device(drop.event.device)},
@@ -263,6 +265,35 @@ Response flows(const control::Gateway& gateway, const Call& call) {
     return json_response({{"flows", std::move(list)}, {"total", total}});
 }
 
+Response who(const control::Gateway& gateway, const Call& call) {
+    const auto filter = WhoFilter::parse(call.request, gateway.clock().wall());
+    if (!filter) return problem(400, filter.error());
+    const std::shared_ptr<const control::View> view = gateway.view();
+    json flows = json::array();
+    if (filter->now) {
+        const Result<void> visited = gateway.dataplane().visit_flows([&](const dataplane::FlowRecord& flow) {
+            if (filter->matches(flow)) flows.push_back(flow_json(*view, flow));
+            return flows.size() < most_flows_of_an_endpoint;
+        });
+        if (!visited) return problem(500, visited.error().message);
+    }
+    const auto records = gateway.store().port_blocks(filter->external.address, filter->external.port,
+                                                     filter->at.first, filter->at.last);
+    if (!records) return problem(500, records.error().message);
+    json blocks = json::array();
+    for (const store::PortBlockRecord& record : *records) {
+        blocks.push_back({{"instance", record.instance.to_string()},
+                          {"vpc", record.vpc},
+                          {"nat_gateway", record.nat_gateway},
+                          {"elastic_ip", record.elastic_ip.to_string()},
+                          {"first_port", record.ports.first},
+                          {"last_port", record.ports.last},
+                          {"from", format_moment(record.from)},
+                          {"until", record.until ? json(format_moment(*record.until)) : json(nullptr)}});
+    }
+    return json_response({{"flows", std::move(flows)}, {"port_blocks", std::move(blocks)}});
+}
+
 Response plan(const control::Gateway& gateway, const Call& call) {
     const auto document = read_document(call.request);
     if (!document) return document.error();
@@ -277,7 +308,7 @@ Response history(const control::Gateway& gateway, const Call&) {
     json list = json::array();
     for (const store::RevisionSummary& summary : *summaries) {
         list.push_back({{"revision", summary.number},
-                        {"time", time_text(summary.time)},
+                        {"time", format_moment(summary.time)},
                         {"source", to_string(summary.source)},
                         {"changes", summary.changes},
                         {"actor", summary.audit}});

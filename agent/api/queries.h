@@ -19,6 +19,7 @@ Response readyz(const control::Gateway& gateway, const Call& call);
 Response version(const control::Gateway& gateway, const Call& call);
 Response status(const control::Gateway& gateway, const Call& call);
 Response flows(const control::Gateway& gateway, const Call& call);
+Response who(const control::Gateway& gateway, const Call& call);
 Response plan(const control::Gateway& gateway, const Call& call);
 Response history(const control::Gateway& gateway, const Call& call);
 Response objects(const control::Gateway& gateway, const Call& call);

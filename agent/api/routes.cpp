@@ -32,6 +32,7 @@ std::vector<Route> api_routes(const Services& services) {
          query,
          {"inside", "external", "remote", "protocol", "limit", "count", "top"},
          at_once(queries::flows)},
+        {"GET", "/v1/who", query, {"address", "port", "protocol", "at"}, at_once(queries::who)},
         {"GET", "/v1/drops", query, {"after", "wait"}, watch_drops},
         {"GET", "/v1/history", query, {}, at_once(queries::history)},
         {"GET", "/v1/doctor", query, {}, examine},

@@ -128,6 +128,20 @@ std::span<const Command> commands() {
                      {"--count", "", Value::none, "", "print only how many match"},
                      {"--top", "", Value::none, "", "list the instances with the most flows instead"}},
          .run = run_flows},
+        {.name = "who",
+         .summary = "show who has, or had, an external address and port",
+         .description =
+             "Shows the flows that have the external ADDRESS:PORT now and, where the NAT gateway gives "
+             "ports out in blocks, the instance that had the port's block: now, or at the time of "
+             "`--at`. For ICMP the port is the identifier of the query.",
+         .arguments = {{"ADDRESS:PORT", Value::endpoint, true, "external address and port"}},
+         .options =
+             {{"--protocol", "", Value::protocol, "T", "only flows of tcp, udp or icmp"},
+              {"--at", "", Value::time, "TIME",
+               "as 2026-01-02T03:04:05Z (RFC 3339), or in seconds since 1970; flows of the past are not "
+               "known, port blocks are"}},
+         .exits = {{0, "somebody was found"}, {1, "nobody was found, or failed"}},
+         .run = run_who},
         {.name = "monitor",
          .summary = "show events as they happen, until interrupted",
          .description = "Prints one line for each event; with `-o json`, one object on a line. The events "

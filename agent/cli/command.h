@@ -33,6 +33,8 @@ enum class Value {
     duration,  // a time with its unit, such as 90s
     protocol,  // a protocol that is translated
     place,     // an address, a prefix or address:port
+    endpoint,  // address:port
+    time,      // of RFC 3339, or seconds since 1970
     kind,      // a kind of resource
     name,      // the name of a resource of the kind that stands before it
 };

@@ -10,6 +10,7 @@
 #include "cli/help.h"
 #include "core/address.h"
 #include "core/duration.h"
+#include "core/moment.h"
 
 namespace sallyport::cli {
 namespace {
@@ -40,6 +41,12 @@ std::string fault_of(Value value, const std::string& text) {
     if (!allowed.empty() && std::find(allowed.begin(), allowed.end(), text) == allowed.end())
         return fmt::format("\"{}\" is none of {}", text, fmt::join(allowed, ", "));
     if (value == Value::place) return fault_of_place(text);
+    if (value == Value::endpoint && !Endpoint::parse(text))
+        return fmt::format("\"{}\" is no ADDRESS:PORT", text);
+    if (value == Value::time) {
+        auto moment = parse_moment(text);
+        return moment ? std::string() : moment.error().message;
+    }
     if (value == Value::number) return fault_of_number(text);
     if (value == Value::duration) {
         const auto read = parse_duration(text);

@@ -8,6 +8,7 @@
 
 #include "cli/session.h"
 #include "cli/views.h"
+#include "core/address.h"
 #include "core/file.h"
 
 namespace sallyport::cli {
@@ -83,6 +84,27 @@ ExitCode run_flows(Session& session) {
     }
     View view = given.has("top") ? top_view : given.has("count") ? flow_count_view : flows_view;
     return session.show(session.api().get(path_of({"flows"}), query), view);
+}
+
+ExitCode run_who(Session& session) {
+    const Invocation& given = session.invocation();
+    const std::string endpoint = given.value("address:port");
+    const auto external = Endpoint::parse(endpoint);
+    if (!external)
+        return session.show(problem(ExitCode::usage, "wrong usage", external.error().message).value());
+    Query query{{"address", external->address.to_string()}, {"port", std::to_string(external->port)}};
+    for (const char* name : {"protocol", "at"}) {
+        if (given.has(name)) query.emplace_back(name, given.value(name));
+    }
+    const Outcome outcome = session.api().get(path_of({"who"}), query);
+    if (outcome && list(*outcome, "flows").empty() && list(*outcome, "port_blocks").empty()) {
+        const std::string when = given.has("at") ? " at " + given.value("at") : "";
+        session.output().answer(*outcome, [&](Text& text, const Json&) {
+            text.line(fmt::format("nobody is known to have had {}{}", endpoint, when));
+        });
+        return ExitCode::failed;
+    }
+    return session.show(outcome, who_view);
 }
 
 ExitCode run_monitor(Session& session) {

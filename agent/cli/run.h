@@ -16,6 +16,7 @@ ExitCode run_rollback(Session& session);
 ExitCode run_reload(Session& session);
 ExitCode run_get(Session& session);
 ExitCode run_flows(Session& session);
+ExitCode run_who(Session& session);
 ExitCode run_monitor(Session& session);
 ExitCode run_detach(Session& session);
 ExitCode run_doctor(Session& session);

@@ -375,6 +375,30 @@ void top_view(Text& text, const Json& value) {
     table.print(text);
 }
 
+void who_view(Text& text, const Json& value) {
+    const Json& flows = list(value, "flows");
+    const Json& blocks = list(value, "port_blocks");
+    if (!flows.empty()) flows_view(text, value);
+    if (blocks.empty()) return;
+    if (!flows.empty()) text.line();
+    Table table({{"INSTANCE"},
+                 {"PORTS"},
+                 {"FROM"},
+                 {"UNTIL"},
+                 {"VPC", Align::left, 1},
+                 {"NAT GATEWAY", Align::left, 2}});
+    for (const Json& block : blocks) {
+        table.row(
+            {cell(block, "instance"),
+             {fmt::format("{}-{}", field(block, "first_port", missing), field(block, "last_port", missing))},
+             {to_the_second(field(block, "from", missing))},
+             {to_the_second(field(block, "until", "still allocated"))},
+             cell(block, "vpc"),
+             cell(block, "nat_gateway")});
+    }
+    table.print(text);
+}
+
 void drop_view(Text& text, const Json& value) {
     std::string time = field(value, "time", missing);  // of RFC 3339 the time of day is enough to look at
     if (std::size_t start = time.find('T'); start != std::string::npos) time = time.substr(start + 1, 8);

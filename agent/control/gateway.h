@@ -109,6 +109,7 @@ class Gateway {
     [[nodiscard]] dataplane::Dataplane& dataplane() const { return parts_.dataplane; }
     [[nodiscard]] store::Store& store() const { return parts_.store; }
     [[nodiscard]] netlink::Netlink& netlink() const { return parts_.netlink; }
+    [[nodiscard]] const Clock& clock() const { return parts_.clock; }
 
     // Upkeep, called by the event loop.
     void on_network_events();  // Netlink::events_fd() is readable

@@ -32,10 +32,6 @@ namespace {
 // kept to a fraction of a millisecond.
 constexpr std::size_t reap_run = 256;
 
-struct RingBufferDeleter {
-    void operator()(ring_buffer* ring) const { ring_buffer__free(ring); }
-};
-
 std::uint64_t coarse_clock_ns() {
     timespec now{};
     clock_gettime(CLOCK_MONOTONIC_COARSE, &now);  // cannot fail with a clock that exists
@@ -61,18 +57,60 @@ DropEvent decode(const drop_event& event) {
     return result;
 }
 
-// libbpf calls this, through C frames that no exception may cross: an event for which there is no memory
-// is lost, as one is for which the ring has no room.
-int collect_event(void* context, void* data, std::size_t size) {
-    if (size < sizeof(drop_event)) return 0;
-    try {
-        static_cast<std::vector<DropEvent>*>(context)->push_back(
-            decode(*static_cast<const drop_event*>(data)));
-    } catch (const std::bad_alloc&) {
+PortBlockEvent decode(const port_block_event& event) {
+    PortBlockEvent result;
+    result.time_ns = event.time_ns;
+    result.block.elastic_ip = Ipv4Address::from_network(event.elastic_ip);
+    result.block.ports = {event.first_port, event.last_port};
+    result.block.instance = Ipv4Address::from_network(event.instance);
+    result.block.zone = event.zone;
+    result.block.nat_gateway = event.nat_gateway;
+    result.happening = event.happened == PORT_BLOCK_RELEASED ? PortBlockEvent::Happening::released
+                                                             : PortBlockEvent::Happening::allocated;
+    return result;
+}
+
+// A ring buffer of `Raw` as a list of `Event`.
+template <typename Raw, typename Event>
+class EventRing {
+  public:
+    Result<void> open(const PinnedState& state, const char* map) {
+        name_ = map;
+        ring_.reset(ring_buffer__new(state.map(map), collect, &events_, nullptr));
+        if (!ring_) return system_failure(std::string("open the ring buffer ") + map);
+        return {};
+    }
+
+    Result<void> poll(const std::function<void(const Event&)>& handle) {
+        events_.clear();
+        if (const int count = ring_buffer__consume(ring_.get()); count < 0)
+            return system_failure(std::string("read the ring buffer ") + name_, -count);
+        for (const Event& event : events_) handle(event);
+        return {};
+    }
+
+    [[nodiscard]] int fd() const { return ring_buffer__epoll_fd(ring_.get()); }
+
+  private:
+    // libbpf calls this, through C frames that no exception may cross: an event for which there is no memory
+    // is lost, as one is for which the ring has no room.
+    static int collect(void* context, void* data, std::size_t size) {
+        if (size < sizeof(Raw)) return 0;
+        try {
+            static_cast<std::vector<Event>*>(context)->push_back(decode(*static_cast<const Raw*>(data)));
+        } catch (const std::bad_alloc&) {
+            return 0;
+        }
         return 0;
     }
-    return 0;
-}
+    struct Deleter {
+        void operator()(ring_buffer* ring) const { ring_buffer__free(ring); }
+    };
+
+    const char* name_ = "";
+    std::vector<Event> events_;
+    std::unique_ptr<ring_buffer, Deleter> ring_;
+};
 
 Error no_state() {
     return Error{"the data plane is detached", ENODEV};
@@ -98,9 +136,10 @@ class Live {
         auto now = live->tables.read();
         if (!now) return tl::make_unexpected(now.error());
         live->now = std::move(*now);
-        live->ring.reset(
-            ring_buffer__new(live->state.map("drop_events"), collect_event, &live->events, nullptr));
-        if (!live->ring) return system_failure("open the ring buffer drop_events");
+        if (auto opened = live->drop_events.open(live->state, "drop_events"); !opened)
+            return tl::make_unexpected(opened.error());
+        if (auto opened = live->port_block_events.open(live->state, "port_block_events"); !opened)
+            return tl::make_unexpected(opened.error());
         auto early =
             EarlyFragments::open(live->state, live->attacher, [&live = *live] { return live.now_ticks(); });
         if (!early) return tl::make_unexpected(early.error());
@@ -126,8 +165,8 @@ class Live {
     BpfTables tables{state};
     Attacher attacher{state};
     ForwardingTables now;  // what the maps hold
-    std::vector<DropEvent> events;
-    std::unique_ptr<ring_buffer, RingBufferDeleter> ring;
+    EventRing<drop_event, DropEvent> drop_events;
+    EventRing<port_block_event, PortBlockEvent> port_block_events;
     std::size_t sweep_position = 0;
     std::optional<TcpResets> resets;  // once there is a NAT gateway that wants them
 
@@ -323,6 +362,13 @@ Result<Counters> BpfDataplane::counters() {
         result.tcp_resets_sent += cpu.tcp_resets_sent;
         result.replies_suppressed += cpu.replies_suppressed;
     }
+    for (auto& [number, counted] : result.nat_gateways) {
+        const std::uint32_t key = number;
+        nat_gateway_usage usage{};
+        if (bpf_map_lookup_elem(impl_->live->state.map("nat_gateway_usage"), &key, &usage) != 0)
+            return system_failure("read map nat_gateway_usage");
+        counted.port_block_events_lost = usage.port_block_events_lost;
+    }
     // The programs receive a fragment that was held once more when it is given back.
     const auto accounts = impl_->live->early_fragments->accounts();
     for (auto& [slot, counted] : result.devices) {
@@ -413,12 +459,19 @@ Result<void> BpfDataplane::watch_drops(std::chrono::seconds duration) {
 
 Result<void> BpfDataplane::poll_drop_events(const std::function<void(const DropEvent&)>& handle) {
     if (!impl_->live) return {};
-    Live& live = *impl_->live;
-    live.events.clear();
-    if (const int count = ring_buffer__consume(live.ring.get()); count < 0) {
-        return system_failure("read drop events", -count);
-    }
-    for (const DropEvent& event : live.events) handle(event);
+    return impl_->live->drop_events.poll(handle);
+}
+
+Result<void> BpfDataplane::poll_port_block_events(const std::function<void(const PortBlockEvent&)>& handle) {
+    if (!impl_->live) return {};
+    return impl_->live->port_block_events.poll(handle);
+}
+
+Result<void> BpfDataplane::visit_port_blocks(const std::function<void(const PortBlock&)>& visit) {
+    if (!impl_->live) return {};
+    const auto scan = impl_->live->scan();
+    if (!scan) return tl::make_unexpected(scan.error());
+    scan->visit_port_blocks(visit);
     return {};
 }
 
@@ -438,7 +491,11 @@ int BpfDataplane::fragments_fd() const {
 }
 
 int BpfDataplane::drop_events_fd() const {
-    return impl_->live ? ring_buffer__epoll_fd(impl_->live->ring.get()) : -1;
+    return impl_->live ? impl_->live->drop_events.fd() : -1;
+}
+
+int BpfDataplane::port_block_events_fd() const {
+    return impl_->live ? impl_->live->port_block_events.fd() : -1;
 }
 
 }  // namespace sallyport::dataplane

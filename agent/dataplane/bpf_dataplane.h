@@ -43,6 +43,9 @@ class BpfDataplane final : public Dataplane {
     Result<void> watch_drops(std::chrono::seconds duration) override;
     Result<void> poll_drop_events(const std::function<void(const DropEvent&)>& handle) override;
     [[nodiscard]] int drop_events_fd() const override;
+    Result<void> poll_port_block_events(const std::function<void(const PortBlockEvent&)>& handle) override;
+    [[nodiscard]] int port_block_events_fd() const override;
+    Result<void> visit_port_blocks(const std::function<void(const PortBlock&)>& visit) override;
     Result<void> hold_fragments(std::chrono::seconds duration) override;
     Result<void> tend_fragments() override;
     [[nodiscard]] int fragments_fd() const override;

@@ -94,6 +94,7 @@ struct NatGatewayCounters {
     std::uint64_t out_dropped_packets = 0, out_dropped_bytes = 0, in_dropped_packets = 0,
                   in_dropped_bytes = 0;
     std::uint64_t flow_attempts = 0, flows_established = 0, port_allocation_errors = 0, idle_timeouts = 0;
+    std::uint64_t port_block_events_lost = 0;  // that found no room
 };
 struct Counters {
     std::map<std::uint8_t, DeviceCounters> devices;            // by slot, those in use
@@ -111,6 +112,24 @@ struct DropEvent {
     Endpoint destination;
     std::uint16_t length = 0;
     std::uint8_t tcp_flags = 0;
+};
+
+// A range of external ports that is an instance's alone, of every protocol.
+struct PortBlock {
+    Ipv4Address elastic_ip;
+    PortRange ports;
+    Ipv4Address instance;
+    std::uint16_t zone = 0;
+    std::uint16_t nat_gateway = 0;  // number
+    auto operator<=>(const PortBlock&) const = default;
+};
+
+struct PortBlockEvent {
+    enum class Happening { allocated, released };
+    std::uint64_t time_ns = 0;  // CLOCK_MONOTONIC
+    PortBlock block;
+    Happening happening = Happening::allocated;
+    bool operator==(const PortBlockEvent&) const = default;
 };
 
 class Dataplane {
@@ -159,6 +178,13 @@ class Dataplane {
     virtual Result<void> watch_drops(std::chrono::seconds duration) = 0;
     virtual Result<void> poll_drop_events(const std::function<void(const DropEvent&)>& handle) = 0;
     [[nodiscard]] virtual int drop_events_fd() const = 0;  // readable when events wait; -1: none
+
+    // What happened to port blocks since the last call, by whichever agent, in order. It waits in the pinned
+    // state, also while no agent runs; events that find no room there are counted instead.
+    virtual Result<void> poll_port_block_events(const std::function<void(const PortBlockEvent&)>& handle) = 0;
+    [[nodiscard]] virtual int port_block_events_fd() const = 0;  // readable when events wait; -1: none
+    // Calls `visit` for each block that an instance has now, resting ones included.
+    virtual Result<void> visit_port_blocks(const std::function<void(const PortBlock&)>& visit) = 0;
 
     // Fragments that come before the first one of their datagram are held, not dropped, for `duration` from
     // now. To be called several times within it by whoever calls tend_fragments().

@@ -168,6 +168,24 @@ void FlowScan::visit(const std::function<bool(const FlowRecord&)>& visit) const 
     look();
 }
 
+void FlowScan::visit_port_blocks(const std::function<void(const PortBlock&)>& visit) const {
+    for (std::size_t i = 0; i < buckets_.size(); ++i) {
+        if (i + prefetch_distance < buckets_.size()) prefetch(buckets_[i + prefetch_distance]);
+        for_each_entry(buckets_[i], [&](std::uint32_t number) {
+            if (read_once(buckets_[i].entry[number].key.kind) != FLOW_KIND_BLOCK) return;
+            const auto entry = whole_copy(buckets_[i], number);
+            if (!entry || entry->key.kind != FLOW_KIND_BLOCK || (entry->flags & FLOW_FORWARD) == 0) return;
+            PortBlock block;
+            block.elastic_ip = Ipv4Address::from_network(entry->new_address);
+            block.ports = {ntohs(entry->new_port), entry->last_port};
+            block.instance = Ipv4Address::from_network(entry->key.source);
+            block.zone = entry->key.zone;
+            block.nat_gateway = entry->nat_gateway;
+            visit(block);
+        });
+    }
+}
+
 FlowTableStatus FlowScan::count() const {
     FlowTableStatus status;
     for (std::size_t i = 0; i < buckets_.size(); ++i) {

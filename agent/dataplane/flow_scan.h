@@ -28,6 +28,10 @@ class FlowScan {
     // Calls `visit` for each live flow until it returns false.
     void visit(const std::function<bool(const FlowRecord&)>& visit) const;
 
+    // Calls `visit` for each block that an instance has, also one that is past its rest: until it is removed,
+    // it is nobody else's.
+    void visit_port_blocks(const std::function<void(const PortBlock&)>& visit) const;
+
     // Fills entries, flows, mappings and port blocks.
     [[nodiscard]] FlowTableStatus count() const;
 

@@ -124,6 +124,8 @@ Result<void> MemoryDataplane::detach_all() {
     kernel_->links.clear();
     kernel_->flows.clear();
     kernel_->counters = {};
+    kernel_->port_block_events.clear();
+    kernel_->port_blocks.clear();
     attached_.clear();
     return {};
 }
@@ -158,6 +160,7 @@ Result<FlowTableStatus> MemoryDataplane::flow_table_status() {
     status.entries = 2 * kernel_->flows.size();
     status.flows =
         static_cast<std::uint64_t>(std::count_if(kernel_->flows.begin(), kernel_->flows.end(), live));
+    status.port_blocks = kernel_->port_blocks.size();
     status.capacity = kernel_->flow_capacity;
     status.bytes = 2 * entry_bytes * kernel_->flow_capacity;
     return status;
@@ -184,6 +187,17 @@ Result<void> MemoryDataplane::hold_fragments(std::chrono::seconds duration) {
 
 Result<void> MemoryDataplane::poll_drop_events(const std::function<void(const DropEvent&)>& handle) {
     for (const DropEvent& event : std::exchange(kernel_->drop_events, {})) handle(event);
+    return {};
+}
+
+Result<void> MemoryDataplane::poll_port_block_events(
+    const std::function<void(const PortBlockEvent&)>& handle) {
+    for (const PortBlockEvent& event : std::exchange(kernel_->port_block_events, {})) handle(event);
+    return {};
+}
+
+Result<void> MemoryDataplane::visit_port_blocks(const std::function<void(const PortBlock&)>& visit) {
+    for (const PortBlock& block : kernel_->port_blocks) visit(block);
     return {};
 }
 

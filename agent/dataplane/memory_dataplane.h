@@ -31,6 +31,8 @@ struct MemoryKernel {
     std::vector<FlowRecord> flows;      // idle_seconds tells whether one is live
     Counters counters;
     std::vector<DropEvent> drop_events;
+    std::vector<PortBlockEvent> port_block_events;
+    std::vector<PortBlock> port_blocks;
     std::chrono::seconds next_hops_valid_for{0};
     std::chrono::seconds drops_watched_for{0};
     std::chrono::seconds fragments_held_for{0};
@@ -63,6 +65,9 @@ class MemoryDataplane final : public Dataplane {
     Result<void> watch_drops(std::chrono::seconds duration) override;
     Result<void> poll_drop_events(const std::function<void(const DropEvent&)>& handle) override;
     [[nodiscard]] int drop_events_fd() const override { return -1; }
+    Result<void> poll_port_block_events(const std::function<void(const PortBlockEvent&)>& handle) override;
+    [[nodiscard]] int port_block_events_fd() const override { return -1; }
+    Result<void> visit_port_blocks(const std::function<void(const PortBlock&)>& visit) override;
     Result<void> hold_fragments(std::chrono::seconds duration) override;
     Result<void> tend_fragments() override { return {}; }
     [[nodiscard]] int fragments_fd() const override { return -1; }

@@ -22,6 +22,7 @@
 #include "control/drop_feed.h"
 #include "control/gateway.h"
 #include "control/log.h"
+#include "control/port_block_log.h"
 #include "core/clock.h"
 #include "dataplane/bpf_dataplane.h"
 #include "directory_lock.h"
@@ -46,7 +47,7 @@ constexpr int exit_failed = 1;
 // The Linux Standard Base's "program is not configured": the service manager does not try again.
 constexpr int exit_not_configured = 6;
 
-telemetry::Subject subject_of(const control::View& view) {
+telemetry::Subject subject_of(const control::View& view, const control::PortBlockLog& port_blocks) {
     telemetry::Subject subject;
     std::map<std::string_view, std::uint32_t> ports;  // by Elastic IP
     for (const model::NatGateway& gateway : view.state->nat_gateways) {
@@ -63,6 +64,7 @@ telemetry::Subject subject_of(const control::View& view) {
         subject.devices.push_back({device.device, device.slot});
     subject.desired_revision = view.desired_revision;
     subject.applied_revision = view.applied_revision;
+    subject.port_block_records_lost = port_blocks.lost();
     return subject;
 }
 
@@ -114,6 +116,7 @@ class Agent {
     std::unique_ptr<reconcile::Reconciler> reconciler_;
     std::unique_ptr<control::Gateway> gateway_;
     std::unique_ptr<control::DropFeed> drops_;
+    std::unique_ptr<control::PortBlockLog> port_blocks_;
     std::unique_ptr<doctor::Host> host_;
     std::unique_ptr<telemetry::Metrics> metrics_;
     std::unique_ptr<api::Router> api_router_;
@@ -122,6 +125,8 @@ class Agent {
     std::unique_ptr<api::HttpServer> metrics_server_;
     api::EventLoop::Watch drop_events_;
     int drop_events_fd_ = -1;
+    api::EventLoop::Watch port_block_events_;
+    int port_block_events_fd_ = -1;
     api::EventLoop::Watch fragments_;
     int fragments_fd_ = -1;
     std::vector<api::EventLoop::Watch> watches_;
@@ -164,9 +169,12 @@ bool Agent::open_parts() {
         control::Gateway::Parts{*store_, *dataplane_, *netlink_, *reconciler_, clock_, log_}, options_.config,
         *std::move(opening));
     drops_ = std::make_unique<control::DropFeed>(*dataplane_, clock_);
+    port_blocks_ = std::make_unique<control::PortBlockLog>(
+        control::PortBlockLog::Parts{*dataplane_, *store_, clock_, log_},
+        [this] { return gateway_->view(); });
     host_ = std::make_unique<doctor::LinuxHost>(*netlink_);
     metrics_ = std::make_unique<telemetry::Metrics>(
-        *dataplane_, [this] { return subject_of(*gateway_->view()); }, SALLYPORT_VERSION);
+        *dataplane_, [this] { return subject_of(*gateway_->view(), *port_blocks_); }, SALLYPORT_VERSION);
     return true;
 }
 
@@ -226,12 +234,13 @@ bool Agent::watch() {
     watches_.push_back(loop_->every(250ms, [this] { gateway_->sweep_slice(); }));
     watches_.push_back(loop_->every(1s, [this] {
         gateway_->tick();
+        port_blocks_->tick();
         tell_status();
     }));
     // An error means that the data plane is detached, or that fragments wait for the next call.
     const auto tend_fragments = [this] { std::ignore = dataplane_->tend_fragments(); };
     watches_.push_back(loop_->every(100ms, tend_fragments));
-    // The descriptors of drop events and fragments come and go with the pinned state.
+    // The descriptors of events and fragments come and go with the pinned state.
     const auto follow = [this](int fd, int& known, api::EventLoop::Watch& watch, const auto& handler) {
         if (fd == known) return;
         watch = {};
@@ -242,6 +251,10 @@ bool Agent::watch() {
     const auto follow_dataplane = [this, follow, tend_fragments] {
         follow(dataplane_->drop_events_fd(), drop_events_fd_, drop_events_, [this] { drops_->poll(); });
         follow(dataplane_->fragments_fd(), fragments_fd_, fragments_, tend_fragments);
+        const int known = port_block_events_fd_;
+        follow(dataplane_->port_block_events_fd(), port_block_events_fd_, port_block_events_,
+               [this] { port_blocks_->poll(); });
+        if (port_block_events_fd_ != known) port_blocks_->compare();
         std::ignore = dataplane_->hold_fragments(fragments_held_for);
     };
     follow_dataplane();

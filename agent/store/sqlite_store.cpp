@@ -13,7 +13,7 @@ namespace {
 
 // One step for each version of the layout, the first one at index 0; user_version counts the steps taken.
 // A step is never changed once it was released.
-constexpr std::array<const char*, 2> migrations{R"sql(
+constexpr std::array<const char*, 3> migrations{R"sql(
     CREATE TABLE revisions (
         number        INTEGER PRIMARY KEY,
         time_us       INTEGER NOT NULL,
@@ -43,6 +43,22 @@ constexpr std::array<const char*, 2> migrations{R"sql(
         fallback    INTEGER NOT NULL REFERENCES revisions (number) ON DELETE CASCADE,
         deadline_us INTEGER NOT NULL
     ) STRICT;
+)sql",
+                                                R"sql(
+    CREATE TABLE port_blocks (
+        number      INTEGER PRIMARY KEY,
+        elastic_ip  TEXT    NOT NULL,
+        first_port  INTEGER NOT NULL,
+        last_port   INTEGER NOT NULL,
+        instance    TEXT    NOT NULL,
+        vpc         TEXT    NOT NULL,
+        nat_gateway TEXT    NOT NULL,
+        from_us     INTEGER NOT NULL,
+        until_us    INTEGER
+    ) STRICT;
+    CREATE INDEX port_blocks_by_port ON port_blocks (elastic_ip, first_port);
+    CREATE INDEX port_blocks_allocated ON port_blocks (elastic_ip, first_port) WHERE until_us IS NULL;
+    CREATE INDEX port_blocks_in_order_of_going ON port_blocks (until_us IS NULL, number);
 )sql"};
 
 // "SPRT": tells our files from other programs' databases.
@@ -97,6 +113,7 @@ class SqliteStore::Statement {
     }
     void reset() { sqlite3_reset(statement_); }
 
+    bool is_null(int column) const { return sqlite3_column_type(statement_, column) == SQLITE_NULL; }
     std::int64_t integer(int column) const { return sqlite3_column_int64(statement_, column); }
     std::string text(int column) const {
         const void* bytes = sqlite3_column_blob(statement_, column);
@@ -129,6 +146,21 @@ class SqliteStore::Transaction {
     SqliteStore& store_;
     Result<void> begun_;
     bool committed_ = false;
+};
+
+// While this lives, a commit does not wait for the disk: what it wrote is there after a crash of the agent,
+// and whole or not at all after a loss of power.
+class SqliteStore::QuickCommits {
+  public:
+    explicit QuickCommits(SqliteStore& store) : store_(store) {
+        (void)store_.execute("PRAGMA synchronous = NORMAL");
+    }
+    QuickCommits(const QuickCommits&) = delete;
+    QuickCommits& operator=(const QuickCommits&) = delete;
+    ~QuickCommits() { (void)store_.execute("PRAGMA synchronous = FULL"); }
+
+  private:
+    SqliteStore& store_;
 };
 
 Result<std::unique_ptr<SqliteStore>> SqliteStore::open(const std::string& path) {
@@ -385,6 +417,116 @@ Result<void> SqliteStore::set_loaded_file_hash(std::string_view hash) {
         return failure_within("note the digest of the loaded file", done.error());
     }
     return {};
+}
+
+Result<void> SqliteStore::note_port_blocks(std::span<const PortBlockRecord> changes) {
+    const auto within = [](const Error& error) { return failure_within("note port blocks", error); };
+    if (changes.empty()) return {};
+    const QuickCommits quick(*this);
+    Transaction transaction(*this);
+    if (!transaction.begun()) return within(transaction.begun().error());
+
+    // In all of them 1 to 3 are the block, 4 is the instance and 5 the time.
+    const std::string overlapping = fmt::format(
+        "UPDATE port_blocks SET until_us = max(from_us, ?5) WHERE until_us IS NULL AND elastic_ip = ?1 "
+        "AND first_port > ?2 - {} AND first_port <= ?3 AND last_port >= ?2",
+        largest_port_block);
+    Statement keep(
+        database_.get(),
+        "UPDATE port_blocks SET from_us = min(from_us, ?5) WHERE until_us IS NULL "
+        "AND elastic_ip = ?1 AND first_port = ?2 AND last_port = ?3 AND instance = ?4 AND vpc = ?6");
+    Statement end_overlapping(database_.get(), overlapping.c_str());
+    Statement begin(database_.get(),
+                    "INSERT INTO port_blocks (elastic_ip, first_port, last_port, instance, vpc, nat_gateway, "
+                    "from_us, until_us) VALUES (?1, ?2, ?3, ?4, ?6, ?7, ?5, NULL)");
+    Statement end(database_.get(),
+                  "UPDATE port_blocks SET until_us = max(from_us, ?5) WHERE until_us IS NULL "
+                  "AND elastic_ip = ?1 AND first_port = ?2 AND last_port = ?3 AND instance = ?4");
+    for (const PortBlockRecord& change : changes) {
+        const std::string elastic_ip = change.elastic_ip.to_string();
+        const std::string instance = change.instance.to_string();
+        const auto ready = [&](Statement& statement) -> Statement& {
+            statement.reset();
+            statement.bind(1, elastic_ip);
+            statement.bind(2, std::int64_t{change.ports.first});
+            statement.bind(3, std::int64_t{change.ports.last});
+            statement.bind(4, instance);
+            statement.bind(5, to_microseconds(change.until.value_or(change.from)));
+            return statement;
+        };
+        if (change.until) {
+            if (Result<void> done = ready(end).run(); !done) return within(done.error());
+            continue;
+        }
+        ready(keep).bind(6, change.vpc);
+        if (Result<void> done = keep.run(); !done) return within(done.error());
+        if (sqlite3_changes(database_.get()) != 0) continue;
+        if (Result<void> done = ready(end_overlapping).run(); !done) return within(done.error());
+        ready(begin).bind(6, change.vpc);
+        begin.bind(7, change.nat_gateway);
+        if (Result<void> done = begin.run(); !done) return within(done.error());
+    }
+    if (Result<void> done = forget_port_blocks(); !done) return within(done.error());
+    if (Result<void> done = transaction.commit(); !done) return within(done.error());
+    return {};
+}
+
+Result<void> SqliteStore::forget_port_blocks() {
+    Statement count(database_.get(), "SELECT count(*) FROM port_blocks");
+    const Result<bool> counted = count.step();
+    if (!counted) return tl::unexpected(counted.error());
+    const std::int64_t surplus = count.integer(0) - static_cast<std::int64_t>(port_block_records_kept);
+    if (surplus <= 0) return {};
+    Statement statement(database_.get(),
+                        "DELETE FROM port_blocks WHERE number IN "
+                        "(SELECT number FROM port_blocks ORDER BY until_us IS NULL, number LIMIT ?)");
+    statement.bind(1, surplus);
+    return statement.run();
+}
+
+Result<std::vector<PortBlockRecord>> SqliteStore::read_port_blocks(Statement& statement) {
+    std::vector<PortBlockRecord> records;
+    for (;;) {
+        const Result<bool> row = statement.step();
+        if (!row) return failure_within("read the log of port blocks", row.error());
+        if (!*row) return records;
+        const Result<Ipv4Address> elastic_ip = Ipv4Address::parse(statement.text(0));
+        const Result<Ipv4Address> instance = Ipv4Address::parse(statement.text(3));
+        if (!elastic_ip || !instance) return failure("read the log of port blocks: an address is damaged");
+        PortBlockRecord& record = records.emplace_back();
+        record.elastic_ip = *elastic_ip;
+        record.ports = {static_cast<std::uint16_t>(statement.integer(1)),
+                        static_cast<std::uint16_t>(statement.integer(2))};
+        record.instance = *instance;
+        record.vpc = statement.text(4);
+        record.nat_gateway = statement.text(5);
+        record.from = from_microseconds(statement.integer(6));
+        if (!statement.is_null(7)) record.until = from_microseconds(statement.integer(7));
+    }
+}
+
+Result<std::vector<PortBlockRecord>> SqliteStore::port_blocks(Ipv4Address elastic_ip, std::uint16_t port,
+                                                              std::chrono::system_clock::time_point first,
+                                                              std::chrono::system_clock::time_point last) {
+    Statement statement(database_.get(),
+                        "SELECT elastic_ip, first_port, last_port, instance, vpc, nat_gateway, from_us, "
+                        "until_us FROM port_blocks WHERE elastic_ip = ?1 "
+                        "AND first_port > ?2 - ?3 AND first_port <= ?2 AND last_port >= ?2 AND from_us <= ?5 "
+                        "AND (until_us IS NULL OR until_us >= ?4) ORDER BY from_us DESC, number DESC");
+    const std::string address = elastic_ip.to_string();
+    statement.bind(1, address);
+    statement.bind(2, std::int64_t{port});
+    statement.bind(3, std::int64_t{largest_port_block});
+    statement.bind(4, to_microseconds(first));
+    statement.bind(5, to_microseconds(last));
+    return read_port_blocks(statement);
+}
+
+Result<std::vector<PortBlockRecord>> SqliteStore::allocated_port_blocks() {
+    Statement statement(database_.get(),
+                        "SELECT elastic_ip, first_port, last_port, instance, vpc, nat_gateway, from_us, "
+                        "until_us FROM port_blocks WHERE until_us IS NULL ORDER BY number");
+    return read_port_blocks(statement);
 }
 
 }  // namespace sallyport::store

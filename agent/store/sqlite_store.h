@@ -30,6 +30,11 @@ class SqliteStore final : public Store {
     Result<void> clear_confirmation() override;
     Result<std::string> loaded_file_hash() override;
     Result<void> set_loaded_file_hash(std::string_view hash) override;
+    Result<void> note_port_blocks(std::span<const PortBlockRecord> changes) override;
+    Result<std::vector<PortBlockRecord>> port_blocks(Ipv4Address elastic_ip, std::uint16_t port,
+                                                     std::chrono::system_clock::time_point first,
+                                                     std::chrono::system_clock::time_point last) override;
+    Result<std::vector<PortBlockRecord>> allocated_port_blocks() override;
 
   private:
     struct Close {
@@ -37,6 +42,7 @@ class SqliteStore final : public Store {
     };
     class Statement;
     class Transaction;
+    class QuickCommits;
 
     explicit SqliteStore(std::unique_ptr<sqlite3, Close> database) : database_(std::move(database)) {}
 
@@ -45,6 +51,8 @@ class SqliteStore final : public Store {
     // Removes what the bound of the history leaves out, `newest` being the newest revision.
     Result<void> forget_before(std::int64_t newest);
     Result<std::optional<Revision>> read_revision(Statement& statement);
+    Result<void> forget_port_blocks();
+    Result<std::vector<PortBlockRecord>> read_port_blocks(Statement& statement);
 
     std::unique_ptr<sqlite3, Close> database_;
 };

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What the agent must still know after a restart: the desired states that were committed, in order, with
-// who asked for each and what it changed, and which of them the kernel has. Implementation: SqliteStore,
+// who asked for each and what it changed, and which of them the kernel has; and who had which external ports
+// when. Implementation: SqliteStore,
 // which on ":memory:" is also the fake of the layers above. All calls are made from one thread.
 #pragma once
 
@@ -9,10 +10,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "core/address.h"
 #include "core/result.h"
 
 namespace sallyport::store {
@@ -59,6 +62,23 @@ struct Revision : RevisionSummary {
     std::vector<std::string> change_list;
 };
 
+// The log of port blocks is bounded too: the oldest records go first, those of blocks that are still
+// allocated last.
+inline constexpr std::size_t port_block_records_kept = 100000;
+inline constexpr std::uint16_t largest_port_block = 4096;  // ports
+
+// A range of external ports that was an instance's alone.
+struct PortBlockRecord {
+    Ipv4Address elastic_ip;
+    PortRange ports;
+    Ipv4Address instance;
+    std::string vpc;                                             // names of the time; empty: not known
+    std::string nat_gateway;                                     // the same
+    std::chrono::system_clock::time_point from;                  // to the microsecond
+    std::optional<std::chrono::system_clock::time_point> until;  // none: it is still allocated
+    bool operator==(const PortBlockRecord&) const = default;
+};
+
 class Store {
   public:
     virtual ~Store() = default;
@@ -85,6 +105,17 @@ class Store {
     // revision's when an apply came later, or when a reload found nothing but new comments.
     virtual Result<std::string> loaded_file_hash() = 0;
     virtual Result<void> set_loaded_file_hash(std::string_view hash) = 0;
+
+    // Notes in order, all or none, that blocks were allocated (`until` is none) or released. An allocation
+    // ends what overlaps it; of a block that its instance is known to have already it only says since when. A
+    // release of what is not known to be allocated changes nothing. A loss of power may take the newest of
+    // these with it, though never a revision: nobody waits for a disk to receive packets.
+    virtual Result<void> note_port_blocks(std::span<const PortBlockRecord> changes) = 0;
+    // Who had the port at any moment from `first` to `last`, newest first.
+    virtual Result<std::vector<PortBlockRecord>> port_blocks(Ipv4Address elastic_ip, std::uint16_t port,
+                                                             std::chrono::system_clock::time_point first,
+                                                             std::chrono::system_clock::time_point last) = 0;
+    virtual Result<std::vector<PortBlockRecord>> allocated_port_blocks() = 0;
 };
 
 // SHA-256 in hexadecimal.

@@ -55,8 +55,17 @@ struct MetricDefinition {
       "Ports in use of those that the NAT gateway may give, from 0 to 1. TCP ports are shared between "      \
       "remotes: 1 does not mean that none can be had.",                                                      \
       "elastic_ip", "protocol")                                                                              \
+    X(port_blocks, "sallyport_port_blocks", gauge,                                                           \
+      "Port blocks that instances have, resting ones included.")                                             \
+    X(port_block_events_lost, "sallyport_port_block_events_lost_total", counter,                             \
+      "Allocations and releases of port blocks that found no room on their way to the agent. Those that "    \
+      "stand are found in the flow table later, and are logged from then on.",                               \
+      "nat_gateway")                                                                                         \
+    X(port_block_records_lost, "sallyport_port_block_records_lost_total", counter,                           \
+      "Allocations and releases of port blocks that are in the journal only, because the store failed for "  \
+      "too long.")                                                                                           \
     X(table_entries, "sallyport_flow_table_entries", gauge,                                                  \
-      "Entries in use in the flow table: two for each flow and two for each mapping.")                       \
+      "Entries in use in the flow table: two for each flow, each mapping and each port block.")              \
     X(table_capacity, "sallyport_flow_table_capacity", gauge,                                                \
       "Flows that the flow table was made for, at two entries each.")                                        \
     X(desired_revision, "sallyport_desired_revision", gauge, "The newest revision of the configuration.")    \

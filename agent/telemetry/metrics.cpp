@@ -73,6 +73,7 @@ void add_nat_gateways(Families& families, const Subject& subject, const dataplan
     FamilyBuilder established(metrics::flows_established);
     FamilyBuilder port_errors(metrics::port_allocation_errors);
     FamilyBuilder timeouts(metrics::idle_timeouts);
+    FamilyBuilder events_lost(metrics::port_block_events_lost);
     FamilyBuilder packets(metrics::nat_packets);
     FamilyBuilder bytes(metrics::nat_bytes);
     for (const Subject::NatGateway& gateway : subject.nat_gateways) {
@@ -81,6 +82,7 @@ void add_nat_gateways(Families& families, const Subject& subject, const dataplan
         established.add(counter.flows_established, {gateway.name});
         port_errors.add(counter.port_allocation_errors, {gateway.name});
         timeouts.add(counter.idle_timeouts, {gateway.name});
+        events_lost.add(counter.port_block_events_lost, {gateway.name});
         packets.add(counter.out_packets + counter.out_dropped_packets, {gateway.name, "in_from_source"});
         packets.add(counter.out_packets, {gateway.name, "out_to_destination"});
         packets.add(counter.in_packets + counter.in_dropped_packets, {gateway.name, "in_from_destination"});
@@ -90,7 +92,8 @@ void add_nat_gateways(Families& families, const Subject& subject, const dataplan
         bytes.add(counter.in_bytes + counter.in_dropped_bytes, {gateway.name, "in_from_destination"});
         bytes.add(counter.in_bytes, {gateway.name, "out_to_source"});
     }
-    for (FamilyBuilder* builder : {&attempts, &established, &port_errors, &timeouts, &packets, &bytes}) {
+    for (FamilyBuilder* builder :
+         {&attempts, &established, &port_errors, &timeouts, &events_lost, &packets, &bytes}) {
         append(families, *builder);
     }
 }
@@ -141,6 +144,9 @@ void add_table(Families& families, const dataplane::FlowTableStatus& table) {
     FamilyBuilder entries(metrics::table_entries);
     entries.add(table.entries);
     append(families, entries);
+    FamilyBuilder blocks(metrics::port_blocks);
+    blocks.add(table.port_blocks);
+    append(families, blocks);
     FamilyBuilder capacity(metrics::table_capacity);
     capacity.add(table.capacity);
     append(families, capacity);
@@ -154,6 +160,9 @@ void add_state(Families& families, const Subject& subject,
     FamilyBuilder applied(metrics::applied_revision);
     applied.add(subject.applied_revision);
     append(families, applied);
+    FamilyBuilder records_lost(metrics::port_block_records_lost);
+    records_lost.add(subject.port_block_records_lost);
+    append(families, records_lost);
 
     FamilyBuilder attached(metrics::datapath_attached);
     for (const Subject::Device& device : subject.devices) {

@@ -36,6 +36,7 @@ struct Subject {
     std::vector<Device> devices;
     std::uint64_t desired_revision = 0;
     std::uint64_t applied_revision = 0;
+    std::uint64_t port_block_records_lost = 0;
 };
 
 class Metrics {

@@ -44,6 +44,9 @@ ANSWERS = [Answer(*row) for row in [
     ("flows", "flows", "GET /v1/flows", "flows", 0),
     ("flows_long", "flows", "GET /v1/flows", "flows_long", 0),
     ("flows_top", "flows --top", "GET /v1/flows", "top", 0),
+    ("who", "who 198.51.100.10:2100", "GET /v1/who", "who", 0),
+    ("who_then", "who 198.51.100.10:2100 --at 2026-01-02T03:04:05Z", "GET /v1/who", "who_then", 0),
+    ("who_nobody", "who 198.51.100.10:2100 --at 1767323045", "GET /v1/who", "who_nobody", 1),
     ("detach", "detach", "POST /v1/detach", "detach", 0),
     ("doctor", "doctor", "GET /v1/doctor", "doctor", 1),
     ("doctor_well", "doctor", "GET /v1/doctor", "doctor_well", 0),
@@ -125,6 +128,16 @@ def test_filters_reach_the_agent(sallyport, agent):
               "--protocol", "tcp", "--limit", "7")
     assert agent.requests[-1].query == {"inside": "10.0.1.0/24", "external": "198.51.100.10:4321",
                                         "remote": "203.0.113.10", "protocol": "tcp", "limit": "7"}
+
+
+def test_who_asks_the_agent_for_an_endpoint(sallyport, agent):
+    agent.answers["GET /v1/who"] = prepared("who_nobody")
+    done = sallyport("who", "198.51.100.10:2100")
+    assert (done.returncode, done.stdout) == (1, "nobody is known to have had 198.51.100.10:2100\n")
+    assert agent.requests[-1].query == {"address": "198.51.100.10", "port": "2100"}
+    sallyport("who", "198.51.100.10:2100", "--protocol", "udp", "--at", "2026-01-02T04:04:05+01:00")
+    assert agent.requests[-1].query == {"address": "198.51.100.10", "port": "2100", "protocol": "udp",
+                                        "at": "2026-01-02T04:04:05+01:00"}
 
 
 def test_wide_screens_show_all_columns(sallyport, agent, golden):

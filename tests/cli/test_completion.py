@@ -61,6 +61,8 @@ ROWS = {
     "sallyport flows --protocol ": ["tcp", "udp", "icmp"],
     "sallyport flows --inside ": [],
     "sallyport flows --count --pro": ["--protocol"],
+    "sallyport who --": ["--protocol", "--at", "--output", "--socket", "--version", "--help"],
+    "sallyport who --protocol i": ["icmp"],
     "sallyport monitor --dr": ["--drops"],
     "sallyport monitor --count ": [],
     "sallyport status ": [],

@@ -64,7 +64,7 @@ def test_refusals_that_are_no_json_keep_their_exit_code(sallyport, agent, answer
 
 
 @pytest.mark.parametrize("words", ["status", "plan /dev/null", "apply /dev/null", "reload", "get vpcs", "flows",
-                                   "monitor", "detach", "history"])
+                                   "monitor", "detach", "history", "who 198.51.100.10:1"])
 def test_agent_not_there(run, words):
     done = run("sallyport", "--socket", "/nonexistent/api.sock", *words.split())
     assert (done.returncode, done.stdout) == (3, "")
@@ -145,6 +145,11 @@ USAGE = {
     "flows --limit -1": "\"-1\" is no whole number",
     "flows --limit": "--limit needs a value",
     "flows --top --count": "exclude each other",
+    "who": "ADDRESS:PORT is missing",
+    "who 198.51.100.10": "\"198.51.100.10\" is no ADDRESS:PORT",
+    "who 198.51.100.10:65536": "is no ADDRESS:PORT",
+    "who 198.51.100.10:1 --at yesterday": "\"yesterday\" is no time",
+    "who 198.51.100.10:1 --protocol sctp": "\"sctp\" is none of tcp, udp, icmp",
     "monitor --count x": "\"x\" is no whole number",
 }
 

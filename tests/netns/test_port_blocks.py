@@ -3,6 +3,7 @@
 
 import copy
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from lab import Agent, Namespace, Routed, eventually, services
-from lab.world import H3, WEB
+from lab.world import H1, H2, H3, WEB
 
 SIZE = 64
 BLOCKS = {"size": SIZE, "blocks_per_host": 2, "hold": "2s"}
@@ -78,6 +79,13 @@ def test_hosts_have_blocks_of_their_own(world: Routed, agent: Agent, peers: list
             assert len(host.blocks()) == 2, "no port of any other block, and each port of these"
         assert not one.blocks() & other.blocks()
         before = agent.drops().get("port_exhausted", 0)
+        # One record tells of all ports of a block, in each protocol.
+        for host, address in ((one, H1), (other, H2)):
+            for external, port in set(host.seen.values()):
+                answer = agent.json("who", f"{external}:{port}")
+                assert [block["instance"] for block in answer["port_blocks"]] == [address]
+                assert [flow["inside"].split(":")[0] for flow in answer["flows"]] == [address]
+        assert agent.scrape().value("sallyport_port_blocks") == 4
         with pytest.raises(OSError):  # told by ICMP, or never answered
             one.open()
         assert agent.drops()["port_exhausted"] > before
@@ -114,5 +122,18 @@ def test_blocks_are_given_back(world: Routed, agent: Agent, peers: list[Address]
     agent.reload(configuration)
     with ExitStack() as sockets:
         address, port = Host(world.h3, peers, sockets).open()
+        began = time.time()
         eventually(lambda: agent.flow_count("--inside", H3, "--external", f"{address}:{port}") == 0, timeout=20)
+    # The block of test_wrong_settings has another flow: h3 has its ports as long as that lives.
+    assert agent.json("who", f"{address}:{port}")["port_blocks"][0]["until"] is None
+    for flow in agent.flows("--inside", H3):
+        with ExitStack() as sockets:
+            again = sockets.enter_context(world.h3.socket(socket.SOCK_DGRAM, timeout=3.0))
+            again.bind((H3, int(flow["inside"].split(":")[1])))
+            again.sendto(b"once more, with a timeout of a second", (WEB, 7))
+    eventually(lambda: agent.flow_count("--inside", H3) == 0, timeout=20)
+    eventually(lambda: agent.run("who", f"{address}:{port}").returncode == 1, timeout=20)
+    then = agent.json("who", f"{address}:{port}", "--at", int(began) + 1)
+    assert [block["instance"] for block in then["port_blocks"]] == [H3]
+    assert then["port_blocks"][0]["until"] is not None
     agent.reload(_configuration(world))

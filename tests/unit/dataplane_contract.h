@@ -326,6 +326,9 @@ TEST_P(DataplaneContract, what_is_detached_answers_or_fails_but_does_not_break) 
     EXPECT_TRUE(dataplane_->visit_flows([](const FlowRecord&) { return true; }));
     EXPECT_TRUE(dataplane_->sweep());
     EXPECT_TRUE(dataplane_->poll_drop_events([](const DropEvent&) {}));
+    EXPECT_TRUE(dataplane_->poll_port_block_events([](const PortBlockEvent&) {}));
+    EXPECT_TRUE(dataplane_->visit_port_blocks([](const PortBlock&) {}));
+    EXPECT_EQ(dataplane_->port_block_events_fd(), -1);
     ASSERT_TRUE(dataplane_->flow_table_status());
     EXPECT_EQ(dataplane_->flow_table_status()->capacity, 0U);
 
@@ -366,6 +369,15 @@ TEST_P(DataplaneContract, settings_can_be_written) {
     EXPECT_TRUE(dataplane_->keep_next_hops_valid(std::chrono::seconds{30}));
     EXPECT_TRUE(dataplane_->watch_drops(std::chrono::seconds{10}));
     EXPECT_TRUE(dataplane_->poll_drop_events([](const DropEvent&) {}));
+}
+
+TEST_P(DataplaneContract, without_port_blocks_there_is_nothing_to_tell_of_them) {
+    apply(example_tables(*world_));
+    int told = 0;
+    EXPECT_TRUE(dataplane_->poll_port_block_events([&](const PortBlockEvent&) { ++told; }));
+    EXPECT_TRUE(dataplane_->visit_port_blocks([&](const PortBlock&) { ++told; }));
+    EXPECT_EQ(told, 0);
+    EXPECT_EQ(dataplane_->counters()->nat_gateways.at(7).port_block_events_lost, 0U);
 }
 
 }  // namespace sallyport::dataplane

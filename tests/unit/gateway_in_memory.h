@@ -13,6 +13,7 @@
 #include "control/drop_feed.h"
 #include "control/gateway.h"
 #include "control/log.h"
+#include "control/port_block_log.h"
 #include "core/clock.h"
 #include "core/file.h"
 #include "dataplane/memory_dataplane.h"
@@ -74,6 +75,8 @@ class GatewayInMemory {
             control::Gateway::Parts{*store, *dataplane, netlink, *reconciler, clock, log}, config_path,
             *std::move(opening));
         drops = std::make_unique<control::DropFeed>(*dataplane, clock);
+        port_blocks = std::make_unique<control::PortBlockLog>(
+            control::PortBlockLog::Parts{*dataplane, *store, clock, log}, [this] { return gateway->view(); });
         if (auto started = gateway->start(); !started) {
             return tl::unexpected(
                 control::Refusal{control::Refusal::Kind::failed, started.error().message, {}});
@@ -92,6 +95,7 @@ class GatewayInMemory {
     std::unique_ptr<reconcile::Reconciler> reconciler;
     std::unique_ptr<control::Gateway> gateway;
     std::unique_ptr<control::DropFeed> drops;
+    std::unique_ptr<control::PortBlockLog> port_blocks;
 };
 
 }  // namespace sallyport

@@ -128,6 +128,64 @@ TEST_F(ApiTest, FlowsAreFilteredCountedAndRanked) {
     }
 }
 
+TEST_F(ApiTest, WhoHasAndHadAnExternalEndpoint) {
+    here_.clock.advance(std::chrono::seconds{1'800'000'000});
+    dataplane::PortBlockEvent event;
+    event.block.elastic_ip = Ipv4Address(198, 51, 100, 10);
+    event.block.ports = {40'000, 40'511};
+    event.block.zone = static_cast<std::uint16_t>(here_.kernel->tables.subnets.begin()->first.zone);
+    event.block.nat_gateway = here_.kernel->tables.nat_gateways.begin()->first;
+    const auto happened = [&](std::uint8_t host, int second, dataplane::PortBlockEvent::Happening happening) {
+        event.block.instance = Ipv4Address(10, 0, 1, host);
+        event.time_ns = (1'700'000'000ULL + static_cast<unsigned>(second)) * 1'000'000'000ULL + 500'000'000;
+        event.happening = happening;
+        here_.kernel->port_block_events.push_back(event);
+    };
+    using Happening = dataplane::PortBlockEvent::Happening;
+    happened(4, 0, Happening::allocated);
+    happened(4, 100, Happening::released);
+    happened(5, 200, Happening::allocated);
+    here_.port_blocks->poll();
+    add_flow(Protocol::tcp, 5, 40000, 100);
+    add_flow(Protocol::udp, 5, 40000, 100);
+    add_flow(Protocol::tcp, 5, 40001, 100);
+
+    const json now = get("/v1/who?address=198.51.100.10&port=40001");
+    ASSERT_EQ(now["flows"].size(), 2u) << now;
+    EXPECT_EQ(now["flows"][0]["inside"], "10.0.1.5:40000");
+    EXPECT_EQ(now["flows"][0], get("/v1/flows?external=198.51.100.10:40001")["flows"][0]);
+    EXPECT_EQ(now["port_blocks"], json::parse(R"([{"instance":"10.0.1.5","vpc":"main",
+        "nat_gateway":"egress","elastic_ip":"198.51.100.10","first_port":40000,"last_port":40511,
+        "from":"2023-11-14T22:16:40.500000Z","until":null}])"));
+    const auto ask = [&](const std::string& rest, std::uint16_t port = 40001) {
+        return get("/v1/who?address=198.51.100.10&port=" + std::to_string(port) + rest);
+    };
+    EXPECT_EQ(ask("&protocol=udp")["flows"].size(), 1u);
+    EXPECT_EQ(ask("&protocol=icmp")["flows"], json::array());
+    EXPECT_EQ(ask("&protocol=icmp")["port_blocks"].size(), 1u) << "a block is of all protocols";
+    EXPECT_EQ(ask("", 40512), json::parse(R"({"flows":[],"port_blocks":[]})"));
+
+    const json then = ask("&at=1700000050");
+    EXPECT_EQ(then["flows"], json::array());
+    EXPECT_EQ(then["port_blocks"][0]["instance"], "10.0.1.4");
+    EXPECT_EQ(then["port_blocks"][0]["until"], "2023-11-14T22:15:00.500000Z");
+    EXPECT_EQ(ask("&at=2023-11-14T22:14:10Z"), then);
+    EXPECT_EQ(ask("&at=2023-11-14T23:14:10%2B01:00"), then);
+    EXPECT_EQ(ask("&at=1700000000")["port_blocks"].size(), 1u) << "it was allocated within this second";
+    EXPECT_EQ(ask("&at=2023-11-14T22:13:20.400Z")["port_blocks"].size(), 0u);
+    EXPECT_EQ(ask("&at=1700000150")["port_blocks"].size(), 0u);
+    EXPECT_EQ(ask("&at=1800000000")["flows"].size(), 2u) << "now";
+    EXPECT_EQ(ask("&at=1900000000")["port_blocks"].size(), 1u);
+
+    for (const char* wrong :
+         {"", "?address=198.51.100.10", "?port=40001", "?address=198.51.100.10&port=65536",
+          "?address=198.51.100&port=1", "?address=198.51.100.10&port=x", "?address=198.51.100.10:1&port=1",
+          "?address=198.51.100.10&port=1&protocol=sctp", "?address=198.51.100.10&port=1&at=yesterday",
+          "?address=198.51.100.10&port=1&limit=1"}) {
+        EXPECT_EQ(get(std::string("/v1/who") + wrong, 400)["status"], 400) << wrong;
+    }
+}
+
 TEST_F(ApiTest, PlanApplyAndHistory) {
     const json body{{"document", configuration("eip-1, eip-2")}, {"name", "new.yaml"}};
     const json plan = post("/v1/plan", body);

@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstdlib>
@@ -740,6 +741,69 @@ TEST_F(FlowsTest, drops_are_told_while_they_are_watched) {
     EXPECT_EQ(counters->drops[DROP_SOURCE_NOT_IN_SUBNET], 2U);
     EXPECT_EQ(counters->devices.at(0).received_packets, 2U);
     EXPECT_EQ(counters->devices.at(0).dropped, 2U);
+}
+
+TEST_F(FlowsTest, port_blocks_are_told_also_those_of_a_time_without_an_agent) {
+    open_gateway(world_);
+    const UniqueFd map = world_.map("nat_gateways");
+    const std::uint32_t number = 7;
+    nat_gateway value{};
+    ASSERT_EQ(bpf_map_lookup_elem(map.get(), &number, &value), 0);
+    value.port_block_size = 512;
+    value.port_blocks_max = 1;
+    value.port_block_hold = 60;
+    ASSERT_EQ(bpf_map_update_elem(map.get(), &number, &value, 0), 0);
+
+    const auto events = [&] {
+        std::vector<PortBlockEvent> result;
+        EXPECT_TRUE(dataplane_->poll_port_block_events(
+            [&](const PortBlockEvent& event) { result.push_back(event); }));
+        return result;
+    };
+    send(support::tcp().from("10.0.1.5", 1234).to("203.0.113.10", 443));
+    EXPECT_GE(dataplane_->port_block_events_fd(), 0);
+    const auto told = events();
+    ASSERT_EQ(told.size(), 1U);
+    EXPECT_EQ(told[0].happening, PortBlockEvent::Happening::allocated);
+    const PortBlock& block = told[0].block;
+    EXPECT_EQ(block.instance, Ipv4Address(10, 0, 1, 5));
+    EXPECT_TRUE(block.elastic_ip == Ipv4Address(198, 51, 100, 10) ||
+                block.elastic_ip == Ipv4Address(198, 51, 100, 11));
+    EXPECT_EQ(block.ports.size(), 512U);
+    EXPECT_EQ(block.ports.first % 512, 0);
+    EXPECT_EQ(block.zone, 1);
+    EXPECT_EQ(block.nat_gateway, 7);
+    timespec now{};
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    EXPECT_LE(told[0].time_ns / 1'000'000'000U, static_cast<std::uint64_t>(now.tv_sec));
+    EXPECT_GE(told[0].time_ns / 1'000'000'000U + 10, static_cast<std::uint64_t>(now.tv_sec));
+    EXPECT_TRUE(events().empty());
+
+    dataplane_ = nullptr;
+    send(support::tcp().from("10.0.1.6", 1234).to("203.0.113.10", 443));
+    dataplane_ = start();
+    const auto told_late = events();
+    ASSERT_EQ(told_late.size(), 1U);
+    EXPECT_EQ(told_late[0].block.instance, Ipv4Address(10, 0, 1, 6));
+
+    std::vector<PortBlock> held;
+    ASSERT_TRUE(dataplane_->visit_port_blocks([&](const PortBlock& one) { held.push_back(one); }));
+    std::sort(held.begin(), held.end());
+    std::vector<PortBlock> expected{block, told_late[0].block};
+    std::sort(expected.begin(), expected.end());
+    EXPECT_EQ(held, expected);
+
+    let_pass(std::chrono::seconds{600}, world_);
+    ASSERT_TRUE(dataplane_->sweep());  // of the flows: their blocks rest from now on
+    let_pass(std::chrono::seconds{600}, world_);
+    ASSERT_TRUE(dataplane_->sweep());
+    const auto ended = events();
+    ASSERT_EQ(ended.size(), 2U);
+    for (const PortBlockEvent& event : ended) {
+        EXPECT_EQ(event.happening, PortBlockEvent::Happening::released);
+        EXPECT_TRUE(event.block == expected[0] || event.block == expected[1]);
+    }
+    EXPECT_EQ(dataplane_->counters()->nat_gateways.at(7).port_block_events_lost, 0U);
 }
 
 TEST_F(BpfDataplaneTest, ten_thousand_routes_and_a_thousand_elastic_ips_are_applied_within_a_second) {

@@ -227,6 +227,33 @@ TEST_F(FlowScanTest, a_mapping_is_no_flow_and_stays_while_it_is_referred_to) {
     EXPECT_EQ(FlowScan(buckets_, later).count().mappings, 0U);
 }
 
+TEST_F(FlowScanTest, a_block_is_listed_once_until_it_is_removed) {
+    pair(FLOW_SLOT(3, 14), FLOW_SLOT(60, 0), 77);  // a flow is none
+    pair(FLOW_SLOT(4, 1), FLOW_SLOT(61, 0), 78);
+    for (const auto slot : {std::uint32_t{FLOW_SLOT(4, 1)}, std::uint32_t{FLOW_SLOT(61, 0)}}) {
+        at(slot).key.kind = FLOW_KIND_BLOCK;
+        at(slot).key.protocol = PORT_BLOCK_PROTOCOL;
+    }
+    flow_entry& forward = at(FLOW_SLOT(4, 1));
+    forward.key.source = Ipv4Address(10, 0, 1, 5).to_network();
+    forward.key.zone = 3;
+    forward.new_address = Ipv4Address(198, 51, 100, 10).to_network();
+    forward.new_port = htons(2048);
+    forward.last_port = 2559;
+    forward.nat_gateway = 7;
+    age(FLOW_SLOT(4, 1), 100 * ticks_per_unit);
+
+    const auto blocks = [&] {
+        std::vector<PortBlock> result;
+        FlowScan(buckets_, now).visit_port_blocks([&](const PortBlock& block) { result.push_back(block); });
+        return result;
+    };
+    EXPECT_EQ(blocks(), (std::vector{PortBlock{
+                            Ipv4Address(198, 51, 100, 10), {2048, 2559}, Ipv4Address(10, 0, 1, 5), 3, 7}}));
+    forward.flow_id = 0;
+    EXPECT_TRUE(blocks().empty());
+}
+
 TEST_F(FlowScanTest, a_permit_is_no_flow_and_goes_when_nobody_touches_it) {
     put(1, 5, 0, false).key.kind = FLOW_KIND_PERMIT;
     EXPECT_TRUE(flows().empty());

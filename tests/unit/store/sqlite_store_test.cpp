@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <array>
 #include <chrono>
 #include <filesystem>
 #include <fstream>
@@ -202,14 +203,6 @@ TEST_F(SqliteStoreTest, ANewerLayoutIsRefusedAndKept) {
     EXPECT_TRUE(open()->newest()->has_value());
 }
 
-TEST_F(SqliteStoreTest, AnOlderLayoutIsBroughtUpToDate) {
-    ASSERT_TRUE(open()->commit(revision_of("one")));
-    run_sql("DROP TABLE confirmation; PRAGMA user_version = 1");
-    auto store = open();
-    EXPECT_EQ((*store->newest())->document, "one");
-    EXPECT_FALSE(*store->confirmation());
-}
-
 TEST_F(SqliteStoreTest, WhatAwaitsConfirmationIsKeptWithItsRevision) {
     const std::chrono::system_clock::time_point deadline{std::chrono::microseconds{1'700'000'000'000'007}};
     ASSERT_TRUE(open()->commit(revision_of("one")));
@@ -235,6 +228,170 @@ TEST_F(SqliteStoreTest, AnUnwritablePlaceIsAnErrorThatNamesIt) {
     const auto store = SqliteStore::open(folder_ / "missing" / "sallyport.db");
     ASSERT_FALSE(store);
     EXPECT_NE(store.error().message.find("missing/sallyport.db"), std::string::npos);
+}
+
+TEST_F(SqliteStoreTest, AStoreOfTheFirstLayoutIsBroughtUpToDateWithWhatIsInIt) {
+    ASSERT_TRUE(open()->commit(revision_of("one")));
+    run_sql("DROP TABLE confirmation; DROP TABLE port_blocks; PRAGMA user_version = 1");
+    const auto store = open();
+    EXPECT_EQ((*store->newest())->document, "one");
+    EXPECT_EQ(number_from("PRAGMA user_version"), 3);
+    EXPECT_TRUE(store->allocated_port_blocks()->empty());
+    EXPECT_FALSE(*store->confirmation());
+}
+
+TEST_F(SqliteStoreTest, WhatCannotBeNotedOfPortBlocksIsUndone) {
+    const auto store = open();
+    ASSERT_TRUE(store->note_port_blocks(std::vector{PortBlockRecord{}}));
+    EXPECT_TRUE(store->commit(revision_of("one")));
+    run_sql("DROP TABLE port_blocks");
+    EXPECT_FALSE(store->note_port_blocks(std::vector{PortBlockRecord{}}));
+    EXPECT_FALSE(store->port_blocks(Ipv4Address(), 1, {}, {}));
+    EXPECT_TRUE(store->commit(revision_of("two"))) << "not within what failed";
+}
+
+// Of both: the file, and the store in memory that stands for it above.
+class PortBlockContract : public SqliteStoreTest, public testing::WithParamInterface<bool> {
+  protected:
+    void SetUp() override {
+        SqliteStoreTest::SetUp();
+        store_ = GetParam() ? std::move(*SqliteStore::open(":memory:")) : open();
+    }
+    void TearDown() override {
+        store_ = nullptr;
+        SqliteStoreTest::TearDown();
+    }
+
+    static system_clock::time_point at(int second) {
+        return system_clock::time_point{std::chrono::seconds{1700000000 + second}};
+    }
+    static PortBlockRecord allocated(int second, std::uint16_t first, std::uint8_t host,
+                                     std::uint16_t size = 512, std::uint8_t elastic_ip = 10) {
+        PortBlockRecord record;
+        record.elastic_ip = Ipv4Address(198, 51, 100, elastic_ip);
+        record.ports = {first, static_cast<std::uint16_t>(first + size - 1)};
+        record.instance = Ipv4Address(10, 0, 1, host);
+        record.vpc = "main";
+        record.nat_gateway = "egress";
+        record.from = at(second);
+        return record;
+    }
+    static PortBlockRecord released(PortBlockRecord record, int second) {
+        record.until = at(second);
+        return record;
+    }
+    void note(const std::vector<PortBlockRecord>& changes) {
+        const Result<void> noted = store_->note_port_blocks(changes);
+        ASSERT_TRUE(noted) << noted.error().message;
+    }
+    std::vector<PortBlockRecord> who(std::uint16_t port, int second) {
+        const auto records = store_->port_blocks(Ipv4Address(198, 51, 100, 10), port, at(second), at(second));
+        EXPECT_TRUE(records) << records.error().message;
+        return records.value_or(std::vector<PortBlockRecord>{});
+    }
+    using Records = std::vector<PortBlockRecord>;
+
+    std::unique_ptr<SqliteStore> store_;
+};
+
+INSTANTIATE_TEST_SUITE_P(Stores, PortBlockContract, testing::Values(false, true),
+                         [](const auto& which) { return which.param ? "memory" : "file"; });
+
+TEST_P(PortBlockContract, APortIsFoundInItsBlockAtItsTime) {
+    const PortBlockRecord first = allocated(10, 2048, 5);
+    note({first, allocated(10, 2560, 6), allocated(10, 2048, 7, 512, 11)});
+    for (const std::uint16_t port : std::array<std::uint16_t, 3>{2048, 2300, 2559})
+        EXPECT_EQ(who(port, 10), Records{first}) << port;
+    EXPECT_TRUE(who(2047, 10).empty());
+    EXPECT_EQ(who(2560, 10)[0].instance, Ipv4Address(10, 0, 1, 6));
+    EXPECT_TRUE(who(2048, 9).empty()) << "before it was allocated";
+    EXPECT_EQ(who(2048, 1000), Records{first}) << "it still is";
+
+    note({released(first, 20)});
+    EXPECT_EQ(who(2048, 20), Records{released(first, 20)});
+    EXPECT_TRUE(who(2048, 21).empty());
+    EXPECT_EQ(store_->allocated_port_blocks()->size(), 2u);
+}
+
+TEST_P(PortBlockContract, ThoseWhoHadAPortOneAfterTheOtherComeNewestFirst) {
+    const PortBlockRecord first = allocated(10, 2048, 5), second = allocated(30, 2048, 6);
+    note({first, released(first, 20), second, released(second, 40)});
+    const auto between = store_->port_blocks(Ipv4Address(198, 51, 100, 10), 2100, at(15), at(35));
+    EXPECT_EQ(*between, (Records{released(second, 40), released(first, 20)}));
+    EXPECT_EQ(who(2100, 15), Records{released(first, 20)});
+    EXPECT_TRUE(who(2100, 25).empty());
+}
+
+TEST_P(PortBlockContract, TheLargestBlockIsFoundByItsLastPort) {
+    const PortBlockRecord block = allocated(10, 4096, 5, largest_port_block);
+    note({block});
+    EXPECT_EQ(who(8191, 10), Records{block});
+    EXPECT_TRUE(who(8192, 10).empty());
+    const PortBlockRecord highest = allocated(10, 61440, 5, largest_port_block);
+    note({highest});
+    EXPECT_EQ(who(65535, 10), Records{highest});
+    EXPECT_TRUE(who(0, 10).empty());
+}
+
+TEST_P(PortBlockContract, AnAllocationEndsWhatItOverlapsWhereTheReleaseWasLost) {
+    const PortBlockRecord small = allocated(10, 2048, 5, 64), other = allocated(10, 2560, 6);
+    const PortBlockRecord large = allocated(30, 2048, 7);
+    note({small, other, large});
+    EXPECT_EQ(who(2050, 30), (Records{large, released(small, 30)}));
+    EXPECT_EQ(who(2050, 31), Records{large});
+    EXPECT_EQ(who(2560, 31), Records{other}) << "its neighbour";
+    const PortBlockRecord again = allocated(40, 2304, 5, 64);
+    note({again});
+    EXPECT_EQ(who(2304, 41), Records{again}) << "within the larger one";
+}
+
+TEST_P(PortBlockContract, TheSameAllocationTwiceIsOneFromTheFirstOn) {
+    note({allocated(30, 2048, 5), allocated(20, 2048, 5), allocated(40, 2048, 5)});
+    EXPECT_EQ(who(2048, 50), Records{allocated(20, 2048, 5)});
+    PortBlockRecord elsewhere =
+        allocated(60, 2048, 5);  // the same address in another VPC is another instance
+    elsewhere.vpc = "lab";
+    note({elsewhere});
+    EXPECT_EQ(who(2048, 61), Records{elsewhere});
+}
+
+TEST_P(PortBlockContract, AReleaseOfWhatIsNotKnownChangesNothing) {
+    note({released(allocated(10, 2048, 5), 20)});
+    EXPECT_TRUE(who(2048, 15).empty());
+    const PortBlockRecord other = allocated(10, 2048, 6);
+    note({other, released(allocated(10, 2048, 5), 20)});
+    EXPECT_EQ(who(2048, 30), Records{other});
+    note({released(other, 5)});  // the clock was set back
+    EXPECT_EQ(who(2048, 10), Records{released(other, 10)});
+}
+
+TEST_P(PortBlockContract, TheNewestAreKeptAndOfTheRestThoseThatAreAllocated) {
+    const PortBlockRecord standing = allocated(0, 61440, 5);
+    const PortBlockRecord first = allocated(1, 2048, 6);
+    Records many{standing, first, released(first, 2)};
+    for (int i = 1; i < static_cast<int>(port_block_records_kept) - 1; ++i) {
+        const PortBlockRecord next = allocated(10 * i, 4096, 7);
+        many.push_back(next);
+        many.push_back(released(next, 10 * i + 5));
+    }
+    note(many);
+    EXPECT_EQ(who(2048, 1).size(), 1u);
+    const PortBlockRecord last = allocated(9'999'999, 4096, 8);
+    note({last});
+    EXPECT_TRUE(who(2048, 1).empty()) << "the oldest that is not allocated";
+    EXPECT_EQ(who(61440, 1), Records{standing});
+    EXPECT_EQ(who(4096, 12).size(), 1u);
+    EXPECT_EQ(who(4096, 10'000'000), Records{last});
+
+    Records holding;
+    for (std::size_t i = 0; i < port_block_records_kept; ++i) {
+        PortBlockRecord one = allocated(20'000'000, 2048, 9);
+        one.elastic_ip = Ipv4Address(static_cast<std::uint32_t>(0xcb000000 + i));
+        holding.push_back(one);
+    }
+    note(holding);
+    EXPECT_EQ(store_->allocated_port_blocks()->size(), port_block_records_kept) << "then these go too";
+    EXPECT_TRUE(who(61440, 1).empty());
 }
 
 TEST(SqliteStoreInMemory, ServesAsFake) {

@@ -122,6 +122,15 @@ TEST_F(MetricsTest, VerdictsAttachmentAndRevisions) {
     EXPECT_TRUE(has(R"(sallyport_build_info{version="1.2.3"} 1)"));
 }
 
+TEST_F(MetricsTest, PortBlocksAndWhatIsNotKnownOfThem) {
+    kernel_->counters.nat_gateways[3].port_block_events_lost = 4;
+    kernel_->port_blocks.resize(2);
+    subject_.port_block_records_lost = 9;
+    EXPECT_TRUE(has("sallyport_port_blocks 2"));
+    EXPECT_TRUE(has(R"(sallyport_port_block_events_lost_total{nat_gateway="egress"} 4)"));
+    EXPECT_TRUE(has("sallyport_port_block_records_lost_total 9"));
+}
+
 TEST_F(MetricsTest, WithoutADataPlaneWhatIsKnownIsStillTold) {
     kernel_->prepared = false;
     EXPECT_TRUE(has("sallyport_desired_revision 5"));
