@@ -373,18 +373,28 @@ verified_alone loop_head_first int pair_open_by_blocks(__u32 number, __u32 kind)
 	if (!nat_gateway || !work)
 		return DROP_INTERNAL_ERROR;
 	work->block.tried = 0;
+	work->block.held = 0;
 	for (__u32 i = 0; i < 2 * PORT_BLOCKS_MAX; i++) {
 		__u32 block = i % PORT_BLOCKS_MAX;
 		int result;
 
-		if (block >= nat_gateway->port_blocks_max || work->block.tried & 1U << block)
+		if (work->block.tried & 1U << block)
 			continue;
 		work->block.number = block;
-		if (!port_block_take(number)) {
-			if (work->block.gone)
-				flow_end(&work->standing, FLOW_REMOVE_ANY, work->wish.now);
-			if (i < PORT_BLOCKS_MAX)
-				continue;
+		if (port_block_take(number)) {
+			work->block.held++;
+		} else if (work->block.gone) {
+			/* It keeps its place until its flows, which are cut with their next packets, are gone. */
+			work->block.tried |= 1U << block;
+			if (flow_unreference(&work->standing.key, work->standing.flow_id, 0,
+					     work->wish.now) == FLOW_REFERENCES_NONE)
+				flow_end(&work->standing, FLOW_REMOVE_UNREFERENCED, work->wish.now);
+			continue;
+		} else if (i < PORT_BLOCKS_MAX) {
+			continue;
+		} else if (work->block.held >= nat_gateway->port_blocks_max) {
+			return DROP_PORT_EXHAUSTED;
+		} else {
 			result = pair_open(number, FLOW_KIND_BLOCK);
 			if (result == PAIR_MADE)
 				port_block_made(work);
@@ -392,6 +402,7 @@ verified_alone loop_head_first int pair_open_by_blocks(__u32 number, __u32 kind)
 				return result;
 			else if (!port_block_take(number))
 				return DROP_FLOW_TABLE_FULL;
+			work->block.held++;
 		}
 		result = pair_open(number, kind);
 		if (result == PAIR_MADE)

@@ -317,6 +317,7 @@ struct workspace {
 		__u8 gone;    /* its Elastic IP is not the NAT gateway's any more */
 		__u8 zero0;
 		__u32 tried; /* a bit for each block that has no free port for the flow */
+		__u32 held;  /* blocks that the instance has on Elastic IPs of the NAT gateway */
 	} block;	     /* that the port of the flow or mapping in `wish` is to be of */
 	__u32 place;	     /* in the list of the NAT gateway's Elastic IPs */
 	__u32 tried;	     /* Elastic IPs that have no free port */

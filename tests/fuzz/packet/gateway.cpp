@@ -295,9 +295,12 @@ void Gateway::change(std::uint8_t what, std::uint8_t value) {
             gateway.flags ^= NAT_GATEWAY_IN_USE;
             new_generation();
             break;
-        case 9:  // from a port on, so many
+        case 9:  // from a port on, so many, and sometimes in blocks
             gateway.first_port = static_cast<std::uint16_t>(1024 + value);
             gateway.last_port = static_cast<std::uint16_t>(gateway.first_port + value / 4);
+            gateway.port_block_size = value % 3 == 0 ? PORT_BLOCK_SIZE_MIN : 0;
+            gateway.port_blocks_max = static_cast<std::uint16_t>(1 + value % 2);
+            gateway.port_block_hold = static_cast<std::uint16_t>(1 + value % 5);
             new_generation();
             break;
         case 10:
