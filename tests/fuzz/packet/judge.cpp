@@ -57,6 +57,12 @@ struct Ends {
     std::uint16_t source_port = 0, destination_port = 0;
     bool known = false;
 };
+std::uint64_t attempts(const struct counters& counted) {
+    std::uint64_t sum = 0;
+    for (const nat_gateway_counters& each : counted.nat_gateways) sum += each.flow_attempts;
+    return sum;
+}
+
 Ends ends_of(const Ipv4View& ip, bool outward) {
     if (ip.later_fragment() || ip.transport.size() < 8) return {};
     if (ip.protocol() == 6 || ip.protocol() == 17)
@@ -248,11 +254,11 @@ void Judge::judge_ownership(const Bytes& in_frame, const Bytes& out_frame) {
     require(out->destination() == instance, "INV-7: what goes in reaches the instance that is meant");
 }
 
-// A packet to an Elastic IP may have got an endpoint for its sender, and then be refused by its receiver's
-// filter.
+// A packet may have got an endpoint for its sender, and then be refused: by its receiver's filter where that
+// is an instance as well, or because it cannot be sent on.
 void Judge::note_unseen(const Bytes& frame) {
     const auto in = Ipv4View::of_frame(frame);
-    if (!in || !is_private(in->source()) || !gateway_.is_elastic_ip(in->destination())) return;
+    if (!in || !is_private(in->source()) || attempts(passage_.after) == attempts(passage_.before)) return;
     const Ends ends = ends_of(*in, true);
     if (ends.known) unseen_.push_back({in->protocol(), in->source(), ends.source_port});
 }
