@@ -24,7 +24,7 @@ class PortBlockLogTest : public testing::Test {
         clock_.advance(100s);
         use_names("egress");
     }
-    ~PortBlockLogTest() override { std::filesystem::remove_all(folder_); }
+    void TearDown() override { std::filesystem::remove_all(folder_); }
 
     static std::filesystem::path new_folder() {
         std::string pattern = testing::TempDir() + "/port-blocks-XXXXXX";

@@ -570,6 +570,7 @@ ForwardingTables gateway_tables(World& world) {
     tables.private_prefixes = {Ipv4Prefix(Ipv4Address(10, 0, 0, 0), 8)};
     tables.nat_gateways.at(7).limits = false;
     tables.host_limits.clear();
+    tables.nat_gateways.at(7).port_block_size = 0;
     return tables;
 }
 
@@ -745,14 +746,11 @@ TEST_F(FlowsTest, drops_are_told_while_they_are_watched) {
 
 TEST_F(FlowsTest, port_blocks_are_told_also_those_of_a_time_without_an_agent) {
     open_gateway(world_);
-    const UniqueFd map = world_.map("nat_gateways");
-    const std::uint32_t number = 7;
-    nat_gateway value{};
-    ASSERT_EQ(bpf_map_lookup_elem(map.get(), &number, &value), 0);
-    value.port_block_size = 512;
-    value.port_blocks_max = 1;
-    value.port_block_hold = 60;
-    ASSERT_EQ(bpf_map_update_elem(map.get(), &number, &value, 0), 0);
+    ForwardingTables tables = gateway_tables(world_);
+    tables.nat_gateways.at(7).port_block_size = 512;
+    tables.nat_gateways.at(7).port_blocks_per_host = 1;
+    tables.nat_gateways.at(7).port_block_hold = std::chrono::seconds{60};
+    ASSERT_TRUE(dataplane_->apply(tables));
 
     const auto events = [&] {
         std::vector<PortBlockEvent> result;

@@ -230,14 +230,18 @@ TEST_F(SqliteStoreTest, AnUnwritablePlaceIsAnErrorThatNamesIt) {
     EXPECT_NE(store.error().message.find("missing/sallyport.db"), std::string::npos);
 }
 
-TEST_F(SqliteStoreTest, AStoreOfTheFirstLayoutIsBroughtUpToDateWithWhatIsInIt) {
+TEST_F(SqliteStoreTest, AStoreOfAnOlderLayoutIsBroughtUpToDateWithWhatIsInIt) {
     ASSERT_TRUE(open()->commit(revision_of("one")));
-    run_sql("DROP TABLE confirmation; DROP TABLE port_blocks; PRAGMA user_version = 1");
-    const auto store = open();
-    EXPECT_EQ((*store->newest())->document, "one");
-    EXPECT_EQ(number_from("PRAGMA user_version"), 3);
-    EXPECT_TRUE(store->allocated_port_blocks()->empty());
-    EXPECT_FALSE(*store->confirmation());
+    const std::int64_t own = number_from("PRAGMA user_version");
+    for (const char* older : {"DROP TABLE port_blocks; PRAGMA user_version = 2",
+                              "DROP TABLE port_blocks; DROP TABLE confirmation; PRAGMA user_version = 1"}) {
+        run_sql(older);
+        const auto store = open();
+        EXPECT_EQ((*store->newest())->document, "one");
+        EXPECT_FALSE(*store->confirmation());
+        EXPECT_TRUE(store->allocated_port_blocks()->empty());
+        EXPECT_EQ(number_from("PRAGMA user_version"), own);
+    }
 }
 
 TEST_F(SqliteStoreTest, WhatCannotBeNotedOfPortBlocksIsUndone) {
