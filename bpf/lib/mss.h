@@ -16,6 +16,7 @@
 #define TCP_OPTION_NO_OPERATION 1
 #define TCP_OPTION_MSS 2
 #define TCP_OPTION_MSS_BYTES 4
+#define TCP_OPTION_BYTES_MIN 2 /* of all but the two without a length */
 
 /*
  * Lowers the option among the `bytes` bytes of options of the TCP header at `transport`, from the frame's start.
@@ -41,7 +42,7 @@ verified_alone int mss_lower(struct xdp_md *context, __u32 transport, __u32 byte
 			break;
 		if (kind == TCP_OPTION_NO_OPERATION)
 			size = 1;
-		if (!size)
+		else if (size < TCP_OPTION_BYTES_MIN) /* nobody reads on behind it */
 			return 0;
 		at += size;
 	}
