@@ -150,6 +150,9 @@ static __always_inline enum verdict check_inbound(struct packet *packet, struct 
 	/* One that has turned around has an Elastic IP as source, maybe the very one that it is addressed to. */
 	if (!packet->turned && (address_is_invalid(&packet->key) || address_is_local(packet->key.source)))
 		return drop(packet, DROP_INVALID_ADDRESS);
+	/* Of any VPC, not of the port's owner alone: an answer, or an error, would go inside. */
+	if (!packet->turned && address_is_private(packet->key.source))
+		return drop(packet, DROP_FILTERED);
 	reason = inbound_refusal(&packet->key, number, packet->now);
 	if (reason)
 		return drop(packet, reason);
