@@ -86,9 +86,10 @@ std::uint32_t FlowScan::age(const flow_entry& entry) const {
 
 bool FlowScan::past(const flow_entry& entry) const {
     // As in flow_past() of bpf/lib/flow_table.h.
-    if (read_once(entry.key.kind) == FLOW_KIND_BLOCK && (read_once(entry.flags) & FLOW_FORWARD) != 0 &&
-        read_once(entry.references) != 0)
-        return false;
+    const std::uint8_t kind = read_once(entry.key.kind);
+    const bool counts_flows =
+        kind == FLOW_KIND_PERMIT || (kind == FLOW_KIND_BLOCK && (read_once(entry.flags) & FLOW_FORWARD) != 0);
+    if (counts_flows && read_once(entry.references) != 0) return false;
     return age(entry) > std::uint32_t{read_once(entry.timeout)} << FLOW_TICKS_PER_TIMEOUT_SHIFT;
 }
 

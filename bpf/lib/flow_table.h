@@ -49,14 +49,22 @@ static __always_inline int flow_key_equal(const struct flow_key *a, const struct
 	return x[0] == y[0] && x[1] == y[1];
 }
 
-/* A block has no packets that would keep it: it lives as long as there is a flow that has a port of it. */
-static __always_inline int flow_past(const struct flow_entry *entry, __u32 now)
+static __always_inline int flow_unused(const struct flow_entry *entry, __u32 now)
 {
-	if (unlikely(entry->key.kind == FLOW_KIND_BLOCK) && entry->flags & FLOW_FORWARD &&
-	    READ_ONCE(entry->references))
-		return 0;
 	return clock_age(now, READ_ONCE(entry->last_seen)) > (__u32)entry->timeout
 								     << FLOW_TICKS_PER_TIMEOUT_SHIFT;
+}
+
+/*
+ * May it go, as far as its own time is concerned? A block, and a permit, lives as long as flows refer to it: they give
+ * their references back when they are ended, which may be late where no agent runs.
+ */
+static __always_inline int flow_past(const struct flow_entry *entry, __u32 now)
+{
+	if (unlikely(entry->key.kind >= FLOW_KIND_PERMIT) && READ_ONCE(entry->references) &&
+	    (entry->key.kind == FLOW_KIND_PERMIT || entry->flags & FLOW_FORWARD))
+		return 0;
+	return flow_unused(entry, now);
 }
 
 static __always_inline void flow_view_copy(struct flow_view *view, const struct flow_entry *entry)

@@ -32,7 +32,7 @@ verified_alone int permit_stands(const struct flow_key *reverse, __u32 now)
 		return 0;
 	permit_key(reverse, &key);
 	entry = flow_find(&key, &view);
-	return entry && READ_ONCE(entry->references) && !flow_past(entry, now);
+	return entry && READ_ONCE(entry->references) && !flow_unused(entry, now);
 }
 
 /* As long as its flows are used, so is the permit. */
