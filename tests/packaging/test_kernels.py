@@ -25,7 +25,7 @@ def stock_kernel(request: pytest.FixtureRequest) -> Kernel:
 
 
 def test_packets_through_the_programs(stock_kernel: Kernel, tmp_path: Path) -> None:
-    output = run_in_guest(stock_kernel, tmp_path, modules=["veth"], timeout=300,
+    output = run_in_guest(stock_kernel, tmp_path, modules=["veth"], timeout=600,
                           programs=[PROGRAMS / "packet_tests", IP, Path("/usr/sbin/sysctl")],
                           script="export SALLYPORT_LANES_FRAMES=1000  # of many: the emulator is slow\n"
                                  "exec packet_tests --gtest_brief=1 --gtest_color=no\n")
