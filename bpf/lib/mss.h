@@ -42,7 +42,7 @@ verified_alone int mss_lower(struct xdp_md *context, __u32 transport, __u32 byte
 			break;
 		if (kind == TCP_OPTION_NO_OPERATION)
 			size = 1;
-		else if (size < TCP_OPTION_BYTES_MIN) /* nobody reads on behind it */
+		else if (size < TCP_OPTION_BYTES_MIN || at + size > length) /* nobody reads on behind it */
 			return 0;
 		at += size;
 	}

@@ -78,6 +78,8 @@ TEST_F(Mss, OptionsThatAreNoneStayAsTheyAre) {
              Bytes{2, 3, 0x23, 0x28},                                        // not as long as it has to be
              Bytes{nop, nop, nop, 2},                                        // cut off
              Bytes{nop, 2, 4, 0x23}, Bytes{8, 200, 2, 4, 0x23, 0x28, 0, 0},  // beyond the header
+             Bytes{nop, nop, 8, 2, 4, 127, 0x7d, 0},  // beyond it by so much that it came out inside again
+             Bytes{8, 1, 2, 4, 0x23, 0x28, 0, 0},     // a length that does not count itself
          })
         EXPECT_EQ(after(options), options);
 }
