@@ -74,7 +74,7 @@ static __noinline void mss_clamp(struct packet *packet, __u32 number, __u32 mtu)
 {
 	struct nat_gateway *nat_gateway = bpf_map_lookup_elem(&nat_gateways, &number);
 	const struct tcphdr *tcp = packet->transport;
-	__u32 bytes;
+	__u32 bytes, room;
 
 	if (!nat_gateway || !(nat_gateway->flags & NAT_GATEWAY_CLAMP_MSS))
 		return;
@@ -83,6 +83,9 @@ static __noinline void mss_clamp(struct packet *packet, __u32 number, __u32 mtu)
 	if (mtu <= IPV4_AND_TCP_BYTES || (const void *)(tcp + 1) > packet_end(packet))
 		return;
 	bytes = tcp->doff * 4 - sizeof(*tcp);
+	room = packet->length - packet->ip->ihl * 4 - sizeof(*tcp);
+	if (bytes > room) /* of a first fragment: what lies behind it is padding */
+		bytes = room;
 	mss_lower(packet->context, packet->link_bytes + packet->ip->ihl * 4, bytes, mtu - IPV4_AND_TCP_BYTES);
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The maximum segment size of a SYN is lowered to what the gateway's links carry (RFC 4821, row 4821-x2).
 #include "packet/fixture.h"
+#include "support/fragments.h"
 
 namespace sallyport::support {
 namespace {
@@ -107,6 +108,19 @@ TEST_F(Mss, IsLeftAloneWithoutSynAndWhenSwitchedOff) {
     EXPECT_EQ(out(data).tcp_options, mss(8960));
     clamp(false);
     EXPECT_EQ(after(mss(8960)), mss(8960));
+}
+
+// The rest of the header comes with the next fragment, so what looks like it is padding.
+TEST_F(Mss, IsNotTakenFromBehindAFirstFragment) {
+    Packet packet = tcp().from(instance, 5000).to(remote, 443);
+    packet.tcp_options = {nop, nop, nop, nop, 2, 4, 0x23, 0x28};
+    Bytes frame = fragments_of(packet, 24)[0];
+    const Bytes padding = mss(9000);
+    frame.resize(58);
+    frame.insert(frame.end(), padding.begin(), padding.end());
+    const Outcome outcome = lab().run(Role::inside, frame);
+    EXPECT_EQ(outcome.action, XDP_REDIRECT) << outcome.drop_reason;
+    EXPECT_EQ(Bytes(outcome.frame.begin() + 58, outcome.frame.end()), padding);
 }
 
 TEST_F(Mss, WorksBehindOptionsOfIpv4) {
