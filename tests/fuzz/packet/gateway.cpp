@@ -178,6 +178,7 @@ void Gateway::configure() {
     for (std::uint8_t slot = 0; slot < all_devices.size(); ++slot) put_device(slot, all_devices[slot].mtu);
     put_next_hops(1500, NEXT_HOP_RESOLVED);
     forwarding = neighbours_known = true;
+    mapping_changed_ = false;
     settings.fragments_held_until = settings.next_hops_valid_until ^ 1u << 31;  // no agent takes them
     for (std::uint32_t number = 0; number < 4; ++number) {
         put_nat_gateway(number);
@@ -277,6 +278,7 @@ void Gateway::change(std::uint8_t what, std::uint8_t value) {
             break;
         case 5:
             gateway.mapping[protocol] = rule;
+            mapping_changed_ = true;
             new_generation();
             break;
         case 6:

@@ -45,6 +45,8 @@ class Gateway {
     void advance(std::uint64_t milliseconds) { host_now_ns += milliseconds * 1'000'000; }
 
     [[nodiscard]] bool is_elastic_ip(Ipv4Address address) const;
+    // Has a NAT gateway another mapping than in the beginning, or had for a while?
+    [[nodiscard]] bool mapping_has_changed() const { return mapping_changed_; }
     // Who else may send to an external endpoint of this address, while its NAT gateway says so.
     static endpoint_rule filtering_of(Ipv4Address elastic_ip, std::uint8_t protocol);
     static Role role_of(std::uint8_t slot);
@@ -57,7 +59,7 @@ class Gateway {
     void bind(std::size_t place, bool bound);
     void new_generation();
 
-    bool changed_ = true;
+    bool changed_ = true, mapping_changed_ = false;
     std::array<Run, HOST_WORLDS> runs_;  // which keep their memory
     std::array<bool, 3> bound_{};
 };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "packet/judge.h"
 
+#include <arpa/inet.h>
 #include <fmt/format.h>
 #include <linux/bpf.h>
 
@@ -267,19 +268,42 @@ void Judge::note_unseen(const Bytes& frame) {
 // it goes.
 void Judge::judge_guest(const Shown& guest, bool sends) {
     const endpoint_rule rule = Gateway::filtering_of(guest.external, guest.protocol);
-    const auto owner = std::find_if(shown_.rbegin(), shown_.rend(), [&](const Shown& shown) {
+    const auto admits = [&](const Shown& shown) {
         return shown.protocol == guest.protocol && shown.external == guest.external &&
                shown.external_port == guest.external_port &&
                (rule == ENDPOINT_INDEPENDENT || (rule == ADDRESS_DEPENDENT && shown.remote == guest.remote));
-    });
+    };
+    const auto is_receiver = [&](const Shown& shown) {
+        return shown.instance == guest.instance && shown.instance_port == guest.instance_port;
+    };
+    const auto owner = std::find_if(shown_.rbegin(), shown_.rend(), admits);
     const bool unseen = std::any_of(unseen_.begin(), unseen_.end(), [&](const Unseen& sender) {
         return sender.protocol == guest.protocol && sender.instance == guest.instance &&
                sender.port == guest.instance_port;
     });
     require(unseen || owner != shown_.rend(), "INV-7: what goes in belongs to a flow, or the filter lets it");
-    require(unseen || (owner->instance == guest.instance && owner->instance_port == guest.instance_port),
+    // Before or after the mapping was another, flows may have had the port each towards its own remote (RFC
+    // 7857 section 3), though it belongs to a mapping: which alone is asked about others, and was shown
+    // earlier.
+    const bool shared =
+        gateway_.mapping_has_changed() && has_mapping(guest) &&
+        std::ranges::any_of(shown_, [&](const Shown& shown) { return admits(shown) && is_receiver(shown); });
+    require(unseen || is_receiver(*owner) || shared,
             "INV-7: what the filter lets in reaches the instance that was shown as this endpoint");
     if (sends) shown_.push_back(guest);
+}
+
+// Does the port that the instance is shown as belong to a mapping of its own? There is one of a port at most.
+bool Judge::has_mapping(const Shown& owner) {
+    entries_.resize(entries_room);
+    entries_.resize(std::min(host_entries(entries_.data(), entries_.size()), entries_room));
+    return std::ranges::any_of(entries_, [&](const flow_entry& entry) {
+        return entry.key.kind == FLOW_KIND_MAPPING && entry.flags & FLOW_FORWARD &&
+               entry.key.protocol == owner.protocol && entry.key.source == owner.instance.to_network() &&
+               ntohs(entry.key.source_port) == owner.instance_port &&
+               entry.new_address == owner.external.to_network() &&
+               ntohs(entry.new_port) == owner.external_port;
+    });
 }
 
 // Whoever watches drops is told of each, and the truth.

@@ -61,6 +61,7 @@ class Judge {
     void judge_ownership(const Bytes& in, const Bytes& out);
     void note_unseen(const Bytes& frame);
     void judge_guest(const Shown& guest, bool sends);
+    bool has_mapping(const Shown& owner);
     void judge_event(std::uint64_t reported);
     void judge_table();
     void require(bool holds, const char* what);
