@@ -11,6 +11,7 @@
 #include "lib/checksum.h"
 #include "lib/drop.h"
 #include "lib/frame_sum.h"
+#include "lib/route.h"
 
 #define SECOND_NS 1000000000ULL
 #define REPLIES_AT_ONCE_PER_SECOND 5 /* a fifth of what a second allows may be sent at once */
@@ -126,6 +127,9 @@ verified_alone int icmp_error_make(struct xdp_md *context, __u32 link, __u32 len
 		return 0;
 	to = ip->saddr;
 	tos = ip->tos & TOS_DSCP; /* RFC 5508 section 7.7 */
+	/* Whoever sends under an address of the inside from outside is not there (RFC 1918 section 3). */
+	if (device->role == DEVICE_OUTSIDE && address_is_private(to))
+		return 0;
 	if (!reply_is_allowed(counted, device->replies_per_second))
 		return 0;
 	/* Cut off the frame's padding and what exceeds the quote. */

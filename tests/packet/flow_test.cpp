@@ -152,6 +152,17 @@ TEST_F(Flow, TtlRunsOutAtTheGateway) {  // RFC 792
     EXPECT_EQ(outcome.packet->destination.to_string(), remote);
 }
 
+// An address of a VPC is none of the outside, even where a route table led an instance to it (RFC 1918
+// section 3).
+TEST_F(Flow, NoErrorGoesOutsideToAnAddressOfTheInside) {
+    lab().add_private_prefix("192.168.77.0/24");
+    Packet back = answer(out(udp().from(instance, 5000).to("192.168.77.5", 7000)));
+    back.ttl = 1;
+    const Outcome outcome = lab().run(Role::outside, back);
+    EXPECT_EQ(outcome.drop_reason, "ttl_exceeded");
+    EXPECT_EQ(outcome.action, XDP_DROP);
+}
+
 TEST_F(Flow, ReloadThatKeepsTheFlowKeepsIt) {
     Packet seen = establish();
     lab().bump_generation();
