@@ -107,7 +107,8 @@ std::span<const Command> commands() {
         {.name = "reload",
          .summary = "let the agent read its own configuration file again",
          .description = "The agent reads the file that it was started with, applies it, and answers when "
-                        "that is done. A file with faults changes nothing.",
+                        "that is done. A file with faults changes nothing, and while a revision awaits "
+                        "confirmation nothing is read.",
          .run = run_reload},
         {.name = "get",
          .summary = "show resources",

@@ -116,8 +116,7 @@ Result<void> Gateway::start() {
         return {};
     }
     document_warnings_ = texts_of(opening.loaded.warnings);
-    roll_back_when_due();
-    reconcile();
+    if (!roll_back_when_due()) reconcile();
     return {};
 }
 
@@ -138,19 +137,20 @@ Result<void> Gateway::await_nothing() {
     return {};
 }
 
-void Gateway::roll_back_when_due() {
-    if (!view_->confirmation || parts_.clock.monotonic() < confirm_by_) return;
+bool Gateway::roll_back_when_due() {
+    if (!view_->confirmation || parts_.clock.monotonic() < confirm_by_) return false;
     const std::uint64_t unconfirmed = view_->confirmation->revision;
     const Outcome<Applied> back = rollback({}, "the agent: nobody has confirmed");
     if (!view_->confirmation) {
         parts_.log.warning(
             fmt::format("revision {} was not confirmed in time and is rolled back", unconfirmed));
-        return;
+        return true;
     }
     confirm_by_ = parts_.clock.monotonic() + rollback_retry;
     parts_.log.error(
         fmt::format("revision {} was not confirmed in time and cannot be rolled back: {}; trying again",
                     unconfirmed, back ? std::string() : back.error().message));
+    return false;
 }
 
 Outcome<Plan> Gateway::plan(std::string_view document, const std::string& name) const {
@@ -302,7 +302,7 @@ void Gateway::sweep_slice() {
 }
 
 void Gateway::tick() {
-    roll_back_when_due();
+    (void)roll_back_when_due();
     if (view_->detached) return;
     const Result<void> ticked = parts_.reconciler.tick();
     tell_upkeep("keep next hops current", ticked ? nullptr : &ticked.error());

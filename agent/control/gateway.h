@@ -126,7 +126,7 @@ class Gateway {
     Outcome<std::uint64_t> rollback_target() const;
     void await(const store::Confirmation& confirmation);  // and show it in the View
     Result<void> await_nothing();
-    void roll_back_when_due();
+    bool roll_back_when_due();  // whether it did, and brought that into the kernel
     void reconcile();  // and tell in a new View how it went
     void settle();
     void publish_progress();

@@ -346,10 +346,8 @@ static __always_inline void port_block_put(struct workspace *work, __u32 number)
 {
 	__u32 now = work->wish.now;
 
-	port_block_key(&work->standing.key, work->wish.key.source, work->wish.key.zone, number,
-		       work->block.number);
-	work->standing.flow_id = work->block.flow_id;
-	port_block_rest(&work->standing.key, work->block.flow_id, port_block_hold(number), now);
+	port_block_key(&work->key, work->wish.key.source, work->wish.key.zone, number, work->block.number);
+	port_block_rest(&work->key, work->block.flow_id, port_block_hold(number), now);
 }
 
 /* work->block is the one that pair_open() has made. */

@@ -32,6 +32,7 @@ class ProvedRows {
     const ::sallyport::support::ProvedRows suite##_##name##_rows(#suite, #name, {__VA_ARGS__}); \
     TEST_F(suite, name)
 
+// NOLINTBEGIN(readability-identifier-naming): names of the catalogue
 inline constexpr const char* H1 = "10.0.0.11";
 inline constexpr const char* H2 = "10.0.0.12";
 inline constexpr const char* H3 = "10.0.0.50";
@@ -44,6 +45,7 @@ inline constexpr const char* RX = "198.51.100.254";  // the first router outside
 inline constexpr const char* S1 = "203.0.113.10";
 inline constexpr const char* S1b = "203.0.113.11";
 inline constexpr const char* S2 = "203.0.113.20";
+// NOLINTEND(readability-identifier-naming)
 
 struct External {
     Ipv4Address address;

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Worlds for the tests, one for each file, and one agent in it."""
 
+import socket
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from lab import Agent, Lab, LabError, OneArmed, Routed
+from lab import Agent, Lab, LabError, OneArmed, Routed, services
+from lab.world import WEB
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +32,13 @@ def agent(world: Routed) -> Iterator[Agent]:
     """An agent that runs with the world's own configuration for the whole file."""
     with Agent(world.gateway, world.configuration()) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def peers(world: Routed) -> Iterator[list[tuple[str, int]]]:
+    """By which addresses and ports an echo server outside was spoken to, over UDP and the newest last."""
+    with services.echo_server(world.web, WEB, 7, socket.SOCK_DGRAM) as met:
+        yield met
 
 
 @pytest.fixture

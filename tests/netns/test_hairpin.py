@@ -76,12 +76,6 @@ def _talk(one: Party, other: Party, *sizes: int) -> None:
             assert receiver.receive() == (data, sender.external)
 
 
-@pytest.fixture(scope="module")
-def peers(world: Routed) -> Iterator[list[Address]]:
-    with services.echo_server(world.web, WEB, 7, socket.SOCK_DGRAM) as met:
-        yield met
-
-
 def test_udp(world: Routed, agent: Agent, peers: list[Address]) -> None:
     """Behind one inside device and behind two; with a gateway that knows the neighbours and with one that does not."""
     for other in (world.h2, world.h3):

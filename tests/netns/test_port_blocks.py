@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from lab import Agent, Namespace, Routed, eventually, services
+from lab import Agent, Namespace, Routed, eventually
 from lab.world import H1, H2, H3, WEB
 
 SIZE = 64
@@ -34,12 +34,6 @@ def agent(world: Routed) -> Iterator[Agent]:
 def accounts(agent: Agent) -> Iterator[None]:
     yield
     agent.check_accounts()
-
-
-@pytest.fixture(scope="module")
-def peers(world: Routed) -> Iterator[list[Address]]:
-    with services.echo_server(world.web, WEB, 7, socket.SOCK_DGRAM) as met:
-        yield met
 
 
 class Host:

@@ -121,6 +121,19 @@ TEST_F(Refused, MalformedFrames) {
     EXPECT_EQ(lab().run(Role::inside, cut).drop_reason, "malformed_ipv4");
 }
 
+// A verifier that gives up refuses the whole gateway: there must be room for the kernel that counts
+// otherwise.
+TEST_F(Refused, ProgramsAreNotByTheVerifier) {
+    constexpr std::uint32_t allowed = 1'000'000;
+    for (const Role role : {Role::inside, Role::outside, Role::both}) {
+        const std::uint32_t verified = lab().verified_instructions(role);
+        EXPECT_GT(verified, 0U) << "the kernel tells of none";
+        EXPECT_LT(verified, allowed / 2);
+        RecordProperty("verified instructions " + std::to_string(static_cast<int>(role)),
+                       std::to_string(verified));
+    }
+}
+
 TEST_F(Refused, NoFrameUpsetsThePrograms) {
     // Each byte of each kind of packet flipped in each bit: whatever happens, it is counted.
     Packet seen = out(udp().from(instance, 5000).to(remote, 7000));

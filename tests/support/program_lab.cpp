@@ -650,32 +650,35 @@ void ProgramLab::hold_fragments(bool hold) {
         impl_->put("early_fragment_budgets", source, budget{});
 }
 
-std::vector<ProgramLab::Word> ProgramLab::words_to_the_agent() {
-    std::vector<Word> words;
-    const auto collect = [](void* to, void* data, std::size_t) {
-        const auto* record = static_cast<const early_fragment*>(data);
-        static_cast<std::vector<Word>*>(to)->push_back(
-            {record->key, record->device, Bytes(record->frame, record->frame + record->frame_bytes)});
+namespace {
+
+// Takes everything out of a ring buffer of `Record`.
+template <typename Record>
+void drain(int map, std::function<void(const Record&)> take) {
+    const auto pass_on = [](void* taker, void* data, std::size_t) {
+        (*static_cast<const std::function<void(const Record&)>*>(taker))(*static_cast<const Record*>(data));
         return 0;
     };
-    ring_buffer* ring = ring_buffer__new(map_fd("early_fragments"), collect, &words, nullptr);
-    check(ring != nullptr, "open the ring buffer early_fragments");
+    ring_buffer* ring = ring_buffer__new(map, pass_on, &take, nullptr);
+    check(ring != nullptr, "open a ring buffer");
     ring_buffer__consume(ring);
     ring_buffer__free(ring);
+}
+
+}  // namespace
+
+std::vector<ProgramLab::Word> ProgramLab::words_to_the_agent() {
+    std::vector<Word> words;
+    drain<early_fragment>(map_fd("early_fragments"), [&words](const early_fragment& record) {
+        words.push_back({record.key, record.device, Bytes(record.frame, record.frame + record.frame_bytes)});
+    });
     return words;
 }
 
 std::vector<port_block_event> ProgramLab::port_block_events() {
     std::vector<port_block_event> events;
-    const auto collect = [](void* to, void* data, std::size_t) {
-        static_cast<std::vector<port_block_event>*>(to)->push_back(
-            *static_cast<const port_block_event*>(data));
-        return 0;
-    };
-    ring_buffer* ring = ring_buffer__new(map_fd("port_block_events"), collect, &events, nullptr);
-    check(ring != nullptr, "open the ring buffer port_block_events");
-    ring_buffer__consume(ring);
-    ring_buffer__free(ring);
+    drain<port_block_event>(map_fd("port_block_events"),
+                            [&events](const port_block_event& event) { events.push_back(event); });
     return events;
 }
 
@@ -730,6 +733,13 @@ std::uint32_t ProgramLab::reap_all(std::uint32_t mode) {
     reap_kind(FLOW_KIND_MAPPING);
     reap_kind(FLOW_KIND_BLOCK);
     return flows;
+}
+
+std::uint32_t ProgramLab::verified_instructions(Role role) const {
+    struct bpf_prog_info info {};
+    std::uint32_t size = sizeof info;
+    check(bpf_obj_get_info_by_fd(program_fd(role), &info, &size) == 0, "ask about a program");
+    return info.verified_insns;
 }
 
 int ProgramLab::program_fd(Role role) const {

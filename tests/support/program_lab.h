@@ -140,6 +140,8 @@ class ProgramLab {
     // Offers every flow to the reaper, and every mapping and block without flows; how many flows it removed.
     std::uint32_t reap_all(std::uint32_t mode);
 
+    // How many instructions the verifier had to walk through before it let the program run.
+    std::uint32_t verified_instructions(Role role) const;
     int program_fd(Role role) const;
     int map_fd(const std::string& name) const;
     std::uint64_t map_bytes(const std::string& name) const;  // kernel memory, from the map's fdinfo

@@ -175,7 +175,8 @@ void Gateway::configure() {
     settings.next_hops_valid_until = static_cast<std::uint32_t>((start_ns >> FLOW_TICK_SHIFT) + (1u << 20));
     settings.drop_events_until = settings.next_hops_valid_until;
     settings.generation = 1;
-    for (std::uint8_t slot = 0; slot < all_devices.size(); ++slot) put_device(slot, all_devices[slot].mtu);
+    for (std::size_t slot = 0; slot < all_devices.size(); ++slot)
+        put_device(static_cast<std::uint8_t>(slot), all_devices[slot].mtu);
     put_next_hops(1500, NEXT_HOP_RESOLVED);
     forwarding = neighbours_known = true;
     mapping_changed_ = false;
