@@ -282,7 +282,12 @@ struct Judge {
         expect(out.ttl() >= 32, 4, fmt::format("a reply sets out with TTL {}", out.ttl()));
         expect(internet_checksum(out.header) == 0, 2, "a reply's IPv4 header checksum is wrong");
         expect(transport_sum(out) == 0xffff, 2, "a reply's checksum is wrong");
-        if (passage.role == Role::outside) nothing_private(out);
+        // What it quotes is what came in, byte for byte: whatever stands in it, the remote has put there.
+        if (passage.role == Role::outside) {
+            expect_public(out.source(), "a source");
+            expect_public(out.destination(), "a destination");
+            expect(out.options().empty(), 1, "a reply has options");
+        }
         if (!out.is_icmp_error()) return;
         View quote = out.transport.subspan(icmp_header);
         expect(quote.size() <= in.all.size() && std::ranges::equal(quote, in.all.first(quote.size())), 3,
