@@ -115,6 +115,7 @@ json elastic_ips_json(const control::View& view, const telemetry::FlowCensus& ce
         list.push_back({{"name", elastic_ip.name},
                         {"address", elastic_ip.address.to_string()},
                         {"nat_gateway", owners[elastic_ip.name]},
+                        {"instance", elastic_ip.instance},
                         {"ports_in_use", std::move(ports)}});
     }
     return list;
@@ -136,6 +137,7 @@ json flow_json(const control::View& view, const dataplane::FlowRecord& flow) {
     return {{"protocol", to_string(flow.protocol)},
             {"vpc", view.names.vpc(flow.zone)},
             {"nat_gateway", view.names.nat_gateway(flow.nat_gateway)},
+            {"internet_gateway", view.names.internet_gateway(flow.nat_gateway)},
             {"elastic_ip", view.names.elastic_ip(flow.external.address)},
             {"inside", flow.inside.to_string()},
             {"external", flow.external.to_string()},

@@ -227,13 +227,15 @@ void print_elastic_ips(Text& text, const Json& addresses) {
     Table table({{"ELASTIC IP"},
                  {"ADDRESS"},
                  {"NAT GATEWAY"},
+                 {"INSTANCE"},
                  {"TCP PORTS", Align::right},
                  {"UDP PORTS", Align::right},
                  {"ICMP IDS", Align::right}});
     for (const Json& address : addresses) {
         const Json& ports = part(address, "ports_in_use");
         table.row({cell(address, "name"), cell(address, "address"), cell(address, "nat_gateway"),
-                   count_cell(ports, "tcp"), count_cell(ports, "udp"), count_cell(ports, "icmp")});
+                   cell(address, "instance"), count_cell(ports, "tcp"), count_cell(ports, "udp"),
+                   count_cell(ports, "icmp")});
     }
     table.print(text);
 }

@@ -27,6 +27,9 @@ Names Names::of(std::shared_ptr<const model::DesiredState> state, const dataplan
         if (identifier.kind == IDENTIFIER_NAT_GATEWAY) {
             names.nat_gateways[short_number] = identifier.name;
             names.nat_gateway_numbers[identifier.name] = short_number;
+        } else if (identifier.kind == IDENTIFIER_INTERNET_GATEWAY) {
+            names.internet_gateways[short_number] = identifier.name;
+            names.internet_gateway_numbers[identifier.name] = short_number;
         } else if (identifier.kind == IDENTIFIER_VPC) {
             names.vpcs[short_number] = identifier.name;
         } else if (identifier.kind == IDENTIFIER_DEVICE) {
@@ -43,6 +46,9 @@ Names Names::of(std::shared_ptr<const model::DesiredState> state, const dataplan
 
 std::string_view Names::nat_gateway(std::uint16_t number) const {
     return name_in(nat_gateways, number);
+}
+std::string_view Names::internet_gateway(std::uint16_t number) const {
+    return name_in(internet_gateways, number);
 }
 std::string_view Names::vpc(std::uint16_t zone) const {
     return name_in(vpcs, zone);

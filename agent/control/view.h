@@ -27,6 +27,8 @@ struct Names {
 
     std::map<std::uint16_t, std::string> nat_gateways;
     std::map<std::string, std::uint16_t, std::less<>> nat_gateway_numbers;
+    std::map<std::uint16_t, std::string> internet_gateways;  // their numbers are other ones
+    std::map<std::string, std::uint16_t, std::less<>> internet_gateway_numbers;
     std::map<std::uint16_t, std::string> vpcs;    // by zone
     std::map<std::uint8_t, std::string> devices;  // by slot
     std::map<std::string, std::uint8_t, std::less<>> device_slots;
@@ -42,6 +44,7 @@ struct Names {
 
     // Empty where there is none.
     [[nodiscard]] std::string_view nat_gateway(std::uint16_t number) const;
+    [[nodiscard]] std::string_view internet_gateway(std::uint16_t number) const;
     [[nodiscard]] std::string_view vpc(std::uint16_t zone) const;
     [[nodiscard]] std::string_view device(std::uint8_t slot) const;
     [[nodiscard]] std::string_view elastic_ip(Ipv4Address address) const;

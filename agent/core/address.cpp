@@ -106,6 +106,20 @@ Result<PortRange> PortRange::parse(std::string_view text) {
     return PortRange{static_cast<std::uint16_t>(*first), static_cast<std::uint16_t>(*last)};
 }
 
+std::vector<PortPrefix> PortRange::prefixes() const {
+    constexpr unsigned port_bits = 16;
+    std::vector<PortPrefix> prefixes;
+    for (std::uint32_t port = first; port <= last;) {
+        unsigned open_bits = 0;  // that the prefix leaves open: as many as begin at `port` and fit
+        while (open_bits < port_bits && port % (2U << open_bits) == 0 && port + (2U << open_bits) - 1 <= last)
+            ++open_bits;
+        prefixes.push_back(
+            {static_cast<std::uint16_t>(port), static_cast<std::uint8_t>(port_bits - open_bits)});
+        port += 1U << open_bits;
+    }
+    return prefixes;
+}
+
 std::string PortRange::to_string() const {
     return first == last ? fmt::format("{}", first) : fmt::format("{}-{}", first, last);
 }

@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "core/result.h"
 
@@ -83,6 +84,13 @@ class MacAddress {
     std::array<std::uint8_t, 6> bytes_{};
 };
 
+// All ports that agree with `port` in their first `length` bits.
+struct PortPrefix {
+    std::uint16_t port = 0;
+    std::uint8_t length = 16;
+    constexpr auto operator<=>(const PortPrefix&) const = default;
+};
+
 // First and last port, both included, first <= last.
 struct PortRange {
     std::uint16_t first = 0;
@@ -91,6 +99,7 @@ struct PortRange {
     static Result<PortRange> parse(std::string_view text);  // "80" or "1024-65535"
     [[nodiscard]] constexpr std::uint32_t size() const { return std::uint32_t{last} - first + 1; }
     [[nodiscard]] constexpr bool contains(std::uint16_t port) const { return first <= port && port <= last; }
+    [[nodiscard]] std::vector<PortPrefix> prefixes() const;  // the fewest that make it up, in order
     [[nodiscard]] std::string to_string() const;
     constexpr auto operator<=>(const PortRange&) const = default;
 };

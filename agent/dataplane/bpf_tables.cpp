@@ -131,6 +131,27 @@ Result<ForwardingTables> BpfTables::read() {
                 tables.host_limits.emplace(static_cast<std::uint16_t>(number), limits);
         });
     if (!done) return tl::make_unexpected(done.error());
+    done = for_each<std::uint32_t, security_group>(
+        state_, "security_groups", [&](std::uint32_t number, const security_group& value) {
+            tables.security_groups.emplace(static_cast<std::uint16_t>(number), decode(value));
+        });
+    if (!done) return tl::make_unexpected(done.error());
+    done = for_each<port_forward_key, port_forward>(
+        state_, "port_forwards", [&](const port_forward_key& key, const port_forward& value) {
+            tables.port_forwards.emplace(decode(key), decode(value));
+        });
+    if (!done) return tl::make_unexpected(done.error());
+    done = for_each<forwarded_endpoint_key, forwarded_endpoint>(
+        state_, "forwarded_endpoints",
+        [&](const forwarded_endpoint_key& key, const forwarded_endpoint& value) {
+            tables.forwarded_endpoints.emplace(decode(key), decode(value));
+        });
+    if (!done) return tl::make_unexpected(done.error());
+    done = for_each<instance_key, instance>(state_, "instances",
+                                            [&](const instance_key& key, const instance& value) {
+                                                tables.instances.emplace(decode(key), decode(value));
+                                            });
+    if (!done) return tl::make_unexpected(done.error());
     done = for_each<std::uint32_t, elastic_ip>(
         state_, "elastic_ips", [&](std::uint32_t address, const elastic_ip& value) {
             tables.elastic_ips.emplace(Ipv4Address::from_network(address), decode(value));
@@ -241,6 +262,38 @@ Result<void> BpfTables::put(std::uint16_t number, const NatGatewayEntry& entry) 
 
 Result<void> BpfTables::remove(std::uint16_t number, const NatGatewayEntry&) {
     return update(state_, "nat_gateways", std::uint32_t{number}, nat_gateway{});
+}
+
+Result<void> BpfTables::put(std::uint16_t number, const SecurityGroupEntry& entry) {
+    return update(state_, "security_groups", std::uint32_t{number}, encode(entry));
+}
+
+Result<void> BpfTables::remove(std::uint16_t number, const SecurityGroupEntry&) {
+    return erase(state_, "security_groups", std::uint32_t{number});
+}
+
+Result<void> BpfTables::put(const PortForwardKey& key, const PortForwardEntry& entry) {
+    return update(state_, "port_forwards", encode(key), encode(entry));
+}
+
+Result<void> BpfTables::remove(const PortForwardKey& key, const PortForwardEntry&) {
+    return erase(state_, "port_forwards", encode(key));
+}
+
+Result<void> BpfTables::put(const ForwardedEndpointKey& key, const ForwardedEndpointEntry& entry) {
+    return update(state_, "forwarded_endpoints", encode(key), encode(entry));
+}
+
+Result<void> BpfTables::remove(const ForwardedEndpointKey& key, const ForwardedEndpointEntry&) {
+    return erase(state_, "forwarded_endpoints", encode(key));
+}
+
+Result<void> BpfTables::put(const ZoneAddress& key, const InstanceEntry& entry) {
+    return update(state_, "instances", encode(key), encode(entry));
+}
+
+Result<void> BpfTables::remove(const ZoneAddress& key, const InstanceEntry&) {
+    return erase(state_, "instances", encode(key));
 }
 
 Result<void> BpfTables::put(const Ipv4Address& address, const ElasticIpEntry& entry) {

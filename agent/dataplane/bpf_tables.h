@@ -40,6 +40,14 @@ class BpfTables {
     Result<void> remove(std::uint16_t number, const ReservedPorts& ports);
     Result<void> put(std::uint16_t number, const NatGatewayEntry& entry);
     Result<void> remove(std::uint16_t number, const NatGatewayEntry& entry);
+    Result<void> put(std::uint16_t number, const SecurityGroupEntry& entry);
+    Result<void> remove(std::uint16_t number, const SecurityGroupEntry& entry);
+    Result<void> put(const PortForwardKey& key, const PortForwardEntry& entry);
+    Result<void> remove(const PortForwardKey& key, const PortForwardEntry& entry);
+    Result<void> put(const ForwardedEndpointKey& key, const ForwardedEndpointEntry& entry);
+    Result<void> remove(const ForwardedEndpointKey& key, const ForwardedEndpointEntry& entry);
+    Result<void> put(const ZoneAddress& key, const InstanceEntry& entry);
+    Result<void> remove(const ZoneAddress& key, const InstanceEntry& entry);
     Result<void> put(const Ipv4Address& address, const ElasticIpEntry& entry);
     Result<void> remove(const Ipv4Address& address, const ElasticIpEntry& entry);
     Result<void> put(const Ipv4Address& address, std::monostate);

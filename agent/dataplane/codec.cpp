@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <iterator>
 #include <limits>
@@ -22,6 +23,55 @@ MacAddress mac_from(const std::uint8_t (&from)[6]) {
     std::array<std::uint8_t, 6> bytes{};
     std::copy(std::begin(from), std::end(from), bytes.begin());
     return MacAddress(bytes);
+}
+
+security_group_list encode_groups(const SecurityGroupNumbers& numbers) {
+    security_group_list list{};
+    for (const std::uint16_t number : numbers) {
+        if (list.count == SECURITY_GROUPS_PER_INSTANCE_MAX) break;
+        list.number[list.count++] = number;
+    }
+    return list;
+}
+
+SecurityGroupNumbers decode_groups(const security_group_list& list) {
+    const auto count = std::min<std::uint16_t>(list.count, SECURITY_GROUPS_PER_INSTANCE_MAX);
+    return {std::begin(list.number), std::begin(list.number) + count};
+}
+
+security_rule encode_rule(const SecurityRule& rule) {
+    security_rule value{};
+    value.remote = rule.remote.address().to_network();
+    value.mask = rule.remote.length() == 0 ? 0 : htonl(~std::uint32_t{0} << (32 - rule.remote.length()));
+    value.first_port = rule.ports.first;
+    value.last_port = rule.ports.last;
+    value.protocol = rule.protocol;
+    return value;
+}
+
+SecurityRule decode_rule(const security_rule& value) {
+    const auto length = static_cast<std::uint8_t>(std::popcount(value.mask));
+    return {value.protocol, PortRange{value.first_port, value.last_port},
+            Ipv4Prefix(Ipv4Address::from_network(value.remote), length)};
+}
+
+// Writes rules into one of a group's arrays; returns how many there are.
+std::uint16_t encode_rules(const std::vector<SecurityRule>& rules,
+                           security_rule (&to)[SECURITY_GROUP_RULES_MAX]) {
+    std::uint16_t count = 0;
+    for (const SecurityRule& rule : rules) {
+        if (count == SECURITY_GROUP_RULES_MAX) break;
+        to[count++] = encode_rule(rule);
+    }
+    return count;
+}
+
+std::vector<SecurityRule> decode_rules(std::uint16_t count,
+                                       const security_rule (&from)[SECURITY_GROUP_RULES_MAX]) {
+    std::vector<SecurityRule> rules;
+    for (std::uint16_t i = 0; i < std::min<std::uint16_t>(count, SECURITY_GROUP_RULES_MAX); ++i)
+        rules.push_back(decode_rule(from[i]));
+    return rules;
 }
 
 }  // namespace
@@ -78,10 +128,13 @@ ZonePrefix decode(const subnet_key& key) {
 }
 
 subnet encode(const SubnetEntry& entry) {
-    return subnet{entry.subnet, entry.route_table};
+    return subnet{entry.subnet, entry.route_table,
+                  entry.has_instances ? std::uint32_t{SUBNET_HAS_INSTANCES} : 0,
+                  encode_groups(entry.security_groups)};
 }
 SubnetEntry decode(const subnet& value) {
-    return SubnetEntry{value.subnet, value.route_table};
+    return SubnetEntry{value.subnet, value.route_table, decode_groups(value.groups),
+                       (value.flags & SUBNET_HAS_INSTANCES) != 0};
 }
 
 route_key encode(const RouteKey& key) {
@@ -123,6 +176,7 @@ nat_gateway encode(const NatGatewayEntry& entry) {
     if (entry.preserve_port) value.flags |= NAT_GATEWAY_PRESERVE_PORT;
     if (entry.preserve_parity) value.flags |= NAT_GATEWAY_PRESERVE_PARITY;
     if (entry.preserve_range) value.flags |= NAT_GATEWAY_PRESERVE_RANGE;
+    if (entry.forwards_ports) value.flags |= NAT_GATEWAY_FORWARDS_PORTS;
     value.reserves_ports = entry.reserves_ports ? 1 : 0;
     for (const Ipv4Address& address : entry.elastic_ips) {
         if (value.elastic_ip_count == NAT_GATEWAY_ELASTIC_IPS_MAX) break;
@@ -159,6 +213,7 @@ NatGatewayEntry decode(const nat_gateway& value) {
     entry.preserve_parity = (value.flags & NAT_GATEWAY_PRESERVE_PARITY) != 0;
     entry.preserve_range = (value.flags & NAT_GATEWAY_PRESERVE_RANGE) != 0;
     entry.reserves_ports = value.reserves_ports != 0;
+    entry.forwards_ports = (value.flags & NAT_GATEWAY_FORWARDS_PORTS) != 0;
     const auto count = std::min<std::uint32_t>(value.elastic_ip_count, NAT_GATEWAY_ELASTIC_IPS_MAX);
     for (std::uint32_t i = 0; i < count; ++i) {
         entry.elastic_ips.push_back(Ipv4Address::from_network(value.elastic_ips[i]));
@@ -217,11 +272,91 @@ HostLimits decode(const host_limits& value) {
 }
 
 elastic_ip encode(const ElasticIpEntry& entry) {
-    return elastic_ip{entry.nat_gateway, entry.on_link_device, 0, entry.identifier};
+    elastic_ip value{};
+    value.nat_gateway = entry.nat_gateway;
+    value.on_link_device = entry.on_link_device;
+    value.flags = entry.forwards_ports ? ELASTIC_IP_FORWARDS_PORTS : 0;
+    value.identifier = entry.identifier;
+    value.instance = entry.instance.to_network();
+    value.zone = entry.zone;
+    return value;
 }
 
 ElasticIpEntry decode(const elastic_ip& value) {
-    return ElasticIpEntry{value.nat_gateway, value.on_link_device, value.identifier};
+    ElasticIpEntry entry;
+    entry.nat_gateway = value.nat_gateway;
+    entry.on_link_device = value.on_link_device;
+    entry.identifier = value.identifier;
+    entry.forwards_ports = (value.flags & ELASTIC_IP_FORWARDS_PORTS) != 0;
+    entry.instance = Ipv4Address::from_network(value.instance);
+    entry.zone = value.zone;
+    return entry;
+}
+
+instance_key encode(const ZoneAddress& key) {
+    return instance_key{key.zone, key.address.to_network()};
+}
+ZoneAddress decode(const instance_key& key) {
+    return ZoneAddress{key.zone, Ipv4Address::from_network(key.address)};
+}
+
+instance encode(const InstanceEntry& entry) {
+    return instance{entry.elastic_ip.to_network(), encode_groups(entry.security_groups)};
+}
+InstanceEntry decode(const instance& value) {
+    return InstanceEntry{Ipv4Address::from_network(value.elastic_ip), decode_groups(value.groups)};
+}
+
+security_group encode(const SecurityGroupEntry& entry) {
+    security_group value{};
+    value.ingress_count = encode_rules(entry.ingress, value.ingress);
+    value.egress_count = encode_rules(entry.egress, value.egress);
+    return value;
+}
+SecurityGroupEntry decode(const security_group& value) {
+    return SecurityGroupEntry{decode_rules(value.ingress_count, value.ingress),
+                              decode_rules(value.egress_count, value.egress)};
+}
+
+port_forward_key encode(const PortForwardKey& key) {
+    constexpr std::uint32_t bits_before_port = 48;
+    return port_forward_key{bits_before_port + key.length, key.elastic_ip.to_network(), key.protocol, 0,
+                            htons(key.port)};
+}
+PortForwardKey decode(const port_forward_key& key) {
+    return PortForwardKey{Ipv4Address::from_network(key.elastic_ip), key.protocol, ntohs(key.port),
+                          static_cast<std::uint8_t>(key.prefix_length - 48)};
+}
+
+port_forward encode(const PortForwardEntry& entry) {
+    return port_forward{entry.address.to_network(), entry.zone, entry.first_port, entry.to_port, 0};
+}
+PortForwardEntry decode(const port_forward& value) {
+    return PortForwardEntry{Ipv4Address::from_network(value.address), value.zone, value.first_port,
+                            value.to_port};
+}
+
+forwarded_endpoint_key encode(const ForwardedEndpointKey& key) {
+    constexpr std::uint32_t bits_before_port = 64;
+    return forwarded_endpoint_key{bits_before_port + key.length,
+                                  key.zone,
+                                  key.protocol,
+                                  0,
+                                  key.address.to_network(),
+                                  htons(key.port),
+                                  0};
+}
+ForwardedEndpointKey decode(const forwarded_endpoint_key& key) {
+    return ForwardedEndpointKey{key.zone, Ipv4Address::from_network(key.address), key.protocol,
+                                ntohs(key.port), static_cast<std::uint8_t>(key.prefix_length - 64)};
+}
+
+forwarded_endpoint encode(const ForwardedEndpointEntry& entry) {
+    return forwarded_endpoint{entry.elastic_ip.to_network(), entry.first_port, entry.to_port};
+}
+ForwardedEndpointEntry decode(const forwarded_endpoint& value) {
+    return ForwardedEndpointEntry{Ipv4Address::from_network(value.elastic_ip), value.first_port,
+                                  value.to_port};
 }
 
 neighbour_key encode(const Neighbour& key) {

@@ -49,6 +49,20 @@ HostLimits decode(const host_limits& value);
 
 elastic_ip encode(const ElasticIpEntry& entry);
 ElasticIpEntry decode(const elastic_ip& value);
+instance_key encode(const ZoneAddress& key);
+ZoneAddress decode(const instance_key& key);
+instance encode(const InstanceEntry& entry);
+InstanceEntry decode(const instance& value);
+security_group encode(const SecurityGroupEntry& entry);
+SecurityGroupEntry decode(const security_group& value);
+port_forward_key encode(const PortForwardKey& key);
+PortForwardKey decode(const port_forward_key& key);
+port_forward encode(const PortForwardEntry& entry);
+PortForwardEntry decode(const port_forward& value);
+forwarded_endpoint_key encode(const ForwardedEndpointKey& key);
+ForwardedEndpointKey decode(const forwarded_endpoint_key& key);
+forwarded_endpoint encode(const ForwardedEndpointEntry& entry);
+ForwardedEndpointEntry decode(const forwarded_endpoint& value);
 
 neighbour_key encode(const Neighbour& key);
 Neighbour decode(const neighbour_key& key);

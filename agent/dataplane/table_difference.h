@@ -61,7 +61,12 @@ class TableDifference {
         if (auto r = add(now_.private_prefixes, wanted_.private_prefixes, PRIVATE_PREFIXES_MAX); !r) return r;
         if (auto r = add(now_.devices, wanted_.devices, DEVICES_MAX); !r) return r;
         if (auto r = add(now_.next_hops, wanted_.next_hops, NEXT_HOPS_MAX); !r) return r;
+        if (auto r = add(now_.security_groups, wanted_.security_groups, SECURITY_GROUPS_MAX); !r) return r;
+        if (auto r = add(now_.port_forwards, wanted_.port_forwards, PORT_FORWARDS_MAX); !r) return r;
         if (auto r = add(now_.elastic_ips, wanted_.elastic_ips, ELASTIC_IPS_MAX); !r) return r;
+        if (auto r = add(now_.forwarded_endpoints, wanted_.forwarded_endpoints, PORT_FORWARDS_MAX); !r)
+            return r;
+        if (auto r = add(now_.instances, wanted_.instances, INSTANCES_MAX); !r) return r;
         if (auto r = add(now_.reserved_ports, wanted_.reserved_ports, NAT_GATEWAYS_MAX); !r) return r;
         if (auto r = add(now_.host_limits, wanted_.host_limits, NAT_GATEWAYS_MAX); !r) return r;
         if (auto r = add(now_.nat_gateways, wanted_.nat_gateways, NAT_GATEWAYS_MAX); !r) return r;
@@ -72,10 +77,14 @@ class TableDifference {
     Result<void> remove_all() {
         if (auto r = remove(now_.subnets, wanted_.subnets); !r) return r;
         if (auto r = remove(now_.routes, wanted_.routes); !r) return r;
+        if (auto r = remove(now_.instances, wanted_.instances); !r) return r;
         if (auto r = remove(now_.nat_gateways, wanted_.nat_gateways); !r) return r;
         if (auto r = remove(now_.reserved_ports, wanted_.reserved_ports); !r) return r;
         if (auto r = remove(now_.host_limits, wanted_.host_limits); !r) return r;
+        if (auto r = remove(now_.forwarded_endpoints, wanted_.forwarded_endpoints); !r) return r;
         if (auto r = remove(now_.elastic_ips, wanted_.elastic_ips); !r) return r;
+        if (auto r = remove(now_.port_forwards, wanted_.port_forwards); !r) return r;
+        if (auto r = remove(now_.security_groups, wanted_.security_groups); !r) return r;
         if (auto r = remove(now_.next_hops, wanted_.next_hops); !r) return r;
         if (auto r = remove(now_.devices, wanted_.devices); !r) return r;
         if (auto r = remove(now_.private_prefixes, wanted_.private_prefixes); !r) return r;

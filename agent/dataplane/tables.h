@@ -40,9 +40,14 @@ struct ZonePrefix {
     auto operator<=>(const ZonePrefix&) const = default;
 };
 
+// Numbers of security groups, in order; at most SECURITY_GROUPS_PER_INSTANCE_MAX.
+using SecurityGroupNumbers = std::vector<std::uint16_t>;
+
 struct SubnetEntry {
     std::uint32_t subnet = 0;
     std::uint32_t route_table = 0;
+    SecurityGroupNumbers security_groups = {};
+    bool has_instances = false;  // some of its addresses have entries of their own
     bool operator==(const SubnetEntry&) const = default;
 };
 
@@ -52,7 +57,13 @@ struct RouteKey {
     auto operator<=>(const RouteKey&) const = default;
 };
 
-enum class RouteKind : std::uint8_t { local = 1, nat_gateway = 2, blackhole = 3, untranslated = 4 };
+enum class RouteKind : std::uint8_t {
+    local = 1,
+    nat_gateway = 2,
+    blackhole = 3,
+    untranslated = 4,
+    internet_gateway = 5
+};
 struct RouteEntry {
     RouteKind kind = RouteKind::blackhole;
     std::uint16_t index = 0;
@@ -63,6 +74,7 @@ enum class Rule : std::uint8_t { endpoint_independent, address_dependent, addres
 
 enum class Exhaustion : std::uint8_t { host_unreachable, administratively_prohibited, not_told };
 
+// Of a NAT gateway; or of an internet gateway, which has no Elastic IPs of its own and gives out no ports.
 struct NatGatewayEntry {
     std::vector<Ipv4Address> elastic_ips;  // at most NAT_GATEWAY_ELASTIC_IPS_MAX
     PortRange ports{1024, 65535};
@@ -86,6 +98,7 @@ struct NatGatewayEntry {
     bool preserve_parity = false;
     bool preserve_range = false;
     bool reserves_ports = false;  // there are some for this NAT gateway
+    bool forwards_ports = false;  // of one of its Elastic IPs
     bool operator==(const NatGatewayEntry&) const = default;
 };
 
@@ -105,10 +118,74 @@ struct ReservedPorts {
 };
 
 struct ElasticIpEntry {
-    std::uint16_t nat_gateway = 0xffff;  // NO_NAT_GATEWAY
+    std::uint16_t nat_gateway = 0xffff;  // number of a NAT gateway or internet gateway, or NO_NAT_GATEWAY
     std::uint8_t on_link_device = 0xff;  // NO_DEVICE
     std::uint32_t identifier = 0;
+    bool forwards_ports = false;
+    Ipv4Address instance = {};  // that has it to itself, or 0.0.0.0
+    std::uint16_t zone = 0;     // of the instance
     bool operator==(const ElasticIpEntry&) const = default;
+};
+
+struct ZoneAddress {
+    std::uint32_t zone = 0;
+    Ipv4Address address = {};
+    auto operator<=>(const ZoneAddress&) const = default;
+};
+
+// What holds for an instance, in place of what its subnet says.
+struct InstanceEntry {
+    Ipv4Address elastic_ip = {};  // its own, or 0.0.0.0
+    SecurityGroupNumbers security_groups = {};
+    bool operator==(const InstanceEntry&) const = default;
+};
+
+struct SecurityRule {
+    std::uint8_t protocol = 0;  // 0: any
+    PortRange ports{0, 65535};
+    Ipv4Prefix remote = {};
+    bool operator==(const SecurityRule&) const = default;
+};
+
+// At most SECURITY_GROUP_RULES_MAX rules each way.
+struct SecurityGroupEntry {
+    std::vector<SecurityRule> ingress = {};
+    std::vector<SecurityRule> egress = {};
+    bool operator==(const SecurityGroupEntry&) const = default;
+};
+
+// Ports that agree in their first `length` bits.
+struct PortForwardKey {
+    Ipv4Address elastic_ip = {};
+    std::uint8_t protocol = 0;
+    std::uint16_t port = 0;
+    std::uint8_t length = 16;
+    auto operator<=>(const PortForwardKey&) const = default;
+};
+
+struct PortForwardEntry {
+    Ipv4Address address = {};
+    std::uint16_t zone = 0;
+    std::uint16_t first_port = 0;  // of the whole range
+    std::uint16_t to_port = 0;     // what first_port becomes
+    bool operator==(const PortForwardEntry&) const = default;
+};
+
+// The same seen from inside: ports of an instance that agree in their first `length` bits.
+struct ForwardedEndpointKey {
+    std::uint16_t zone = 0;
+    Ipv4Address address = {};
+    std::uint8_t protocol = 0;
+    std::uint16_t port = 0;
+    std::uint8_t length = 16;
+    auto operator<=>(const ForwardedEndpointKey&) const = default;
+};
+
+struct ForwardedEndpointEntry {
+    Ipv4Address elastic_ip = {};
+    std::uint16_t first_port = 0;  // of the whole range inside
+    std::uint16_t to_port = 0;     // what first_port becomes outside
+    bool operator==(const ForwardedEndpointEntry&) const = default;
 };
 
 struct Neighbour {
@@ -156,7 +233,11 @@ struct ForwardingTables {
     std::map<std::uint16_t, NatGatewayEntry> nat_gateways;
     std::map<std::uint16_t, HostLimits> host_limits;  // by NAT gateway, those that have some
     std::map<std::uint16_t, ReservedPorts> reserved_ports;
+    std::map<std::uint16_t, SecurityGroupEntry> security_groups;
+    std::map<PortForwardKey, PortForwardEntry> port_forwards;
+    std::map<ForwardedEndpointKey, ForwardedEndpointEntry> forwarded_endpoints;
     std::map<Ipv4Address, ElasticIpEntry> elastic_ips;
+    std::map<ZoneAddress, InstanceEntry> instances;
     std::set<Ipv4Address> local_addresses;
     std::set<LinkBroadcast> link_broadcasts;
     std::map<Neighbour, NextHopEntry> next_hops;  // the data plane gives each its number

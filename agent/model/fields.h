@@ -274,10 +274,12 @@ struct Schema<ElasticIp> {
                 {.name = "address",
                  .need = Need::required,
                  .help = "The public address. Nothing else may use it, the gateway host included."}),
-            reference<&ElasticIp::instance>(Kind::instances,
-                                            {.name = "instance",
-                                             .help = "The instance that the address belongs to, one to one. "
-                                                     "Without it, a NAT gateway may use the address."}),
+            reference<&ElasticIp::instance>(
+                Kind::instances, {.name = "instance",
+                                  .help = "The instance that has the address to itself: it leaves with "
+                                          "it, ports unchanged, and what its security groups allow "
+                                          "comes in. Its VPC needs an internet gateway. Without an "
+                                          "instance a NAT gateway may use the address."}),
             field<&ElasticIp::shared_with_host>(
                 {.name = "shared_with_host",
                  .help =
@@ -570,7 +572,11 @@ struct Schema<Instance> {
                                        .help = "Its private address, inside the subnet."}),
             reference<&Instance::security_groups>(
                 Kind::security_groups,
-                {.name = "security_groups", .help = "Its security groups, of the same VPC."}),
+                {.name = "security_groups",
+                 .help =
+                     "Its security groups, of the same VPC; without any, those of its subnet. If that has "
+                     "none either, everything may leave, port forwards are open, and nothing comes in by "
+                     "an Elastic IP of its own."}),
         };
     }
 };
@@ -593,11 +599,13 @@ struct Schema<PortForward> {
                 {.name = "port",
                  .need = Need::required,
                  .help =
-                     "The external port, or a range of them. They are not used for translation any more."}),
+                     "The external port, or a range of them. No instance is given one of them any more."}),
             Field<PortForward, Endpoint>{
                 {.name = "to",
                  .need = Need::required,
-                 .help = "Where to: address and first port of an instance of the VPC."},
+                 .help =
+                     "Where to: address and first port of an instance of the VPC. What it sends from there "
+                     "leaves by the external port. Security groups, if it has any, must let clients in."},
                 [](const PortForward& forward) {
                     return Endpoint{forward.to_address, forward.to_port};
                 },

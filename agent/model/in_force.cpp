@@ -20,13 +20,6 @@ struct NotInForce {
     void (*find)(const DesiredState&, const Found&);
 };
 
-template <typename T>
-void find_all(const std::vector<T>& objects_of_kind, std::string_view kind, const Found& found) {
-    for (std::size_t i = 0; i < objects_of_kind.size(); ++i) {
-        found(fmt::format("{}[{}]", kind, i), objects_of_kind[i].name);
-    }
-}
-
 template <typename T, typename Declared>
 void find_where(const std::vector<T>& objects_of_kind, std::string_view kind, std::string_view field,
                 const Found& found, Declared declared) {
@@ -55,23 +48,27 @@ void find_routes(const DesiredState& state, std::string_view key, const Found& f
     }
 }
 
+void find_group_rules(const std::vector<SecurityGroupRule>& rules, const std::string& path,
+                      const Found& found) {
+    for (std::size_t i = 0; i < rules.size(); ++i) {
+        if (const auto* group = std::get_if<std::string>(&rules[i].peer))
+            found(fmt::format("{}[{}].security_group", path, i), *group);
+    }
+}
+
+void find_group_rules(const DesiredState& state, const Found& found) {
+    for (std::size_t i = 0; i < state.security_groups.size(); ++i) {
+        const SecurityGroup& group = state.security_groups[i];
+        find_group_rules(group.ingress, fmt::format("security_groups[{}].ingress", i), found);
+        if (group.egress)
+            find_group_rules(*group.egress, fmt::format("security_groups[{}].egress", i), found);
+    }
+}
+
 // The table. A line goes when what it names is carried out.
 constexpr std::array table{
-    NotInForce{"an internet gateway",
-               [](const DesiredState& state, const Found& found) {
-                   find_all(state.internet_gateways, "internet_gateways", found);
-               }},
-    NotInForce{"a route to an internet gateway",
-               [](const DesiredState& state, const Found& found) {
-                   find_routes<ToInternetGateway>(state, "internet_gateway", found);
-               }},
     NotInForce{"a route via a router",
                [](const DesiredState& state, const Found& found) { find_routes<Via>(state, "via", found); }},
-    NotInForce{"an Elastic IP of an instance",
-               [](const DesiredState& state, const Found& found) {
-                   find_where(state.elastic_ips, "elastic_ips", "instance", found,
-                              [](const ElasticIp& elastic_ip) { return elastic_ip.instance; });
-               }},
     NotInForce{"an Elastic IP shared with the host",
                [](const DesiredState& state, const Found& found) {
                    find_where(state.elastic_ips, "elastic_ips", "shared_with_host", found,
@@ -79,16 +76,8 @@ constexpr std::array table{
                                   return std::string(elastic_ip.shared_with_host ? "true" : "");
                               });
                }},
-    NotInForce{"an instance", [](const DesiredState& state,
-                                 const Found& found) { find_all(state.instances, "instances", found); }},
-    NotInForce{"a security group",
-               [](const DesiredState& state, const Found& found) {
-                   find_all(state.security_groups, "security_groups", found);
-               }},
-    NotInForce{"a port forward",
-               [](const DesiredState& state, const Found& found) {
-                   find_all(state.port_forwards, "port_forwards", found);
-               }},
+    NotInForce{"a rule for a security group",
+               [](const DesiredState& state, const Found& found) { find_group_rules(state, found); }},
     NotInForce{"a flow log",
                [](const DesiredState& state, const Found& found) {
                    find_nat_gateways(state, "log_flows", found, [](const NatGateway& gateway) {

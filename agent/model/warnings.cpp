@@ -65,6 +65,20 @@ void warn_of_elastic_ips(const DesiredState& state, std::vector<Fault>& faults) 
     }
 }
 
+void warn_of_instances(const DesiredState& state, std::vector<Fault>& faults) {
+    std::set<std::string_view> with_internet_gateway;
+    for (const InternetGateway& gateway : state.internet_gateways) with_internet_gateway.insert(gateway.vpc);
+    for (std::size_t i = 0; i < state.elastic_ips.size(); ++i) {
+        const ElasticIp& elastic_ip = state.elastic_ips[i];
+        const auto* instance = find<Instance>(state, elastic_ip.instance);
+        const auto* subnet = instance == nullptr ? nullptr : find<Subnet>(state, instance->subnet);
+        if (subnet == nullptr || with_internet_gateway.contains(subnet->vpc)) continue;
+        warn(faults, at("elastic_ips", i, "instance"), elastic_ip.instance,
+             fmt::format("VPC {} has no internet gateway: Elastic IP {} of instance {} is not used",
+                         quoted(subnet->vpc), quoted(elastic_ip.name), quoted(elastic_ip.instance)));
+    }
+}
+
 void warn_of_nat_gateways(const DesiredState& state, std::vector<Fault>& faults) {
     std::set<std::string_view> routed;
     for (const RouteTable& table : state.route_tables) {
@@ -96,6 +110,7 @@ std::vector<Fault> warnings(const DesiredState& state) {
     warn_of_devices(state.gateway, faults);
     warn_of_subnets(state, faults);
     warn_of_elastic_ips(state, faults);
+    warn_of_instances(state, faults);
     warn_of_nat_gateways(state, faults);
     auto vain = not_in_force(state);
     std::ranges::move(vain, std::back_inserter(faults));

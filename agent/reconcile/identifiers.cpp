@@ -29,7 +29,11 @@ Range range_of(std::uint32_t kind) {
         case IDENTIFIER_VPC:
             return {ZONE_OUTSIDE + 1, std::numeric_limits<std::uint16_t>::max(), "VPC"};
         case IDENTIFIER_NAT_GATEWAY:
-            return {0, NAT_GATEWAYS_MAX - 1, "NAT gateway"};
+            return {0, INTERNET_GATEWAY_FIRST - 1, "NAT gateway"};
+        case IDENTIFIER_INTERNET_GATEWAY:
+            return {INTERNET_GATEWAY_FIRST, NAT_GATEWAYS_MAX - 1, "internet gateway"};
+        case IDENTIFIER_SECURITY_GROUP:
+            return {1, SECURITY_GROUPS_MAX, "security group"};
         case IDENTIFIER_DEVICE:
             return {0, DEVICES_MAX - 1, "device"};
         case IDENTIFIER_SUBNET:
@@ -43,7 +47,8 @@ Range range_of(std::uint32_t kind) {
 
 // Kinds whose numbers flows carry, themselves or through what they name.
 bool carried_by_flows(std::uint32_t kind) {
-    return kind == IDENTIFIER_VPC || kind == IDENTIFIER_NAT_GATEWAY || kind == IDENTIFIER_DEVICE;
+    return kind == IDENTIFIER_VPC || kind == IDENTIFIER_NAT_GATEWAY || kind == IDENTIFIER_INTERNET_GATEWAY ||
+           kind == IDENTIFIER_DEVICE;
 }
 
 }  // namespace

@@ -126,8 +126,12 @@ class Planner {
         vpcs();
         route_tables();
         subnets();
+        security_groups();
         nat_gateways();
+        internet_gateways();
+        port_forwards();
         elastic_ips();
+        instances();
         local_addresses();
         next_hops();
         return std::move(plan_);
@@ -284,6 +288,10 @@ class Planner {
             const auto number = identifiers_.at(IDENTIFIER_NAT_GATEWAY, to->name);
             return {RouteKind::nat_gateway, static_cast<std::uint16_t>(number)};
         }
+        if (const auto* to = std::get_if<model::ToInternetGateway>(&route.target)) {
+            const auto number = identifiers_.at(IDENTIFIER_INTERNET_GATEWAY, to->name);
+            return {RouteKind::internet_gateway, static_cast<std::uint16_t>(number)};
+        }
         // Targets that are not in force yet are closed, too: a packet must not take another way than the one
         // that was asked for. The model warns of them.
         return {RouteKind::blackhole, 0};
@@ -305,8 +313,46 @@ class Planner {
             } else {
                 entry.route_table = implicit_route_table(its_zone);
             }
+            entry.security_groups = group_numbers(subnet.security_groups);
             plan_.tables.subnets[{its_zone, subnet.cidr}] = entry;
         }
+    }
+
+    dataplane::SecurityGroupNumbers group_numbers(const std::vector<std::string>& names) const {
+        dataplane::SecurityGroupNumbers numbers;
+        for (const std::string& name : names) {
+            numbers.push_back(static_cast<std::uint16_t>(identifiers_.at(IDENTIFIER_SECURITY_GROUP, name)));
+        }
+        std::ranges::sort(numbers);
+        return numbers;
+    }
+
+    void security_groups() {
+        for (const model::SecurityGroup& group : desired_.security_groups) {
+            dataplane::SecurityGroupEntry entry;
+            entry.ingress = security_rules_of(group.ingress);
+            entry.egress = group.egress ? security_rules_of(*group.egress)
+                                        : std::vector<dataplane::SecurityRule>{dataplane::SecurityRule{}};
+            plan_.tables.security_groups.emplace(
+                static_cast<std::uint16_t>(identifiers_.at(IDENTIFIER_SECURITY_GROUP, group.name)),
+                std::move(entry));
+        }
+    }
+
+    // One that names another security group allows nothing: see model/in_force.cpp.
+    static std::vector<dataplane::SecurityRule> security_rules_of(
+        const std::vector<model::SecurityGroupRule>& rules) {
+        std::vector<dataplane::SecurityRule> result;
+        for (const model::SecurityGroupRule& rule : rules) {
+            const auto* remote = std::get_if<Ipv4Prefix>(&rule.peer);
+            if (remote == nullptr) continue;
+            dataplane::SecurityRule entry;
+            if (rule.protocol) entry.protocol = static_cast<std::uint8_t>(*rule.protocol);
+            if (rule.ports) entry.ports = *rule.ports;
+            entry.remote = *remote;
+            result.push_back(entry);
+        }
+        return result;
     }
 
     void nat_gateways() {
@@ -362,6 +408,89 @@ class Planner {
         }
     }
 
+    // Timers and counters like a NAT gateway's; which external address and port a flow has is settled.
+    void internet_gateways() {
+        for (const model::InternetGateway& gateway : desired_.internet_gateways) {
+            const auto number =
+                static_cast<std::uint16_t>(identifiers_.at(IDENTIFIER_INTERNET_GATEWAY, gateway.name));
+            internet_gateway_of_.emplace(gateway.vpc, number);
+            dataplane::NatGatewayEntry entry;
+            entry.timeouts = timeouts_of({});
+            entry.mapping = rules_of({});
+            entry.filtering = rules_of({});
+            plan_.tables.nat_gateways.emplace(number, std::move(entry));
+        }
+    }
+
+    void port_forwards() {
+        std::map<std::string_view, Ipv4Address> address_of;
+        for (const model::ElasticIp& elastic_ip : desired_.elastic_ips) {
+            address_of[elastic_ip.name] = elastic_ip.address;
+        }
+        std::map<std::string_view, std::string_view> vpc_of;  // by Elastic IP of a NAT gateway
+        for (const model::NatGateway& gateway : desired_.nat_gateways) {
+            for (const std::string& elastic_ip : gateway.elastic_ips) vpc_of[elastic_ip] = gateway.vpc;
+        }
+        for (const model::PortForward& forward : desired_.port_forwards) {
+            const Ipv4Address address = address_of.at(forward.elastic_ip);
+            const dataplane::PortForwardEntry entry{
+                .address = forward.to_address,
+                .zone = static_cast<std::uint16_t>(zone(vpc_of.at(forward.elastic_ip))),
+                .first_port = forward.port.first,
+                .to_port = forward.to_port};
+            for (const PortPrefix& ports : forward.port.prefixes()) {
+                plan_.tables.port_forwards[{address, static_cast<std::uint8_t>(forward.protocol), ports.port,
+                                            ports.length}] = entry;
+            }
+            forwarding_.insert(address);
+            if (const auto owner = owner_.find(address); owner != owner_.end())
+                plan_.tables.nat_gateways.at(owner->second).forwards_ports = true;
+            forwarded_endpoints(forward, address, entry.zone);
+        }
+    }
+
+    // Of two forwards that lead to the same endpoint it leaves by the first.
+    void forwarded_endpoints(const model::PortForward& forward, Ipv4Address elastic_ip, std::uint16_t zone) {
+        const PortRange inside{forward.to_port,
+                               static_cast<std::uint16_t>(forward.to_port + forward.port.size() - 1)};
+        for (const PortPrefix& ports : inside.prefixes()) {
+            plan_.tables.forwarded_endpoints.try_emplace(
+                {zone, forward.to_address, static_cast<std::uint8_t>(forward.protocol), ports.port,
+                 ports.length},
+                dataplane::ForwardedEndpointEntry{elastic_ip, forward.to_port, forward.port.first});
+        }
+    }
+
+    // Instances that have an Elastic IP or security groups of their own.
+    void instances() {
+        std::map<std::string_view, const model::Subnet*> subnets;
+        for (const model::Subnet& subnet : desired_.subnets) subnets[subnet.name] = &subnet;
+        std::map<std::string_view, Ipv4Address> elastic_ip_of;
+        for (const model::ElasticIp& elastic_ip : desired_.elastic_ips) {
+            if (!elastic_ip.instance.empty()) elastic_ip_of[elastic_ip.instance] = elastic_ip.address;
+        }
+        for (const model::Instance& instance : desired_.instances) {
+            const auto elastic_ip = elastic_ip_of.find(instance.name);
+            if (elastic_ip == elastic_ip_of.end() && instance.security_groups.empty()) continue;
+            const model::Subnet& subnet = *subnets.at(instance.subnet);
+            dataplane::InstanceEntry entry;
+            if (elastic_ip != elastic_ip_of.end()) entry.elastic_ip = elastic_ip->second;
+            entry.security_groups = group_numbers(
+                instance.security_groups.empty() ? subnet.security_groups : instance.security_groups);
+            const dataplane::ZoneAddress place{zone(subnet.vpc), instance.address};
+            plan_.tables.subnets.at({place.zone, subnet.cidr}).has_instances = true;
+            plan_.tables.instances.emplace(place, entry);
+            if (elastic_ip == elastic_ip_of.end()) continue;
+            dataplane::ElasticIpEntry& own = plan_.tables.elastic_ips.at(elastic_ip->second);
+            own.instance = instance.address;
+            own.zone = static_cast<std::uint16_t>(place.zone);
+            if (const auto gateway = internet_gateway_of_.find(subnet.vpc);
+                gateway != internet_gateway_of_.end()) {
+                own.nat_gateway = gateway->second;
+            }
+        }
+    }
+
     void elastic_ips() {
         const std::vector<OnLink> subnets = outside_subnets();
         for (const model::ElasticIp& elastic_ip : desired_.elastic_ips) {
@@ -373,6 +502,7 @@ class Planner {
             const auto on_link = std::ranges::find_if(
                 subnets, [&](const OnLink& on) { return on.prefix.contains(elastic_ip.address); });
             if (on_link != subnets.end()) entry.on_link_device = on_link->slot;
+            entry.forwards_ports = forwarding_.contains(elastic_ip.address);
             plan_.tables.elastic_ips.emplace(elastic_ip.address, entry);
         }
     }
@@ -420,7 +550,9 @@ class Planner {
     const model::DesiredState& desired_;
     const NetworkView& view_;
     const Identifiers& identifiers_;
-    std::map<Ipv4Address, std::uint16_t> owner_;  // NAT gateway of an Elastic IP
+    std::map<Ipv4Address, std::uint16_t> owner_;                     // NAT gateway of an Elastic IP
+    std::map<std::string_view, std::uint16_t> internet_gateway_of_;  // by VPC
+    std::set<Ipv4Address> forwarding_;                               // Elastic IPs that have port forwards
     Plan plan_;
 };
 
@@ -433,6 +565,9 @@ std::set<Identifier> names_of(const model::DesiredState& desired) {
     for (const auto& subnet : desired.subnets) names.insert({IDENTIFIER_SUBNET, subnet.name});
     for (const auto& table : desired.route_tables) names.insert({IDENTIFIER_ROUTE_TABLE, table.name});
     for (const auto& gateway : desired.nat_gateways) names.insert({IDENTIFIER_NAT_GATEWAY, gateway.name});
+    for (const auto& gateway : desired.internet_gateways)
+        names.insert({IDENTIFIER_INTERNET_GATEWAY, gateway.name});
+    for (const auto& group : desired.security_groups) names.insert({IDENTIFIER_SECURITY_GROUP, group.name});
     for (const auto& elastic_ip : desired.elastic_ips) names.insert({IDENTIFIER_ELASTIC_IP, elastic_ip.name});
     return names;
 }

@@ -41,7 +41,9 @@ bool same_to_flows(const dataplane::ForwardingTables& a, const dataplane::Forwar
     return a.devices == b.devices && a.subnets == b.subnets && a.routes == b.routes &&
            a.private_prefixes == b.private_prefixes && a.nat_gateways == b.nat_gateways &&
            a.elastic_ips == b.elastic_ips && a.local_addresses == b.local_addresses &&
-           a.link_broadcasts == b.link_broadcasts;
+           a.link_broadcasts == b.link_broadcasts && a.instances == b.instances &&
+           a.security_groups == b.security_groups && a.port_forwards == b.port_forwards &&
+           a.forwarded_endpoints == b.forwarded_endpoints;
 }
 
 // What of a link a plan is made of. How XDP sits on it is our own doing.

@@ -57,6 +57,11 @@ telemetry::Subject subject_of(const control::View& view, const control::PortBloc
         }
         for (const std::string& name : gateway.elastic_ips) ports[name] = gateway.port_range.size();
     }
+    for (const model::InternetGateway& gateway : view.state->internet_gateways) {
+        const auto number = view.names.internet_gateway_numbers.find(gateway.name);
+        if (number != view.names.internet_gateway_numbers.end())
+            subject.internet_gateways.push_back({number->second, gateway.name});
+    }
     for (const model::ElasticIp& elastic_ip : view.state->elastic_ips) {
         subject.elastic_ips.push_back({elastic_ip.name, elastic_ip.address, ports[elastic_ip.name]});
     }

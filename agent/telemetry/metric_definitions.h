@@ -38,6 +38,11 @@ struct MetricDefinition {
       "nat_gateway", "leg")                                                                                  \
     X(nat_bytes, "sallyport_nat_bytes_total", counter, "Bytes at each leg of the way, whole frames.",        \
       "nat_gateway", "leg")                                                                                  \
+    X(internet_gateway_packets, "sallyport_internet_gateway_packets_total", counter,                         \
+      "Packets of instances with Elastic IPs of their own, at each leg of the way as for a NAT gateway.",    \
+      "internet_gateway", "leg")                                                                             \
+    X(internet_gateway_bytes, "sallyport_internet_gateway_bytes_total", counter,                             \
+      "Bytes of instances with Elastic IPs of their own, whole frames.", "internet_gateway", "leg")          \
     X(drops, "sallyport_drops_total", counter, "Packets that were dropped, by reason.", "reason")            \
     X(packets, "sallyport_packets_total", counter,                                                           \
       "Packets that came in by the device, by what became of them: forwarded, passed to the host, dropped, " \

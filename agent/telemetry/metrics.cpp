@@ -68,6 +68,28 @@ const typename Map::mapped_type& value_or_zero(const Map& map, const Key& key) {
     return found == map.end() ? zero : found->second;
 }
 
+// At each leg of the way: from and to instances (source), to and from remotes (destination).
+void add_legs(FamilyBuilder& packets, FamilyBuilder& bytes, const std::string& name,
+              const dataplane::NatGatewayCounters& counter) {
+    packets.add(counter.out_packets + counter.out_dropped_packets, {name, "in_from_source"});
+    packets.add(counter.out_packets, {name, "out_to_destination"});
+    packets.add(counter.in_packets + counter.in_dropped_packets, {name, "in_from_destination"});
+    packets.add(counter.in_packets, {name, "out_to_source"});
+    bytes.add(counter.out_bytes + counter.out_dropped_bytes, {name, "in_from_source"});
+    bytes.add(counter.out_bytes, {name, "out_to_destination"});
+    bytes.add(counter.in_bytes + counter.in_dropped_bytes, {name, "in_from_destination"});
+    bytes.add(counter.in_bytes, {name, "out_to_source"});
+}
+
+void add_internet_gateways(Families& families, const Subject& subject, const dataplane::Counters& counters) {
+    FamilyBuilder packets(metrics::internet_gateway_packets);
+    FamilyBuilder bytes(metrics::internet_gateway_bytes);
+    for (const Subject::NatGateway& gateway : subject.internet_gateways)
+        add_legs(packets, bytes, gateway.name, value_or_zero(counters.nat_gateways, gateway.number));
+    append(families, packets);
+    append(families, bytes);
+}
+
 void add_nat_gateways(Families& families, const Subject& subject, const dataplane::Counters& counters) {
     FamilyBuilder attempts(metrics::flow_attempts);
     FamilyBuilder established(metrics::flows_established);
@@ -83,14 +105,7 @@ void add_nat_gateways(Families& families, const Subject& subject, const dataplan
         port_errors.add(counter.port_allocation_errors, {gateway.name});
         timeouts.add(counter.idle_timeouts, {gateway.name});
         events_lost.add(counter.port_block_events_lost, {gateway.name});
-        packets.add(counter.out_packets + counter.out_dropped_packets, {gateway.name, "in_from_source"});
-        packets.add(counter.out_packets, {gateway.name, "out_to_destination"});
-        packets.add(counter.in_packets + counter.in_dropped_packets, {gateway.name, "in_from_destination"});
-        packets.add(counter.in_packets, {gateway.name, "out_to_source"});
-        bytes.add(counter.out_bytes + counter.out_dropped_bytes, {gateway.name, "in_from_source"});
-        bytes.add(counter.out_bytes, {gateway.name, "out_to_destination"});
-        bytes.add(counter.in_bytes + counter.in_dropped_bytes, {gateway.name, "in_from_destination"});
-        bytes.add(counter.in_bytes, {gateway.name, "out_to_source"});
+        add_legs(packets, bytes, gateway.name, counter);
     }
     for (FamilyBuilder* builder :
          {&attempts, &established, &port_errors, &timeouts, &events_lost, &packets, &bytes}) {
@@ -190,6 +205,7 @@ class Metrics::Collector final : public prometheus::Collectable {
         const Subject subject = subject_();
         if (const auto counters = dataplane_.counters()) {
             add_nat_gateways(families, subject, *counters);
+            add_internet_gateways(families, subject, *counters);
             add_packets(families, subject, *counters);
         }
         if (const auto census = take_census(dataplane_)) add_flows(families, subject, *census);

@@ -18,7 +18,7 @@ namespace sallyport::telemetry {
 
 // What the data plane does not know by itself.
 struct Subject {
-    struct NatGateway {
+    struct NatGateway {  // or internet gateway
         std::uint16_t number = 0;
         std::string name;
     };
@@ -32,6 +32,7 @@ struct Subject {
         std::uint8_t slot = 0;
     };
     std::vector<NatGateway> nat_gateways;
+    std::vector<NatGateway> internet_gateways;
     std::vector<ElasticIp> elastic_ips;
     std::vector<Device> devices;
     std::uint64_t desired_revision = 0;

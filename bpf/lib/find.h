@@ -11,26 +11,99 @@
 #include "lib/found.h"
 #include "lib/reply.h"
 #include "lib/route.h"
+#include "lib/security_group.h"
 
-/* Is the flow, seen from the instance's end, still what the configuration would make? */
-static __always_inline int flow_is_allowed(__u32 zone, __be32 instance, __be32 remote, __be32 external,
-					   __u16 nat_gateway)
+/* Does a port forward lead the external endpoint of work->ends to its instance? */
+static __always_inline int flow_is_forwarded(const struct flow_ends *ends)
 {
-	struct subnet *subnet = subnet_of(zone, instance);
-	struct elastic_ip *bound;
-	struct route *route;
+	struct port_forward *forward = port_forward_of(ends->external, ends->external_port, ends->protocol);
 
+	return forward && forward->address == ends->instance && forward->zone == ends->zone &&
+	       port_forward_port(forward, ends->external_port) == ends->instance_port;
+}
+
+/*
+ * Is the flow of work->ends what the configuration would make on NAT gateway `number`? Its instance must be able to
+ * send to the remote, whoever began: where that is not so, nothing comes from. Returns 0, or the reason why not.
+ */
+verified_alone int flow_route_refusal(__u32 number)
+{
+	struct workspace *work = workspace_get();
+	struct flow_ends *ends;
+	struct elastic_ip *bound;
+	struct subnet *subnet;
+	struct route *route;
+	__be32 external;
+
+	if (!work)
+		return DROP_INTERNAL_ERROR;
+	ends = &work->ends;
+	subnet = subnet_of(ends->zone, ends->instance);
 	if (!subnet)
-		return 0;
-	route = route_to(subnet->route_table, remote);
-	if (!route || route->index != nat_gateway)
-		return 0;
+		return DROP_FILTERED;
+	flow_ends_place(ends, subnet);
+	route = route_to(subnet->route_table, ends->remote);
+	if (!route)
+		return DROP_FILTERED;
+	external = ends->external;
+	ends->is_open = 1;
 	if (route->target == ROUTE_UNTRANSLATED)
-		return external == instance;
-	if (route->target != ROUTE_NAT_GATEWAY)
-		return 0;
+		return route->index == number && external == ends->instance ? 0 : DROP_FILTERED;
+	if (route->target != ROUTE_NAT_GATEWAY && route->target != ROUTE_INTERNET_GATEWAY)
+		return DROP_FILTERED;
 	bound = bpf_map_lookup_elem(&elastic_ips, &external);
-	return bound && bound->nat_gateway == nat_gateway;
+	if (!bound || bound->nat_gateway != number)
+		return DROP_FILTERED;
+	if (bound->instance) {
+		if (bound->instance != ends->instance || bound->zone != ends->zone)
+			return DROP_FILTERED;
+		/* All of its ports would be. */
+		ends->is_open = !(ends->flags & FLOW_FROM_OUTSIDE);
+		return 0;
+	}
+	if (route->target != ROUTE_NAT_GATEWAY || route->index != number)
+		return DROP_FILTERED;
+	if (ends->flags & FLOW_STATIC && !flow_is_forwarded(ends))
+		return DROP_FILTERED;
+	return 0;
+}
+
+/* The same, and do the instance's security groups allow it? One after the other: so less is on the stack at once. */
+static __always_inline int flow_refusal(__u32 number)
+{
+	int reason = flow_route_refusal(number);
+
+	if (reason)
+		return reason;
+	return security_groups_admit() ? 0 : DROP_SECURITY_GROUP;
+}
+
+/* Fills in work->ends of a flow one of whose entries is found, with `key` and `view`; `forward` and `reverse` are both. */
+static __always_inline void flow_ends_of(struct flow_ends *ends, const struct flow_key *key,
+					 const struct flow_view *view, const struct flow_entry *forward,
+					 const struct flow_entry *reverse)
+{
+	if (view->flags & FLOW_FORWARD) {
+		ends->instance = key->source;
+		ends->instance_port = key->source_port;
+		ends->remote = key->destination;
+		ends->remote_port = key->destination_port;
+		ends->external = view->new_address;
+		ends->external_port = view->new_port;
+		ends->zone = key->zone;
+	} else {
+		ends->instance = view->new_address;
+		ends->instance_port = view->new_port;
+		ends->remote = key->source;
+		ends->remote_port = key->source_port;
+		ends->external = key->destination;
+		ends->external_port = key->destination_port;
+		ends->zone = forward ? forward->key.zone : ZONE_OUTSIDE;
+	}
+	ends->protocol = key->protocol;
+	ends->flags = view->flags & FLOW_STATIC;
+	if (reverse)
+		ends->flags |= reverse->flags & FLOW_FROM_OUTSIDE;
 }
 
 /* Is it still so, or still not so, that the remote is an Elastic IP? Both sides' flows are asked this. */
@@ -66,17 +139,13 @@ verified_alone int flow_recheck(const struct flow_key *key, __u32 generation, __
 	nat_gateway = bpf_map_lookup_elem(&nat_gateways, &number);
 	if (!nat_gateway)
 		return DROP_INTERNAL_ERROR;
-	if (view.flags & FLOW_FORWARD)
-		allowed = flow_is_allowed(key->zone, key->source, key->destination, view.new_address, number);
-	else
-		allowed = peer && flow_is_allowed(peer->key.zone, view.new_address, key->source,
-						  key->destination, number);
-	allowed = allowed &&
-		  flow_hairpin_is_allowed(nat_gateway, view.flags,
-					  view.flags & FLOW_FORWARD ? key->destination : key->source);
 	forward = view.flags & FLOW_FORWARD ? entry : peer;
 	reverse = view.flags & FLOW_FORWARD ? peer : entry;
-	if (allowed &&
+	flow_ends_of(&work->ends, key, &view, forward, reverse);
+	allowed = !flow_refusal(number) &&
+		  flow_hairpin_is_allowed(nat_gateway, view.flags,
+					  view.flags & FLOW_FORWARD ? key->destination : key->source);
+	if (allowed && !(view.flags & FLOW_STATIC) &&
 	    view.state == FLOW_STATE_OPENING_FROM_OUTSIDE) /* nothing but the filtering lets it in */
 		allowed = reverse && filter_admits(nat_gateway, &reverse->key, now);
 	if (!allowed || !(nat_gateway->flags & NAT_GATEWAY_IN_USE)) {

@@ -93,12 +93,12 @@ static __always_inline enum port_result port_claim_mapped(struct workspace *work
 	return port_try(work, bpf_ntohs(work->mapping.new_port));
 }
 
-/* Claims the reverse entry of a flow that keeps its own address and port. */
-static __always_inline enum port_result port_claim_own(struct workspace *work, __u32 now)
+/* Claims the reverse entry of a flow whose external endpoint is given. */
+static __always_inline enum port_result port_claim_static(struct workspace *work)
 {
-	work->claim.now = now;
-	work->reverse.key.destination = work->reverse.new_address;
-	return port_try(work, bpf_ntohs(work->reverse.new_port));
+	work->claim.now = work->wish.now;
+	work->reverse.key.destination = work->wish.external_address;
+	return port_try(work, bpf_ntohs(work->wish.external_port));
 }
 
 /* Undoes what pair_create() has inserted so far. */
@@ -186,6 +186,8 @@ verified_alone int pair_create(__u32 number, __u32 place, __u32 kind)
 		if (wish->permitted)
 			forward->flags |= FLOW_PERMITTED;
 		reverse->flags = flow_watch(wish->key.protocol, wish->state, 0);
+		if (wish->state == FLOW_STATE_OPENING_FROM_OUTSIDE)
+			reverse->flags |= FLOW_FROM_OUTSIDE;
 		if (bpf_map_lookup_elem(&elastic_ips, &wish->key.destination)) {
 			forward->flags |= FLOW_HAIRPIN;
 			reverse->flags |= FLOW_HAIRPIN;
@@ -196,8 +198,10 @@ verified_alone int pair_create(__u32 number, __u32 place, __u32 kind)
 		forward->flags |= FLOW_MAPPED;
 		reverse->flags |= FLOW_MAPPED;
 		claimed = port_claim_mapped(work, wish->now);
-	} else if (wish->untranslated) {
-		claimed = port_claim_own(work, wish->now);
+	} else if (wish->is_static) {
+		forward->flags |= FLOW_STATIC;
+		reverse->flags |= FLOW_STATIC;
+		claimed = port_claim_static(work);
 	} else {
 		if (nat_gateway->port_block_size && kind != FLOW_KIND_BLOCK) {
 			forward->flags |= FLOW_IN_BLOCK;
@@ -560,10 +564,9 @@ verified_alone int flow_create(__u32 number)
 	work->wish.state = FLOW_STATE_OPENING;
 	work->wish.mapping_id = 0;
 	work->wish.unshared = nat_gateway->mapping[nat_protocol_of(protocol)] != ENDPOINT_INDEPENDENT;
-	is_mapped =
-		!work->wish.untranslated &&
-		(!work->wish.unshared || filtering_of(nat_gateway, protocol) != ADDRESS_AND_PORT_DEPENDENT);
-	ports = !is_mapped && !work->wish.untranslated; /* else it is the mapping's, or its own */
+	is_mapped = !work->wish.is_static && (!work->wish.unshared || filtering_of(nat_gateway, protocol) !=
+									      ADDRESS_AND_PORT_DEPENDENT);
+	ports = !is_mapped && !work->wish.is_static; /* else it is the mapping's, or its own */
 	result = flow_admit(work, nat_gateway, ports);
 	if (result)
 		return result;

@@ -120,7 +120,8 @@ static __always_inline enum verdict rewrite_transport(struct packet *packet, con
 
 		if ((void *)(icmp + 1) > end)
 			return drop(packet, DROP_INTERNAL_ERROR);
-		icmp->echo.id = view->new_port;
+		if (!(view->flags & FLOW_STATIC))
+			icmp->echo.id = view->new_port;
 		icmp->checksum = checksum_apply_one(icmp->checksum, view->transport_delta);
 	}
 	return VERDICT_NEXT;

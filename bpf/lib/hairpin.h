@@ -62,6 +62,17 @@ verified_alone int hairpin_refused_by_key(__u32 number, __u32 zone, __u32 now)
 	return hairpin_refused(entry, number, zone);
 }
 
+/* Does the configuration lead what is sent to this endpoint to an instance? */
+static __noinline int hairpin_is_led_inside(__be32 address, __be16 port, __u32 protocol)
+{
+	struct elastic_ip *elastic_ip = bpf_map_lookup_elem(&elastic_ips, &address);
+
+	if (!elastic_ip)
+		return 0;
+	return elastic_ip->instance ||
+	       (elastic_ip->flags & ELASTIC_IP_FORWARDS_PORTS && port_forward_of(address, port, protocol));
+}
+
 /*
  * Does anything answer for the external endpoint that the packet of `key` is addressed to: a mapping, or a flow
  * to the very endpoint that the sender has? Without this no flow is opened: a scan of the gateway's own addresses
@@ -77,6 +88,8 @@ verified_alone int hairpin_check_endpoint(const struct flow_key *key, __u32 numb
 
 	if (!key || !work)
 		return DROP_INTERNAL_ERROR;
+	if (hairpin_is_led_inside(key->destination, key->destination_port, key->protocol))
+		return 0;
 	__builtin_memset(&work->key, 0, sizeof(work->key));
 	work->key.destination = key->destination;
 	work->key.destination_port = key->destination_port;

@@ -103,8 +103,11 @@ static __always_inline __u32 icmp_error_rewrite_transport(struct packet *packet,
 	if (quoted->ip->protocol == IPPROTO_ICMP) {
 		struct icmp_header *icmp = quoted->transport;
 
-		sum = checksum_delta16(icmp->echo.id, view->new_port);
-		icmp->echo.id = view->new_port;
+		sum = 0;
+		if (!(view->flags & FLOW_STATIC)) {
+			sum = checksum_delta16(icmp->echo.id, view->new_port);
+			icmp->echo.id = view->new_port;
+		}
 		checksum = &icmp->checksum;
 	} else {
 		/* The quoted packet went the other way: its source is where the error goes to. */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * From outside to an external endpoint that is in use, without a flow: what the filtering of the NAT gateway lets in
- * opens one (RFC 4787 section 5, RFC 5382 section 4.3). With the default, address- and port-dependent filtering,
- * nothing does.
+ * From outside to an Elastic IP, without a flow. What the configuration leads inside opens one: a port forward, or an
+ * Elastic IP that an instance has to itself. So does what the filtering of the NAT gateway lets in to an external
+ * endpoint that is in use (RFC 4787 section 5, RFC 5382 section 4.3); with the default, address- and port-dependent
+ * filtering, nothing. In any case the instance's security groups have to allow it.
  *
  * What is refused touches nothing, so it keeps no mapping alive (RFC 7857 section 7).
  */
@@ -64,23 +65,31 @@ verified_alone int inbound_refusal(const struct flow_key *key, __u32 number, __u
 		return DROP_INTERNAL_ERROR;
 	if (!filter_admits(nat_gateway, key, now))
 		return DROP_FILTERED;
-	/* Where the instance cannot send, nothing comes from. */
-	return flow_is_allowed(work->mapping.key.zone, work->mapping.key.source, key->source,
-			       key->destination, number)
-		       ? 0
-		       : DROP_FILTERED;
+	work->ends.instance = work->mapping.key.source;
+	work->ends.instance_port = work->mapping.key.source_port;
+	work->ends.remote = key->source;
+	work->ends.remote_port = key->source_port;
+	work->ends.external = key->destination;
+	work->ends.external_port = key->destination_port;
+	work->ends.zone = work->mapping.key.zone;
+	work->ends.protocol = key->protocol;
+	work->ends.flags = FLOW_FROM_OUTSIDE;
+	return flow_refusal(number);
 }
 
-/* Describes the flow that the packet opens in work->wish, as the instance of work->mapping would. */
-static __always_inline void inbound_wish(const struct packet *packet, struct workspace *work)
+/*
+ * Describes the flow that the packet opens in work->wish; its instance's end stands in the key already. With
+ * `is_static` the packet's destination is the external endpoint, else work->mapping has it.
+ */
+static __always_inline void inbound_wish(const struct packet *packet, struct workspace *work, int is_static)
 {
 	const struct tcphdr *tcp = packet->transport;
 	struct flow_wish *wish = &work->wish;
 
-	wish->key = work->mapping.key;
 	wish->key.kind = FLOW_KIND_FLOW;
 	wish->key.destination = packet->key.source;
 	wish->key.destination_port = packet->key.source_port;
+	wish->key.protocol = packet->key.protocol;
 	wish->nat_gateway = packet->nat_gateway;
 	wish->now = packet->now;
 	wish->generation = packet->settings->generation;
@@ -88,13 +97,15 @@ static __always_inline void inbound_wish(const struct packet *packet, struct wor
 	if (packet->key.protocol == IPPROTO_TCP && (const void *)(tcp + 1) <= packet_end(packet))
 		wish->acknowledged = bpf_ntohl(tcp->seq) + packet->payload + 1;
 	wish->state = FLOW_STATE_OPENING_FROM_OUTSIDE;
-	wish->untranslated = 0;
-	wish->mapping_id = work->mapping.flow_id;
+	wish->is_static = is_static;
+	wish->external_address = packet->key.destination;
+	wish->external_port = packet->key.destination_port;
+	wish->mapping_id = is_static ? 0 : work->mapping.flow_id;
 }
 
 /*
- * Makes the flow of work->wish on work->mapping. Returns 0 or the reason why there is none; whoever sent from outside
- * is told nothing.
+ * Makes the flow of work->wish, on work->mapping if it wants one. Returns 0 or the reason why there is none; whoever
+ * sent from outside is told nothing.
  */
 verified_alone int inbound_create(__u32 number)
 {
@@ -107,6 +118,8 @@ verified_alone int inbound_create(__u32 number)
 	reason = flow_admit(work, nat_gateway, 0);
 	if (reason)
 		return reason & ~HOST_IS_TOLD;
+	if (work->wish.is_static)
+		return flow_attach(work, nat_gateway, number, 0);
 	if (!mapping_take(work, nat_gateway)) {
 		flow_dismiss(work, 0);
 		return DROP_UNSOLICITED;
@@ -131,9 +144,92 @@ static __always_inline enum verdict inbound_by_mapping(struct packet *packet, st
 	return VERDICT_NEXT;
 }
 
+/* Is the source one that may open anything? */
+static __always_inline enum verdict check_inbound_source(struct packet *packet)
+{
+	/* One that has turned around has an Elastic IP as source, maybe the very one that it is addressed to. */
+	if (packet->turned)
+		return VERDICT_NEXT;
+	if (address_is_invalid(&packet->key) || address_is_local(packet->key.source))
+		return drop(packet, DROP_INVALID_ADDRESS);
+	/* Of any VPC, not of the port's owner alone: an answer, or an error, would go inside. */
+	return address_is_private(packet->key.source) ? drop(packet, DROP_FILTERED) : VERDICT_NEXT;
+}
+
+/* TCP begins with a SYN and nothing else, an echo with a request. */
+static __always_inline int packet_opens(const struct packet *packet)
+{
+	if (packet->key.protocol == IPPROTO_TCP)
+		return (packet->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) == TCP_SYN;
+	return packet->key.protocol != IPPROTO_ICMP || !packet->key.destination_port;
+}
+
 /*
- * A packet to an Elastic IP of a NAT gateway that belongs to no flow. If it may go on, `found` is the mapping for an
- * ICMP error, which makes no flow (RFC 5508 REQ-6); else there is no entry in it, and work->wish is the flow to make.
+ * Where the configuration leads what is sent to the packet's destination: fills in the instance's end of
+ * work->wish.key. Returns whether it leads anywhere.
+ */
+static __always_inline int inbound_static(const struct packet *packet, const struct elastic_ip *elastic_ip,
+					  struct workspace *work)
+{
+	struct flow_key *key = &work->wish.key;
+	struct port_forward *forward;
+
+	if (elastic_ip->instance) {
+		key->source = elastic_ip->instance;
+		key->source_port = packet->key.destination_port;
+		key->zone = elastic_ip->zone;
+		return 1;
+	}
+	if (!(elastic_ip->flags & ELASTIC_IP_FORWARDS_PORTS))
+		return 0;
+	forward =
+		port_forward_of(packet->key.destination, packet->key.destination_port, packet->key.protocol);
+	if (!forward)
+		return 0;
+	key->source = forward->address;
+	key->source_port = port_forward_port(forward, packet->key.destination_port);
+	key->zone = forward->zone;
+	return 1;
+}
+
+/* A packet that opens a flow to the instance whose end stands in work->wish.key. */
+static __always_inline enum verdict check_inbound_static(struct packet *packet)
+{
+	struct workspace *work = workspace_get();
+	enum verdict verdict;
+	int reason;
+
+	if (!work)
+		return drop(packet, DROP_INTERNAL_ERROR);
+	verdict = check_inbound_source(packet);
+	if (verdict == VERDICT_NEXT && !packet_opens(packet))
+		verdict = drop(packet, DROP_UNSOLICITED);
+	if (verdict != VERDICT_NEXT)
+		return verdict;
+	work->ends.instance = work->wish.key.source;
+	work->ends.instance_port = work->wish.key.source_port;
+	work->ends.remote = packet->key.source;
+	work->ends.remote_port = packet->key.source_port;
+	work->ends.external = packet->key.destination;
+	work->ends.external_port = packet->key.destination_port;
+	work->ends.zone = work->wish.key.zone;
+	work->ends.protocol = packet->key.protocol;
+	work->ends.flags = FLOW_STATIC | FLOW_FROM_OUTSIDE;
+	reason = flow_refusal(packet->nat_gateway);
+	if (reason)
+		return drop(packet, reason);
+	verdict = check_ttl(packet);
+	if (verdict != VERDICT_NEXT)
+		return verdict;
+	nat_gateway_counters_of(packet->counters, packet->nat_gateway)->flow_attempts++;
+	inbound_wish(packet, work, 1);
+	return VERDICT_NEXT;
+}
+
+/*
+ * A packet to an external endpoint of a NAT gateway that belongs to no flow. If it may go on, `found` is the mapping
+ * for an ICMP error, which makes no flow (RFC 5508 REQ-6); else there is no entry in it, and work->wish is the flow to
+ * make.
  */
 static __always_inline enum verdict check_inbound(struct packet *packet, struct found *found)
 {
@@ -147,12 +243,9 @@ static __always_inline enum verdict check_inbound(struct packet *packet, struct 
 	    filtering_of(nat_gateway, packet->key.protocol) == ADDRESS_AND_PORT_DEPENDENT ||
 	    !inbound_mapping(&packet->key, number, packet->now))
 		return drop(packet, is_error ? DROP_ICMP_ERROR_WITHOUT_FLOW : DROP_UNSOLICITED);
-	/* One that has turned around has an Elastic IP as source, maybe the very one that it is addressed to. */
-	if (!packet->turned && (address_is_invalid(&packet->key) || address_is_local(packet->key.source)))
-		return drop(packet, DROP_INVALID_ADDRESS);
-	/* Of any VPC, not of the port's owner alone: an answer, or an error, would go inside. */
-	if (!packet->turned && address_is_private(packet->key.source))
-		return drop(packet, DROP_FILTERED);
+	verdict = check_inbound_source(packet);
+	if (verdict != VERDICT_NEXT)
+		return verdict;
 	reason = inbound_refusal(&packet->key, number, packet->now);
 	if (reason)
 		return drop(packet, reason);
@@ -165,7 +258,8 @@ static __always_inline enum verdict check_inbound(struct packet *packet, struct 
 	if (verdict != VERDICT_NEXT)
 		return verdict;
 	nat_gateway_counters_of(packet->counters, number)->flow_attempts++;
-	inbound_wish(packet, work);
+	work->wish.key = work->mapping.key;
+	inbound_wish(packet, work, 0);
 	return VERDICT_NEXT;
 }
 

@@ -138,6 +138,39 @@ struct {
 } private_prefixes SEC(".maps");
 
 struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, INSTANCES_MAX);
+	__type(key, struct instance_key);
+	__type(value, struct instance);
+} instances SEC(".maps");
+
+/* A hash map, because an element of one is replaced as a whole: no packet sees half of a new rule. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, SECURITY_GROUPS_MAX);
+	__type(key, __u32);
+	__type(value, struct security_group);
+} security_groups SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, PORT_FORWARDS_MAX);
+	__type(key, struct port_forward_key);
+	__type(value, struct port_forward);
+} port_forwards SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, PORT_FORWARDS_MAX);
+	__type(key, struct forwarded_endpoint_key);
+	__type(value, struct forwarded_endpoint);
+} forwarded_endpoints SEC(".maps");
+
+struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, NAT_GATEWAYS_MAX);
 	__type(key, __u32);
@@ -257,13 +290,16 @@ struct flow_wish {
 	__u32 nat_gateway;   /* number */
 	__u32 now;
 	__u32 generation;
-	__u32 acknowledged; /* TCP: what a RST that answers the SYN has to acknowledge */
-	__u32 mapping_id;   /* of the mapping that it shall use; 0: none */
-	__u32 untranslated; /* outside it is what it is inside (RFC 6888 REQ-6) */
-	__u8 unshared;	    /* a mapping that is to be made is for this flow alone */
-	__u8 permitted;	    /* a reference on a permit is the flow's */
-	__u8 state;	    /* enum flow_state to begin with */
-	__u8 counted;	    /* FLOW_COUNTED, if it takes part of its instance's limits */
+	__u32 acknowledged;	 /* TCP: what a RST that answers the SYN has to acknowledge */
+	__u32 mapping_id;	 /* of the mapping that it shall use; 0: none */
+	__be32 external_address; /* if is_static */
+	__be16 external_port;
+	__u8 is_static; /* the external endpoint is given: FLOW_STATIC */
+	__u8 zero0;
+	__u8 unshared;	/* a mapping that is to be made is for this flow alone */
+	__u8 permitted; /* a reference on a permit is the flow's */
+	__u8 state;	/* enum flow_state to begin with */
+	__u8 counted;	/* FLOW_COUNTED, if it takes part of its instance's limits */
 };
 
 /* A search for a free port in progress. */
@@ -277,11 +313,28 @@ struct port_claim {
 	__u16 generation;  /* of the configuration */
 	__u16 step;	   /* 2: only ports of the first one's parity; more: blocks of so many */
 	__u8 reserves;	   /* the NAT gateway has ports that it never gives out */
+	__u8 forwards;	   /* the Elastic IP has ports that lead to instances */
 	__u8 is_new;	   /* nothing has been tried yet on this Elastic IP */
 	__s32 picked;	   /* a port whose bit in the set is this claim's, not tried yet */
 	__u32 result;	   /* enum port_result */
 	__u32 again;	   /* the port behind work->standing, to be tried first the next time; 0: none */
 	struct port_set_key key; /* of the set that is asked for */
+};
+
+/* A flow, for the question whether the configuration allows it: route.h, security_group.h. */
+struct flow_ends {
+	__be32 instance;
+	__be32 remote;
+	__be32 external;
+	__be16 instance_port;
+	__be16 remote_port;
+	__be16 external_port;
+	__u16 zone;
+	__u8 protocol;
+	__u8 flags;			   /* FLOW_STATIC, FLOW_FROM_OUTSIDE */
+	__u16 is_open;			   /* without a security group it is allowed */
+	__be32 own_elastic_ip;		   /* of the instance, or 0 */
+	struct security_group_list groups; /* of the instance */
 };
 
 /*
@@ -303,6 +356,7 @@ struct workspace {
 	struct flow_view view;
 	struct flow_view outward; /* what becomes of a packet's source before it turns around: hairpin.h */
 	struct port_claim claim;
+	struct flow_ends ends;
 	struct {
 		__u32 mapping_id; /* of the mapping that the flow held a reference on; 0: none */
 		__u32 flags;	  /* enum flow_flag */

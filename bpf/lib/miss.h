@@ -51,8 +51,50 @@ static __always_inline void reply_exhausted(struct packet *packet, const struct 
 			 0);
 }
 
-/* Describes the flow that the packet opens in work->wish. */
-static __always_inline enum verdict wish_flow(struct packet *packet, __u32 number, __u32 untranslated)
+/* May the instance of work->ends send this? It is told, unlike who sends from outside (RFC 1812 section 5.3.9). */
+static __always_inline enum verdict check_egress(struct packet *packet, struct workspace *work)
+{
+	struct flow_ends *ends = &work->ends;
+
+	ends->remote = packet->key.destination;
+	ends->remote_port = packet->key.destination_port;
+	ends->protocol = packet->key.protocol;
+	ends->flags = 0;
+	ends->is_open = 1;
+	if (security_groups_admit())
+		return VERDICT_NEXT;
+	reply_icmp_error(packet, ICMP_UNREACHABLE, ICMP_ADMINISTRATIVELY_PROHIBITED, 0);
+	return drop(packet, DROP_SECURITY_GROUP);
+}
+
+/* Sets the external endpoint of work->wish where the configuration has one for the packet's source. */
+static __always_inline void wish_forwarded(const struct packet *packet, const struct nat_gateway *nat_gateway,
+					   struct workspace *work)
+{
+	struct forwarded_endpoint *endpoint;
+	struct elastic_ip *bound;
+	__be32 address;
+
+	if (!(nat_gateway->flags & NAT_GATEWAY_FORWARDS_PORTS))
+		return;
+	endpoint = forwarded_endpoint_of(&packet->key);
+	if (!endpoint)
+		return;
+	address = endpoint->elastic_ip;
+	bound = bpf_map_lookup_elem(&elastic_ips, &address);
+	if (!bound || bound->nat_gateway != work->wish.nat_gateway)
+		return;
+	work->wish.is_static = 1;
+	work->wish.external_address = address;
+	work->wish.external_port =
+		bpf_htons(endpoint->to_port + (bpf_ntohs(packet->key.source_port) - endpoint->first_port));
+}
+
+/*
+ * Describes the flow that the packet opens in work->wish. With an `external` address it keeps its port and leaves with
+ * that; without, both are the NAT gateway's choice, or a port forward's.
+ */
+static __always_inline enum verdict wish_flow(struct packet *packet, __u32 number, __be32 external)
 {
 	struct nat_gateway *nat_gateway = bpf_map_lookup_elem(&nat_gateways, &number);
 	const struct tcphdr *tcp = packet->transport;
@@ -67,18 +109,24 @@ static __always_inline enum verdict wish_flow(struct packet *packet, __u32 numbe
 	if (verdict == VERDICT_NEXT)
 		verdict = check_ttl(packet); /* a traceroute leaves no flows behind */
 	if (verdict == VERDICT_NEXT)
+		verdict = check_egress(packet, work);
+	if (verdict == VERDICT_NEXT)
 		verdict = hairpin_check_opening(packet, nat_gateway);
 	if (verdict != VERDICT_NEXT)
 		return verdict;
 	nat_gateway_counters_of(packet->counters, number)->flow_attempts++;
-	if (!nat_gateway->elastic_ip_count && !untranslated)
+	if (!nat_gateway->elastic_ip_count && !external)
 		return drop(packet, DROP_NAT_GATEWAY_WITHOUT_ELASTIC_IP);
 	work->wish.key = packet->key;
 	work->wish.nat_gateway = number;
 	work->wish.now = packet->now;
 	work->wish.generation = packet->settings->generation;
 	work->wish.acknowledged = 0;
-	work->wish.untranslated = untranslated;
+	work->wish.is_static = external != 0;
+	work->wish.external_address = external;
+	work->wish.external_port = packet->key.source_port;
+	if (!external)
+		wish_forwarded(packet, nat_gateway, work);
 	if (packet->key.protocol == IPPROTO_TCP && (const void *)(tcp + 1) <= packet_end(packet))
 		work->wish.acknowledged = bpf_ntohl(tcp->seq) + packet->payload + 1;
 	return VERDICT_NEXT;
@@ -102,11 +150,28 @@ static __noinline enum verdict flow_created(struct packet *packet, struct found 
 	return drop(packet, reason & ~HOST_IS_TOLD);
 }
 
+/*
+ * Is `own` an Elastic IP that can be used? Then its internet gateway is in `number`. It comes before one that the
+ * instance would share with others.
+ */
+static __always_inline int own_gateway(__be32 own, __u32 *number)
+{
+	struct elastic_ip *bound = own ? bpf_map_lookup_elem(&elastic_ips, &own) : NULL;
+
+	if (!bound || bound->nat_gateway == NO_NAT_GATEWAY)
+		return 0;
+	*number = bound->nat_gateway;
+	return 1;
+}
+
 static __noinline enum verdict check_miss_from_inside(struct packet *packet)
 {
 	__u32 locality = address_locality(packet->key.destination);
+	struct workspace *work = workspace_get();
 	struct subnet *subnet;
 	struct route *route;
+	__be32 external = 0;
+	__u32 number;
 
 	if (address_is_multicast_or_broadcast(packet->key.destination) || locality == LOCAL_ADDRESS_OF_HOST)
 		return VERDICT_PASS;
@@ -117,6 +182,8 @@ static __noinline enum verdict check_miss_from_inside(struct packet *packet)
 	subnet = subnet_of(packet->key.zone, packet->key.source);
 	if (!subnet)
 		return drop(packet, DROP_SOURCE_NOT_IN_SUBNET);
+	if (!work)
+		return drop(packet, DROP_INTERNAL_ERROR);
 	route = route_to(subnet->route_table, packet->key.destination);
 	if (!route) {
 		reply_icmp_error(packet, ICMP_UNREACHABLE, ICMP_NET_UNREACHABLE, 0);
@@ -124,11 +191,23 @@ static __noinline enum verdict check_miss_from_inside(struct packet *packet)
 	}
 	if (route->target == ROUTE_LOCAL)
 		return VERDICT_PASS;
-	if (route->target != ROUTE_NAT_GATEWAY && route->target != ROUTE_UNTRANSLATED)
+	number = route->index;
+	work->ends.instance = packet->key.source;
+	work->ends.zone = packet->key.zone;
+	flow_ends_place(&work->ends, subnet);
+	if (route->target == ROUTE_UNTRANSLATED) { /* outside it is what it is inside (RFC 6888 REQ-6) */
+		external = packet->key.source;
+	} else if (route->target != ROUTE_NAT_GATEWAY && route->target != ROUTE_INTERNET_GATEWAY) {
 		return drop(packet, DROP_BLACKHOLE_ROUTE);
+	} else if (own_gateway(work->ends.own_elastic_ip, &number)) {
+		external = work->ends.own_elastic_ip;
+	} else if (route->target == ROUTE_INTERNET_GATEWAY) {
+		reply_icmp_error(packet, ICMP_UNREACHABLE, ICMP_ADMINISTRATIVELY_PROHIBITED, 0);
+		return drop(packet, DROP_INSTANCE_WITHOUT_ELASTIC_IP);
+	}
 	if (locality == LOCAL_ADDRESS_BROADCAST) /* of another link than the instance's (RFC 2644) */
 		return drop(packet, DROP_INVALID_ADDRESS);
-	return wish_flow(packet, route->index, route->target == ROUTE_UNTRANSLATED);
+	return wish_flow(packet, number, external);
 }
 
 /*
@@ -146,6 +225,7 @@ static __always_inline enum verdict miss_from_inside(struct packet *packet, stru
 static __noinline enum verdict check_miss_from_outside(struct packet *packet, struct found *found)
 {
 	__be32 destination = packet->key.destination;
+	struct workspace *work = workspace_get();
 	struct elastic_ip *elastic_ip;
 
 	if (address_is_local(destination) || address_is_multicast_or_broadcast(destination))
@@ -166,6 +246,8 @@ static __noinline enum verdict check_miss_from_outside(struct packet *packet, st
 			return drop(packet, DROP_ICMP_ERROR_MALFORMED);
 		if (packet->kind != PACKET_PLAIN && packet->kind != PACKET_ICMP_ERROR)
 			return drop(packet, DROP_UNSOLICITED);
+		if (packet->kind == PACKET_PLAIN && work && inbound_static(packet, elastic_ip, work))
+			return check_inbound_static(packet);
 		return check_inbound(packet, found);
 	}
 	if (address_is_private(destination))

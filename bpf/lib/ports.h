@@ -17,6 +17,7 @@
 #include "lib/flow_table.h"
 #include "lib/packet.h"
 #include "lib/release.h"
+#include "lib/route.h"
 
 enum port_result {
 	PORT_CLAIMED,
@@ -31,12 +32,23 @@ static __always_inline __u32 random_below(__u32 bound)
 	return (__u64)bpf_get_prandom_u32() * bound >> 32;
 }
 
-/* Is the port one that the NAT gateway never gives out? */
-static __always_inline int port_is_reserved(const struct port_claim *claim, __u32 port)
+/* Does the port of work->reverse's Elastic IP lead to an instance by configuration? */
+static __always_inline int port_is_forwarded(const struct workspace *work, __u32 port)
 {
+	const struct flow_key *key = &work->reverse.key;
+
+	return work->claim.forwards && port_forward_of(key->destination, bpf_htons(port), key->protocol);
+}
+
+/* Is the port one that the NAT gateway never gives out? */
+static __always_inline int port_is_reserved(const struct workspace *work, __u32 port)
+{
+	const struct port_claim *claim = &work->claim;
 	__u32 number = claim->nat_gateway;
 	struct port_mask *mask;
 
+	if (port_is_forwarded(work, port))
+		return 1;
 	if (!claim->reserves)
 		return 0;
 	mask = bpf_map_lookup_elem(&reserved_ports, &number);
@@ -93,7 +105,7 @@ static long port_random_step(__u32 i, void *context)
 	port = claim->again;
 	if (!port) {
 		port = port_at_random(claim);
-		if (port_is_reserved(claim, port)) { /* another one: the rest stay equally likely */
+		if (port_is_reserved(work, port)) { /* another one: the rest stay equally likely */
 			claim->result = PORT_IN_USE;
 			return 0;
 		}
@@ -196,7 +208,7 @@ static long port_set_random_step(__u32 i, void *context)
 	port = port_at_random(claim);
 	bit = 1ULL << (port % 64);
 	word = &set->word[port / 64 % PORT_SET_WORDS];
-	if (READ_ONCE(*word) & bit || port_is_reserved(claim, port) || __sync_fetch_and_or(word, bit) & bit)
+	if (READ_ONCE(*word) & bit || port_is_reserved(work, port) || __sync_fetch_and_or(word, bit) & bit)
 		return 0;
 	claim->picked = port;
 	return 1;
@@ -259,8 +271,8 @@ static long port_set_step(__u32 i, void *context)
 		claim->result = PORT_NONE_FREE;
 		return 1;
 	}
-	claim->result = port_try(work, port);
-	/* In use by a flow that the set did not know yet: the bit stays. */
+	/* In use by a flow that the set did not know yet, or not to be had: the bit stays. */
+	claim->result = port_is_forwarded(work, port) ? PORT_IN_USE : port_try(work, port);
 	if (claim->result == PORT_IN_USE)
 		return 0;
 	if (claim->result != PORT_CLAIMED) {
@@ -288,7 +300,7 @@ static long port_check_step(__u32 i, void *context)
 	if (!set)
 		return 1;
 	port = claim->first + __sync_fetch_and_add(&set->cursor, 1) % port_count(claim) * claim->step;
-	if (port_is_reserved(claim, port))
+	if (port_is_reserved(work, port))
 		return 0;
 	claim->result = port_try(work, port);
 	if (claim->result != PORT_IN_USE)
@@ -438,6 +450,13 @@ static __always_inline void port_set_check(struct port_claim *claim, const struc
 	}
 }
 
+static __always_inline int port_forwards_on(__be32 address)
+{
+	struct elastic_ip *elastic_ip = bpf_map_lookup_elem(&elastic_ips, &address);
+
+	return elastic_ip && elastic_ip->flags & ELASTIC_IP_FORWARDS_PORTS;
+}
+
 /*
  * Which ports the flow may have, and which it would like best: its own, where the NAT gateway preserves ports
  * (RFC 4787 sections 4.2.1 and 4.2.2). Identifiers of echo requests are no ports. Returns whether there are any.
@@ -462,6 +481,7 @@ verified_alone int port_claim_begin(__u32 number)
 	claim->nat_gateway = number;
 	claim->generation = work->wish.generation;
 	claim->reserves = nat_gateway->reserves_ports;
+	claim->forwards = !is_block && port_forwards_on(work->reverse.key.destination);
 	claim->step = 1;
 	claim->result = PORT_NONE_FREE;
 	claim->picked = PORT_SET_UNPICKED;
@@ -492,7 +512,7 @@ verified_alone int port_claim_begin(__u32 number)
 	if (claim->is_new) {
 		claim->again = 0;
 		if (flags & NAT_GATEWAY_PRESERVE_PORT && wanted >= first && wanted <= last &&
-		    !port_is_reserved(claim, wanted))
+		    !port_is_reserved(work, wanted))
 			claim->again = wanted;
 	}
 	claim->is_new = 0;

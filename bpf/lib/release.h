@@ -81,11 +81,10 @@ verified_alone int flow_give_back(const struct flow_entry *forward)
 	is_flow = forward->key.kind == FLOW_KIND_FLOW;
 	if (is_flow && flow_is_opening(forward->state))
 		unanswered_add(forward->key.source, forward->key.zone, -1);
-	/* A flow holds a port unless that is its mapping's, or its instance's own (RFC 6888 REQ-6). */
+	/* A flow holds a port unless that is its mapping's, or given by the configuration. */
 	if (forward->flags & FLOW_COUNTED)
 		host_give(forward->key.source, forward->key.zone, forward->nat_gateway, is_flow,
-			  !is_flow || (!(forward->flags & FLOW_MAPPED) &&
-				       forward->new_address != forward->key.source));
+			  !is_flow || !(forward->flags & (FLOW_MAPPED | FLOW_STATIC)));
 	return 1;
 }
 

@@ -31,6 +31,56 @@ static __noinline struct route *route_to(__u32 route_table, __be32 destination)
 	return bpf_map_lookup_elem(&routes, &key);
 }
 
+static __noinline struct instance *instance_of(__u32 zone, __be32 address)
+{
+	struct instance_key key = { .zone = zone, .address = address };
+
+	return bpf_map_lookup_elem(&instances, &key);
+}
+
+/* What holds for the instance of work->ends, an address of `subnet`. */
+static __always_inline void flow_ends_place(struct flow_ends *ends, const struct subnet *subnet)
+{
+	const struct instance *instance = NULL;
+
+	if (subnet->flags & SUBNET_HAS_INSTANCES)
+		instance = instance_of(ends->zone, ends->instance);
+	ends->own_elastic_ip = instance ? instance->elastic_ip : 0;
+	ends->groups = instance ? instance->groups : subnet->groups;
+}
+
+/* Where the configuration leads a port of an Elastic IP to, or NULL. */
+static __noinline struct port_forward *port_forward_of(__be32 elastic_ip, __be16 port, __u32 protocol)
+{
+	struct port_forward_key key = {
+		.prefix_length = 64,
+		.elastic_ip = elastic_ip,
+		.protocol = protocol,
+		.port = port,
+	};
+
+	return bpf_map_lookup_elem(&port_forwards, &key);
+}
+
+/* The external endpoint that leads to an endpoint of an instance, or NULL. */
+static __noinline struct forwarded_endpoint *forwarded_endpoint_of(const struct flow_key *forward)
+{
+	struct forwarded_endpoint_key key = {
+		.prefix_length = 80,
+		.zone = forward->zone,
+		.protocol = forward->protocol,
+		.address = forward->source,
+		.port = forward->source_port,
+	};
+
+	return bpf_map_lookup_elem(&forwarded_endpoints, &key);
+}
+
+static __always_inline __be16 port_forward_port(const struct port_forward *forward, __be16 port)
+{
+	return bpf_htons(forward->to_port + (bpf_ntohs(port) - forward->first_port));
+}
+
 /* enum local_address, or 0. */
 static __always_inline __u32 address_locality(__be32 address)
 {

@@ -28,7 +28,11 @@
 	MAP(nat_gateways)                                                                                    \
 	MAP(host_limits)                                                                                     \
 	MAP(reserved_ports)                                                                                  \
+	MAP(security_groups)                                                                                 \
+	MAP(port_forwards)                                                                                   \
+	MAP(forwarded_endpoints)                                                                             \
 	MAP(elastic_ips)                                                                                     \
+	MAP(instances)                                                                                       \
 	MAP(local_addresses)                                                                                 \
 	MAP(next_hops)                                                                                       \
 	MAP(next_hop_numbers)

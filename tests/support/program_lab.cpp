@@ -270,6 +270,7 @@ ProgramLab::ProgramLab(const LabOptions& options) : impl_(std::make_unique<Impl>
     gateway.mapping[NAT_UDP] = gateway.mapping[NAT_ICMP] = ENDPOINT_INDEPENDENT;
     for (std::uint8_t& filtering : gateway.filtering) filtering = ADDRESS_AND_PORT_DEPENDENT;
     change_nat_gateway(0, gateway);
+    change_nat_gateway(internet_gateway, gateway);
     add_elastic_ip("198.51.100.10");
 }
 
@@ -350,8 +351,22 @@ std::uint32_t ProgramLab::time(Role role, const Bytes& frame, std::uint32_t repe
     return run.duration;
 }
 
+namespace {
+security_group_list group_list_of(const std::vector<std::uint16_t>& groups) {
+    security_group_list list{};
+    for (const std::uint16_t number : groups) list.number[list.count++] = number;
+    return list;
+}
+
+port_forward_key forward_key_of(std::uint32_t elastic_ip, std::uint8_t protocol, const PortPrefix& ports) {
+    return {48U + ports.length, elastic_ip, protocol, 0, htons(ports.port)};
+}
+}  // namespace
+
 void ProgramLab::add_elastic_ip(const char* address, std::uint16_t number) {
-    elastic_ip value{number, outside_slot, 0, 0};
+    elastic_ip value{};
+    value.nat_gateway = number;
+    value.on_link_device = outside_slot;
     impl_->put("elastic_ips", network_order(address), value);
     if (number == NO_NAT_GATEWAY) return;
     struct nat_gateway gateway = nat_gateway(number);
@@ -373,6 +388,59 @@ void ProgramLab::remove_elastic_ip(const char* address) {
 void ProgramLab::forget_elastic_ip(const char* address) {
     std::uint32_t key = network_order(address);
     check(bpf_map_delete_elem(impl_->maps.at("elastic_ips"), &key) == 0, "remove an Elastic IP");
+}
+
+void ProgramLab::give_elastic_ip(const char* address, const char* instance,
+                                 const std::vector<std::uint16_t>& groups) {
+    elastic_ip value{};
+    value.nat_gateway = internet_gateway;
+    value.on_link_device = outside_slot;
+    value.instance = network_order(instance);
+    value.zone = 1;
+    impl_->put("elastic_ips", network_order(address), value);
+    struct instance one = {network_order(address), group_list_of(groups)};
+    impl_->put("instances", instance_key{1, network_order(instance)}, one);
+}
+
+void ProgramLab::group_instance(const char* instance, const std::vector<std::uint16_t>& groups) {
+    struct instance one = {0, group_list_of(groups)};
+    impl_->put("instances", instance_key{1, network_order(instance)}, one);
+}
+
+void ProgramLab::forget_instance(const char* instance) {
+    instance_key key{1, network_order(instance)};
+    check(bpf_map_delete_elem(impl_->maps.at("instances"), &key) == 0, "remove an instance");
+}
+
+void ProgramLab::change_security_group(std::uint16_t number, const struct security_group& value) {
+    impl_->put("security_groups", std::uint32_t{number}, value);
+}
+
+void ProgramLab::forward_ports(const char* elastic_ip, std::uint8_t protocol, PortRange ports, const char* to,
+                               std::uint16_t to_port) {
+    const std::uint32_t address = network_order(elastic_ip);
+    auto bound = impl_->get<struct elastic_ip>("elastic_ips", address);
+    bound.flags |= ELASTIC_IP_FORWARDS_PORTS;
+    impl_->put("elastic_ips", address, bound);
+    const port_forward value{network_order(to), 1, ports.first, to_port, 0};
+    for (const PortPrefix& prefix : ports.prefixes())
+        impl_->put("port_forwards", forward_key_of(address, protocol, prefix), value);
+    const PortRange inside{to_port, static_cast<std::uint16_t>(to_port + ports.size() - 1)};
+    for (const PortPrefix& prefix : inside.prefixes()) {
+        const forwarded_endpoint_key key{64U + prefix.length, 1, protocol, 0, network_order(to),
+                                         htons(prefix.port),  0};
+        impl_->put("forwarded_endpoints", key, forwarded_endpoint{address, to_port, ports.first});
+    }
+    struct nat_gateway gateway = nat_gateway(bound.nat_gateway);
+    gateway.flags |= NAT_GATEWAY_FORWARDS_PORTS;
+    change_nat_gateway(bound.nat_gateway, gateway);
+}
+
+void ProgramLab::forget_forwards(const char* elastic_ip, std::uint8_t protocol, PortRange ports) {
+    for (const PortPrefix& prefix : ports.prefixes()) {
+        port_forward_key key = forward_key_of(network_order(elastic_ip), protocol, prefix);
+        check(bpf_map_delete_elem(impl_->maps.at("port_forwards"), &key) == 0, "remove a port forward");
+    }
 }
 
 void ProgramLab::change_nat_gateway(std::uint16_t number, const struct nat_gateway& value) {
@@ -431,7 +499,7 @@ route_key route_key_of(std::uint32_t route_table, const char* prefix) {
 void ProgramLab::add_subnet(std::uint16_t zone, const char* prefix) {
     const Ipv4Prefix parsed = Ipv4Prefix::parse(prefix).value();
     const subnet_key key{32U + parsed.length(), htonl(zone), parsed.address().to_network()};
-    impl_->put("subnets", key, subnet{1, 1});
+    impl_->put("subnets", key, subnet{1, 1, SUBNET_HAS_INSTANCES, {}});
 }
 
 void ProgramLab::add_route(std::uint32_t route_table, const char* prefix, enum route_target target,
@@ -453,7 +521,8 @@ subnet_key subnet_key_of(std::uint32_t zone, const char* prefix) {
 }  // namespace
 
 void ProgramLab::add_subnet(std::uint32_t zone, const char* prefix, std::uint32_t route_table) {
-    impl_->put("subnets", subnet_key_of(zone, prefix), subnet{route_table, route_table});
+    impl_->put("subnets", subnet_key_of(zone, prefix),
+               subnet{route_table, route_table, SUBNET_HAS_INSTANCES, {}});
 }
 
 void ProgramLab::remove_subnet(std::uint32_t zone, const char* prefix) {

@@ -78,6 +78,16 @@ class ProgramLab {
     void add_elastic_ip(const char* address, std::uint16_t nat_gateway = 0);
     void remove_elastic_ip(const char* address);  // from the map and from every NAT gateway
     void forget_elastic_ip(const char* address);  // one that belongs to no NAT gateway
+    // An Elastic IP that `instance` of zone 1 has to itself, behind the internet gateway.
+    void give_elastic_ip(const char* address, const char* instance,
+                         const std::vector<std::uint16_t>& groups = {});
+    static constexpr std::uint16_t internet_gateway = INTERNET_GATEWAY_FIRST;  // in use from the start
+    void group_instance(const char* instance, const std::vector<std::uint16_t>& groups);  // without one
+    void forget_instance(const char* instance);
+    void change_security_group(std::uint16_t number, const struct security_group& value);
+    void forward_ports(const char* elastic_ip, std::uint8_t protocol, PortRange ports, const char* to,
+                       std::uint16_t to_port);  // to an instance of zone 1
+    void forget_forwards(const char* elastic_ip, std::uint8_t protocol, PortRange ports);
     void change_nat_gateway(std::uint16_t number, const struct nat_gateway& value);
     struct nat_gateway nat_gateway(std::uint16_t number);
     void change_host_limits(std::uint16_t nat_gateway, const struct host_limits& value);

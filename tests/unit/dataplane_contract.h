@@ -85,6 +85,25 @@ inline ForwardingTables example_tables(World& world) {
     tables.gateway.unanswered_capacity = 4'000'000;
     tables.elastic_ips[Ipv4Address(198, 51, 100, 10)] = {7, 1, 20};
     tables.elastic_ips[Ipv4Address(198, 51, 100, 11)] = {7, NO_DEVICE, 21};
+    tables.elastic_ips[Ipv4Address(198, 51, 100, 13)] = {
+        .nat_gateway = 7, .identifier = 22, .forwards_ports = true};
+    tables.elastic_ips[Ipv4Address(198, 51, 100, 14)] = {.nat_gateway = INTERNET_GATEWAY_FIRST,
+                                                         .identifier = 23,
+                                                         .instance = Ipv4Address(10, 0, 1, 50),
+                                                         .zone = 1};
+    tables.routes[{4, Ipv4Prefix(Ipv4Address(192, 0, 2, 0), 24)}] = {RouteKind::internet_gateway,
+                                                                     INTERNET_GATEWAY_FIRST};
+    tables.subnets[{1, Ipv4Prefix(Ipv4Address(10, 0, 2, 0), 24)}] = {
+        .subnet = 7, .route_table = 4, .security_groups = {8, 9}, .has_instances = true};
+    tables.security_groups[8] = {.ingress = {{.protocol = 6, .ports = {80, 90}, .remote = Ipv4Prefix()},
+                                             {.remote = Ipv4Prefix(Ipv4Address(203, 0, 113, 9), 32)}},
+                                 .egress = {SecurityRule{}}};
+    tables.security_groups[9] = {};
+    tables.instances[{1, Ipv4Address(10, 0, 1, 50)}] = {Ipv4Address(198, 51, 100, 14), {8, 9, 10, 11, 12}};
+    tables.port_forwards[{Ipv4Address(198, 51, 100, 13), 17, 5002, 15}] = {Ipv4Address(10, 0, 1, 12), 1, 5001,
+                                                                           6001};
+    tables.forwarded_endpoints[{1, Ipv4Address(10, 0, 1, 12), 17, 6002, 15}] = {Ipv4Address(198, 51, 100, 13),
+                                                                                6001, 5001};
     tables.local_addresses.insert(Ipv4Address(10, 0, 1, 1));
     tables.link_broadcasts.insert({Ipv4Address(10, 0, 1, 255)});
     tables.next_hops[{world.first_device().ifindex, Ipv4Address(10, 0, 1, 5)}] = {
@@ -143,7 +162,8 @@ TEST_P(DataplaneContract, a_first_start_finds_nothing) {
 
 TEST_P(DataplaneContract, what_was_applied_is_read_back) {
     const ForwardingTables wanted = example_tables(*world_);
-    EXPECT_EQ(apply(wanted).written, 1U + 2 + 2 + 2 + 2 + 3 + 1 + 1 + 1 + 1 + 2 + 2 + 2);
+    EXPECT_EQ(apply(wanted).written, 1U + 4 + 2 + 3 + 4 + 1 + 1 + 1 + 1 + 4 + 1 + 1 + 2  // as ever
+                                         + 2 + 1 + 1 + 1);  // groups, an instance, a forward from both sides
     const ForwardingTables got = read();
     EXPECT_EQ(got.gateway, wanted.gateway);
     EXPECT_EQ(got.host_limits, wanted.host_limits);
@@ -154,6 +174,10 @@ TEST_P(DataplaneContract, what_was_applied_is_read_back) {
     EXPECT_EQ(got.private_prefixes, wanted.private_prefixes);
     EXPECT_EQ(got.nat_gateways, wanted.nat_gateways);
     EXPECT_EQ(got.elastic_ips, wanted.elastic_ips);
+    EXPECT_EQ(got.instances, wanted.instances);
+    EXPECT_EQ(got.security_groups, wanted.security_groups);
+    EXPECT_EQ(got.port_forwards, wanted.port_forwards);
+    EXPECT_EQ(got.forwarded_endpoints, wanted.forwarded_endpoints);
     EXPECT_EQ(got.local_addresses, wanted.local_addresses);
     EXPECT_EQ(got.link_broadcasts, wanted.link_broadcasts);
     EXPECT_EQ(got.next_hops, wanted.next_hops);

@@ -2,6 +2,7 @@
 //
 // Instances and security groups.
 #include <fmt/format.h>
+#include <sallyport/abi/limits.h>
 
 #include <cstddef>
 #include <map>
@@ -45,6 +46,8 @@ class HostRules : Rules {
                                   quoted(state_.instances[first->second].name), instance.address.to_string()),
                       at("instances", first->second, "address"));
             }
+            check_size(at("instances", i, "security_groups"), instance.security_groups.size(),
+                       SECURITY_GROUPS_PER_INSTANCE_MAX);
             for (std::size_t j = 0; j < instance.security_groups.size(); ++j) {
                 check_same_vpc<SecurityGroup>(fmt::format("instances[{}].security_groups[{}]", i, j),
                                               Kind::security_groups, instance.security_groups[j],
@@ -57,17 +60,13 @@ class HostRules : Rules {
         for (std::size_t i = 0; i < state_.security_groups.size(); ++i) {
             const SecurityGroup& group = state_.security_groups[i];
             check_rules(group, group.ingress, at("security_groups", i, "ingress"));
-            if (!group.egress) continue;
-            check_rules(group, *group.egress, at("security_groups", i, "egress"));
-            // Refused, where other things that are not in force only warn: what these rules are to keep in
-            // would be let out.
-            wrong(at("security_groups", i, "egress"), "egress", "no egress key: everything may leave",
-                  "egress rules are not yet in force in this version and would not hold anything back");
+            if (group.egress) check_rules(group, *group.egress, at("security_groups", i, "egress"));
         }
     }
 
     void check_rules(const SecurityGroup& group, const std::vector<SecurityGroupRule>& rules,
                      const std::string& path) {
+        check_size(path, rules.size(), SECURITY_GROUP_RULES_MAX);
         for (std::size_t i = 0; i < rules.size(); ++i) {
             const SecurityGroupRule& rule = rules[i];
             if (rule.ports && (!rule.protocol || *rule.protocol == Protocol::icmp)) {

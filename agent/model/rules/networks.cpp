@@ -2,6 +2,7 @@
 //
 // VPCs, subnets, route tables and internet gateways: prefixes that fit into each other, and routes.
 #include <fmt/format.h>
+#include <sallyport/abi/limits.h>
 
 #include <algorithm>
 #include <cstddef>
@@ -83,6 +84,8 @@ class NetworkRules : Rules {
             if (const Vpc* vpc = object<Vpc>(Kind::vpcs, subnet.vpc)) check_inside(*vpc, subnet, path);
             check_same_vpc<RouteTable>(at("subnets", i, "route_table"), Kind::route_tables,
                                        subnet.route_table, subnet.vpc);
+            check_size(at("subnets", i, "security_groups"), subnet.security_groups.size(),
+                       SECURITY_GROUPS_PER_INSTANCE_MAX);
             for (std::size_t j = 0; j < subnet.security_groups.size(); ++j) {
                 check_same_vpc<SecurityGroup>(fmt::format("subnets[{}].security_groups[{}]", i, j),
                                               Kind::security_groups, subnet.security_groups[j], subnet.vpc);

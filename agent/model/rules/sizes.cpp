@@ -18,9 +18,16 @@ class Sizes : Rules {
 
     void check() {
         check_size("gateway.devices", state_.gateway.devices.size(), DEVICES_MAX);
-        check_size("nat_gateways", state_.nat_gateways.size(), NAT_GATEWAYS_MAX);
+        check_size("nat_gateways", state_.nat_gateways.size(), INTERNET_GATEWAY_FIRST);
+        check_size("internet_gateways", state_.internet_gateways.size(),
+                   NAT_GATEWAYS_MAX - INTERNET_GATEWAY_FIRST);
         check_size("elastic_ips", state_.elastic_ips.size(), ELASTIC_IPS_MAX);
         check_size("subnets", state_.subnets.size(), SUBNETS_MAX);
+        check_size("instances", state_.instances.size(), INSTANCES_MAX);
+        check_size("security_groups", state_.security_groups.size(), SECURITY_GROUPS_MAX);
+        std::size_t ports = 0;
+        for (const PortForward& forward : state_.port_forwards) ports += forward.port.prefixes().size();
+        check_size("port_forwards", ports, PORT_FORWARDS_MAX);
         std::size_t routes = 0;
         std::size_t without_translation = 0;  // each may be a route of every table
         for (const NatGateway& gateway : state_.nat_gateways)

@@ -82,7 +82,11 @@
 	       "a packet from outside pretends to come from an Elastic IP of the gateway")                   \
 	REASON(44, FILTERED, filtered,                                                                       \
 	       "a packet from outside to a port in use comes from a remote that the NAT gateway does not "   \
-	       "let in")
+	       "let in")                                                                                     \
+	REASON(45, SECURITY_GROUP, security_group,                                                           \
+	       "no rule of the instance's security groups allows the flow")                                  \
+	REASON(46, INSTANCE_WITHOUT_ELASTIC_IP, instance_without_elastic_ip,                                 \
+	       "the route leads to an internet gateway, and the instance has no Elastic IP of its own")
 
 enum drop_reason {
 	DROP_REASON_NONE = 0,

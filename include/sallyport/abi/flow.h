@@ -80,13 +80,17 @@ enum mapping_state {
 };
 
 enum flow_flag {
-	FLOW_FORWARD = 1 << 0,	 /* this entry is the instance's direction */
-	FLOW_WATCH = 1 << 1,	 /* packets of this direction may change the state: take the slow step */
-	FLOW_MAPPED = 1 << 2,	 /* the flow holds a reference on a mapping */
-	FLOW_HAIRPIN = 1 << 3,	 /* in both entries: the remote is an Elastic IP of this gateway */
-	FLOW_COUNTED = 1 << 4,	 /* forward: it takes part of its instance's limits */
-	FLOW_PERMITTED = 1 << 5, /* forward: the flow holds a reference on a permit */
-	FLOW_IN_BLOCK = 1 << 6,	 /* forward: the flow or mapping holds a reference on the block of its port */
+	FLOW_FORWARD = 1 << 0,	    /* this entry is the instance's direction */
+	FLOW_WATCH = 1 << 1,	    /* packets of this direction may change the state: take the slow step */
+	FLOW_MAPPED = 1 << 2,	    /* the flow holds a reference on a mapping */
+	FLOW_HAIRPIN = 1 << 3,	    /* in both entries: the remote is an Elastic IP of this gateway */
+	FLOW_COUNTED = 1 << 4,	    /* forward: it takes part of its instance's limits */
+	FLOW_FROM_OUTSIDE = 1 << 4, /* reverse: a packet from outside has opened it */
+	FLOW_PERMITTED = 1 << 5,    /* forward: the flow holds a reference on a permit */
+	FLOW_IN_BLOCK = 1 << 6, /* forward: the flow or mapping holds a reference on the block of its port */
+	FLOW_STATIC =
+		1
+		<< 7, /* in both entries: the external endpoint is as configured, not of a NAT gateway's choice */
 };
 
 /* last_seen counts ticks of 2^26 ns (67 ms), a timeout counts units of 2^30 ns (1.07 s). */

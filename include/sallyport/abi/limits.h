@@ -4,7 +4,7 @@
 #define SALLYPORT_ABI_LIMITS_H
 
 /* Changes whenever the meaning of anything pinned changes. An agent refuses state of another version. */
-#define SALLYPORT_LAYOUT_VERSION 4
+#define SALLYPORT_LAYOUT_VERSION 5
 
 #define FLOW_BUCKET_ENTRIES 15 /* entries of 64 bytes beside one line of tags in a 1 KB bucket */
 #define FLOW_BUCKET_BYTES 1024
@@ -12,9 +12,15 @@
 #define FLOW_REGIONS_MAX (1 << 20)
 
 #define DEVICES_MAX 64
-#define NAT_GATEWAYS_MAX 256
+#define NAT_GATEWAYS_MAX 256	   /* numbers, those of internet gateways included */
+#define INTERNET_GATEWAY_FIRST 192 /* numbers from here on are internet gateways' */
 #define NAT_GATEWAY_ELASTIC_IPS_MAX 64
 #define ELASTIC_IPS_MAX 16384
+#define INSTANCES_MAX 65536
+#define PORT_FORWARDS_MAX 65536 /* a range of ports is one to thirty of them */
+#define SECURITY_GROUPS_MAX 4096
+#define SECURITY_GROUP_RULES_MAX 60 /* each way */
+#define SECURITY_GROUPS_PER_INSTANCE_MAX 5
 #define NEXT_HOPS_MAX 65536 /* number 0 means "not known yet" */
 #define SUBNETS_MAX 65536
 #define ROUTES_MAX 131072

@@ -65,10 +65,52 @@ struct subnet_key {
 	__u32 zone;	     /* in network order, because tries compare from the first byte */
 	__be32 address;
 };
+/* Numbers of the security groups that hold for an address; none: nothing is held back by any. */
+struct security_group_list {
+	__u16 count;
+	__u16 number[SECURITY_GROUPS_PER_INSTANCE_MAX];
+};
+ABI_ASSERT_SIZE(struct security_group_list, 12);
+enum subnet_flag {
+	SUBNET_HAS_INSTANCES = 1 << 0, /* "instances" has some of its addresses */
+};
 struct subnet {
 	__u32 subnet;	   /* number of the subnet */
 	__u32 route_table; /* number of its route table */
+	__u32 flags;	   /* enum subnet_flag */
+	struct security_group_list groups;
 };
+ABI_ASSERT_SIZE(struct subnet, 24);
+
+/* "instances": what holds for one address of a VPC, in place of what its subnet says. */
+struct instance_key {
+	__u32 zone;
+	__be32 address;
+};
+struct instance {
+	__be32 elastic_ip; /* its own, or 0 */
+	struct security_group_list groups;
+};
+ABI_ASSERT_SIZE(struct instance, 16);
+
+/* "security_groups", by number. A flow that one rule allows is allowed. */
+struct security_rule {
+	__be32 remote; /* address & mask */
+	__be32 mask;
+	__u16 first_port; /* of the end that is called, host order; 0 to 65535 for all */
+	__u16 last_port;
+	__u8 protocol; /* 0: any */
+	__u8 zero0[3];
+};
+ABI_ASSERT_SIZE(struct security_rule, 16);
+struct security_group {
+	__u16 ingress_count;
+	__u16 egress_count;
+	__u32 zero0;
+	struct security_rule ingress[SECURITY_GROUP_RULES_MAX];
+	struct security_rule egress[SECURITY_GROUP_RULES_MAX];
+};
+ABI_ASSERT_SIZE(struct security_group, 8 + 2 * SECURITY_GROUP_RULES_MAX * 16);
 
 /* "routes": longest prefix by route table and destination. */
 struct route_key {
@@ -80,7 +122,8 @@ enum route_target {
 	ROUTE_LOCAL = 1,       /* a prefix of the VPC itself: the kernel forwards it */
 	ROUTE_NAT_GATEWAY = 2, /* index: number of the NAT gateway */
 	ROUTE_BLACKHOLE = 3,
-	ROUTE_UNTRANSLATED = 4, /* index: NAT gateway whose timers and counters apply */
+	ROUTE_UNTRANSLATED = 4,	    /* index: NAT gateway whose timers and counters apply */
+	ROUTE_INTERNET_GATEWAY = 5, /* index: its number, from INTERNET_GATEWAY_FIRST on */
 };
 struct route {
 	__u16 target; /* enum route_target */
@@ -130,6 +173,7 @@ enum nat_gateway_flag {
 	NAT_GATEWAY_PRESERVE_RANGE = 1 << 7,
 	NAT_GATEWAY_RESET_ON_IDLE = 1 << 10,	   /* the agent's business */
 	NAT_GATEWAY_HAIRPIN_SAME_TENANT = 1 << 11, /* but only those of one VPC */
+	NAT_GATEWAY_FORWARDS_PORTS = 1 << 12,	   /* of one of its Elastic IPs */
 	NAT_GATEWAY_LENIENT_QUOTES = 1 << 13,	   /* ICMP errors may quote headers with a wrong checksum */
 };
 
@@ -140,7 +184,7 @@ enum exhaustion {
 	EXHAUSTION_NOT_TOLD = 2,
 };
 
-/* "nat_gateways", by number. */
+/* "nat_gateways", by number. An internet gateway is one that has no Elastic IPs: its instances have them. */
 struct nat_gateway {
 	__u32 flags; /* enum nat_gateway_flag */
 	__u32 elastic_ip_count;
@@ -197,14 +241,60 @@ ABI_ASSERT_SIZE(struct host, 32);
 #define NO_NAT_GATEWAY 0xffff
 #define NO_DEVICE 0xff
 
+enum elastic_ip_flag {
+	ELASTIC_IP_FORWARDS_PORTS = 1 << 0, /* "port_forwards" has some */
+};
+
 /* "elastic_ips", by address: what the gateway answers for. */
 struct elastic_ip {
-	__u16 nat_gateway;   /* number, or NO_NAT_GATEWAY */
+	__u16 nat_gateway;   /* number, of an internet gateway if it is an instance's; or NO_NAT_GATEWAY */
 	__u8 on_link_device; /* slot of the device whose subnet it lies in: ARP is answered there */
-	__u8 flags;
+	__u8 flags;	     /* enum elastic_ip_flag */
 	__u32 identifier;
+	__be32 instance; /* that has it to itself; 0: none */
+	__u16 zone;	 /* of the instance */
+	__u16 zero0;
 };
-ABI_ASSERT_SIZE(struct elastic_ip, 8);
+ABI_ASSERT_SIZE(struct elastic_ip, 16);
+
+/* "port_forwards": longest prefix by Elastic IP, protocol and port, which a range is cut into. */
+struct port_forward_key {
+	__u32 prefix_length; /* 48 bits of address and protocol, and then the port's */
+	__be32 elastic_ip;
+	__u8 protocol;
+	__u8 zero0;
+	__be16 port;
+};
+ABI_ASSERT_SIZE(struct port_forward_key, 12);
+struct port_forward {
+	__be32 address; /* of the instance */
+	__u16 zone;
+	__u16 first_port; /* of the whole range, host order */
+	__u16 to_port;	  /* what first_port becomes, host order */
+	__u16 zero0;
+};
+ABI_ASSERT_SIZE(struct port_forward, 12);
+
+/*
+ * "forwarded_endpoints": the same seen from inside, longest prefix by instance, protocol and port. What such an endpoint
+ * sends leaves from the external endpoint that leads to it (RFC 4787 REQ-1).
+ */
+struct forwarded_endpoint_key {
+	__u32 prefix_length; /* 64 bits of zone, protocol and address, and then the port's */
+	__u16 zone;
+	__u8 protocol;
+	__u8 zero0;
+	__be32 address;
+	__be16 port;
+	__u16 zero1;
+};
+ABI_ASSERT_SIZE(struct forwarded_endpoint_key, 16);
+struct forwarded_endpoint {
+	__be32 elastic_ip;
+	__u16 first_port; /* of the whole range inside, host order */
+	__u16 to_port;	  /* what first_port becomes outside, host order */
+};
+ABI_ASSERT_SIZE(struct forwarded_endpoint, 8);
 
 /* "local_addresses", by address: what the kernel does not forward. */
 enum local_address {
@@ -246,6 +336,8 @@ enum identifier_kind {
 	IDENTIFIER_NAT_GATEWAY = 4,
 	IDENTIFIER_ELASTIC_IP = 5,
 	IDENTIFIER_DEVICE = 6, /* the number is the slot */
+	IDENTIFIER_INTERNET_GATEWAY = 7,
+	IDENTIFIER_SECURITY_GROUP = 8,
 };
 struct identifier_key {
 	__u32 kind;

@@ -133,7 +133,7 @@ void put_next_hops(std::uint16_t outside_mtu, next_hop_state state) {
 
 void add_subnet(std::uint16_t zone, Ipv4Prefix prefix, std::uint32_t route_table) {
     const subnet_key key{32u + prefix.length(), net(zone), prefix.address().to_network()};
-    const subnet value{route_table, route_table};
+    const subnet value{route_table, route_table, SUBNET_HAS_INSTANCES, {}};
     host_subnet(&key, &value);
 }
 
@@ -209,7 +209,10 @@ void Gateway::put_nat_gateway(std::uint32_t number) {
 void Gateway::bind(std::size_t place, bool bound) {
     bound_[place] = bound;
     const std::uint16_t number = place == 2;
-    const elastic_ip value{number, outside_slot, 0, static_cast<std::uint32_t>(place)};
+    elastic_ip value{};
+    value.nat_gateway = number;
+    value.on_link_device = outside_slot;
+    value.identifier = static_cast<std::uint32_t>(place);
     host_elastic_ip(elastic_ips[place].to_network(), bound ? &value : nullptr);
     struct nat_gateway& gateway = *host_nat_gateway(number);
     gateway.elastic_ip_count = 0;

@@ -75,7 +75,7 @@ TEST(Reference, IsPrinted) {
 
 TEST(Reference, TellsWhatIsNotCarriedOutYet) {
     for (const std::string& text : {reference_man(), reference_markdown()}) {
-        EXPECT_NE(text.find("a port forward"), std::string::npos);
+        EXPECT_NE(text.find("a route via a router"), std::string::npos);
         EXPECT_NE(text.find("the API over the network"), std::string::npos);
     }
 }

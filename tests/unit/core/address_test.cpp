@@ -114,5 +114,22 @@ TEST(Endpoint, ParsesWhatItPrints) {
     }
 }
 
+TEST(PortRange, IsTheFewestPrefixes) {
+    for (const PortRange range :
+         {PortRange{0, 65535}, {0, 0}, {65535, 65535}, {1, 65534}, {80, 80}, {5001, 5010}, {1024, 2047}}) {
+        std::uint32_t next = range.first;
+        for (const PortPrefix& prefix : range.prefixes()) {
+            const std::uint32_t size = 1U << (16 - prefix.length);
+            EXPECT_EQ(prefix.port, next);
+            EXPECT_EQ(prefix.port % size, 0U);
+            next += size;
+        }
+        EXPECT_EQ(next, range.last + 1U);
+    }
+    EXPECT_EQ((PortRange{0, 65535}).prefixes(), (std::vector<PortPrefix>{{0, 0}}));
+    EXPECT_EQ((PortRange{1024, 2047}).prefixes(), (std::vector<PortPrefix>{{1024, 6}}));
+    EXPECT_EQ((PortRange{1, 65534}).prefixes().size(), 30U);
+}
+
 }  // namespace
 }  // namespace sallyport

@@ -280,7 +280,22 @@ const std::vector<Case> fault_cases{
          s.security_groups.push_back({.name = "g", .vpc = "main"});
          s.security_groups[0].egress.emplace();
      },
-     {"security_groups[0].egress"}},
+     {}},
+    {"too_many_rules",
+     [](DesiredState& s) {
+         s.security_groups.push_back({.name = "g", .vpc = "main"});
+         s.security_groups[0].ingress.resize(61);
+         s.security_groups[0].egress.emplace(61);
+     },
+     {"security_groups[0].ingress", "security_groups[0].egress"}},
+    {"too_many_groups_of_a_subnet",
+     [](DesiredState& s) {
+         for (const char* name : {"a", "b", "c", "d", "e", "f"}) {
+             s.security_groups.push_back({.name = name, .vpc = "main"});
+             s.subnets[0].security_groups.emplace_back(name);
+         }
+     },
+     {"subnets[0].security_groups"}},
     {"forwards_overlap",
      [](DesiredState& s) {
          const auto add = [&s](std::string name, PortRange port, Protocol protocol = Protocol::tcp) {
@@ -374,30 +389,32 @@ const std::vector<Case> warning_cases{
          s.nat_gateways[0].timeouts.udp = 30s;
      },
      {"nat_gateways[0].timeouts.udp"}},
-    {"internet_gateway",
-     [](DesiredState& s) { s.internet_gateways.push_back({.name = "igw", .vpc = "main"}); },
-     {"internet_gateways[0]"}},
-    {"internet_route",
-     [](DesiredState& s) {
-         s.route_tables[0].routes.push_back({prefix(8, 0, 0, 0, 8), ToInternetGateway{"igw"}});
-     },
-     {"route_tables[0].routes[2].internet_gateway"}},
     {"via_route",
      [](DesiredState& s) {
          s.route_tables[0].routes.push_back({prefix(8, 0, 0, 0, 8), Via{Ipv4Address(10, 0, 0, 1)}});
      },
      {"route_tables[0].routes[2].via"}},
-    {"instance", [](DesiredState& s) { add_instance(s, "db", Ipv4Address(10, 0, 1, 5)); }, {"instances[0]"}},
-    {"association", [](DesiredState& s) { s.elastic_ips[1].instance = "db"; }, {"elastic_ips[1].instance"}},
+    {"association_without_an_internet_gateway",
+     [](DesiredState& s) {
+         add_instance(s, "db", Ipv4Address(10, 0, 1, 5));
+         s.elastic_ips[1].instance = "db";
+     },
+     {"elastic_ips[1].instance"}},
+    {"association_is_in_force",
+     [](DesiredState& s) {
+         add_instance(s, "db", Ipv4Address(10, 0, 1, 5));
+         s.internet_gateways.push_back({.name = "igw", .vpc = "main"});
+         s.elastic_ips[1].instance = "db";
+     },
+     {}},
     {"shared_with_host",
      [](DesiredState& s) { s.elastic_ips[1].shared_with_host = true; },
      {"elastic_ips[1].shared_with_host"}},
-    {"security_group",
-     [](DesiredState& s) { s.security_groups.push_back({.name = "g", .vpc = "main"}); },
-     {"security_groups[0]"}},
-    {"port_forward",
-     [](DesiredState& s) { s.port_forwards.push_back({.name = "web", .elastic_ip = "eip-1"}); },
-     {"port_forwards[0]"}},
+    {"rule_for_a_security_group",
+     [](DesiredState& s) {
+         s.security_groups.push_back({.name = "g", .vpc = "main", .ingress = {{.peer = "g"}}});
+     },
+     {"security_groups[0].ingress[0].security_group"}},
     {"limits_are_in_force", [](DesiredState& s) { s.nat_gateways[0].limits.flows_per_host = 10; }, {}},
     {"every_filtering_is_in_force",
      [](DesiredState& s) {

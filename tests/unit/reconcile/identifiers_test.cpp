@@ -59,11 +59,11 @@ TEST(Identifiers, numbers_that_were_found_are_kept) {
 
 TEST(Identifiers, when_all_are_given_the_longest_free_that_no_flow_carries_is_next) {
     Identifiers identifiers;
-    ASSERT_TRUE(identifiers.provide(gateways(0, NAT_GATEWAYS_MAX), never));
+    ASSERT_TRUE(identifiers.provide(gateways(0, INTERNET_GATEWAY_FIRST), never));
     const std::uint32_t g7 = identifiers.at(IDENTIFIER_NAT_GATEWAY, "g7");
     const std::uint32_t g9 = identifiers.at(IDENTIFIER_NAT_GATEWAY, "g9");
 
-    auto names = gateways(0, NAT_GATEWAYS_MAX);
+    auto names = gateways(0, INTERNET_GATEWAY_FIRST);
     names.erase({IDENTIFIER_NAT_GATEWAY, "g9"});
     ASSERT_TRUE(identifiers.provide(names, never));
     names.erase({IDENTIFIER_NAT_GATEWAY, "g7"});

@@ -93,12 +93,75 @@ TEST_F(PlanTest, nothing_takes_the_place_of_a_local_route) {
 }
 
 TEST_F(PlanTest, targets_that_are_not_in_force_are_closed) {
-    desired_.route_tables[0].routes = {{Ipv4Prefix(), model::ToInternetGateway{"igw"}},
-                                       {Ipv4Prefix(Ipv4Address(192, 0, 2, 0), 24), model::Via{router}}};
+    desired_.route_tables[0].routes = {{Ipv4Prefix(Ipv4Address(192, 0, 2, 0), 24), model::Via{router}}};
     const Plan made = plan();
-    EXPECT_EQ(made.tables.routes.at({1, Ipv4Prefix()}).kind, RouteKind::blackhole);
     EXPECT_EQ(made.tables.routes.at({1, Ipv4Prefix(Ipv4Address(192, 0, 2, 0), 24)}).kind,
               RouteKind::blackhole);
+}
+
+TEST_F(PlanTest, an_instance_has_its_elastic_ip_by_the_internet_gateway_of_its_vpc) {
+    const Ipv4Address own(198, 51, 100, 50), address(10, 0, 1, 50);
+    desired_.elastic_ips.push_back({.name = "own", .address = own, .instance = "db"});
+    desired_.instances.push_back({.name = "db", .subnet = desired_.subnets[0].name, .address = address});
+    Plan made = plan();
+    EXPECT_EQ(made.tables.elastic_ips.at(own).nat_gateway, NO_NAT_GATEWAY);
+    desired_.internet_gateways.push_back({.name = "igw", .vpc = "main"});
+    desired_.route_tables[0].routes.push_back(
+        {Ipv4Prefix(Ipv4Address(192, 0, 2, 0), 24), model::ToInternetGateway{"igw"}});
+    made = plan();
+    const auto& entry = made.tables.elastic_ips.at(own);
+    EXPECT_EQ(entry.nat_gateway, INTERNET_GATEWAY_FIRST);
+    EXPECT_EQ(entry.instance, address);
+    EXPECT_EQ(entry.zone, 1);
+    EXPECT_EQ(made.tables.instances.at({1, address}).elastic_ip, own);
+    EXPECT_TRUE(made.tables.subnets.at({1, desired_.subnets[0].cidr}).has_instances);
+    EXPECT_TRUE(made.tables.nat_gateways.at(INTERNET_GATEWAY_FIRST).elastic_ips.empty());
+    EXPECT_EQ(made.tables.routes.at({1, Ipv4Prefix(Ipv4Address(192, 0, 2, 0), 24)}),
+              (dataplane::RouteEntry{RouteKind::internet_gateway, INTERNET_GATEWAY_FIRST}));
+}
+
+TEST_F(PlanTest, an_instance_has_its_own_security_groups_or_those_of_its_subnet) {
+    for (const char* name : {"of-subnet", "own"})
+        desired_.security_groups.push_back({.name = name, .vpc = "main"});
+    desired_.security_groups[0].ingress = {{.protocol = Protocol::tcp,
+                                            .ports = PortRange{80, 90},
+                                            .peer = Ipv4Prefix(Ipv4Address(203, 0, 113, 0), 24)},
+                                           {.peer = "own"}};
+    desired_.security_groups[1].egress.emplace();
+    desired_.subnets[0].security_groups = {"of-subnet"};
+    const std::string subnet = desired_.subnets[0].name;
+    desired_.instances = {
+        {.name = "a", .subnet = subnet, .address = Ipv4Address(10, 0, 1, 51)},
+        {.name = "b", .subnet = subnet, .address = Ipv4Address(10, 0, 1, 52), .security_groups = {"own"}}};
+    const auto tables = plan().tables;
+    using Numbers = dataplane::SecurityGroupNumbers;
+    EXPECT_EQ(tables.subnets.at({1, desired_.subnets[0].cidr}).security_groups, Numbers{1});
+    EXPECT_EQ(tables.instances.size(), 1U);
+    EXPECT_EQ(tables.instances.at({1, Ipv4Address(10, 0, 1, 52)}).security_groups, Numbers{2});
+    const dataplane::SecurityGroupEntry& of_subnet = tables.security_groups.at(1);
+    ASSERT_EQ(of_subnet.ingress.size(), 1U);  // groups as peers are not in force
+    EXPECT_EQ(of_subnet.ingress[0],
+              (dataplane::SecurityRule{6, PortRange{80, 90}, Ipv4Prefix(Ipv4Address(203, 0, 113, 0), 24)}));
+    EXPECT_EQ(of_subnet.egress, std::vector{dataplane::SecurityRule{}});  // everything may leave
+    EXPECT_TRUE(tables.security_groups.at(2).egress.empty());             // nothing may
+}
+
+TEST_F(PlanTest, a_port_forward_is_seen_from_both_sides) {
+    const Ipv4Address elastic_ip = desired_.elastic_ips[0].address, to(10, 0, 1, 12);
+    desired_.port_forwards = {{.name = "voice",
+                               .elastic_ip = desired_.elastic_ips[0].name,
+                               .protocol = Protocol::udp,
+                               .port = {5001, 5004},
+                               .to_address = to,
+                               .to_port = 6001}};
+    const auto tables = plan().tables;
+    EXPECT_EQ(tables.port_forwards.size(), 3U);  // 5001, 5002-5003, 5004
+    EXPECT_EQ(tables.port_forwards.at({elastic_ip, 17, 5002, 15}),
+              (dataplane::PortForwardEntry{to, 1, 5001, 6001}));
+    EXPECT_EQ(tables.forwarded_endpoints.at({1, to, 17, 6002, 15}),
+              (dataplane::ForwardedEndpointEntry{elastic_ip, 6001, 5001}));
+    EXPECT_TRUE(tables.elastic_ips.at(elastic_ip).forwards_ports);
+    EXPECT_TRUE(tables.nat_gateways.at(0).forwards_ports);
 }
 
 TEST_F(PlanTest, destinations_that_are_not_translated_are_routes_of_their_own) {

@@ -504,7 +504,7 @@ TEST_F(ReconcilerTest, detaching_removes_everything_and_apply_starts_afresh) {
 TEST_F(ReconcilerTest, a_number_that_flows_carry_is_not_given_to_another_name) {
     desired_.nat_gateways.clear();
     desired_.route_tables[0].routes.clear();
-    for (std::uint32_t i = 0; i < 256; ++i) {
+    for (std::uint32_t i = 0; i < INTERNET_GATEWAY_FIRST; ++i) {
         model::NatGateway gateway;
         gateway.name = "g" + std::to_string(i);
         gateway.vpc = "main";
@@ -514,7 +514,9 @@ TEST_F(ReconcilerTest, a_number_that_flows_carry_is_not_given_to_another_name) {
     dataplane::FlowRecord flow;
     flow.timeout_seconds = 60;
     std::uint32_t carried = 0;
-    for (; reconciler_->name_of(IDENTIFIER_NAT_GATEWAY, carried) != "g255"; ++carried) {
+    for (; reconciler_->name_of(IDENTIFIER_NAT_GATEWAY, carried) !=
+           "g" + std::to_string(INTERNET_GATEWAY_FIRST - 1);
+         ++carried) {
     }
     flow.nat_gateway = static_cast<std::uint16_t>(carried);
     kernel_->flows.push_back(flow);

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Security groups: which flows an instance may have. They are stateful: what is asked here is asked when a flow is
+ * made, and again when the configuration has changed. A flow that one rule of one group allows is allowed.
+ *
+ * Packets between instances of a VPC that the kernel forwards do not come by here.
+ */
+#ifndef SALLYPORT_BPF_SECURITY_GROUP_H
+#define SALLYPORT_BPF_SECURITY_GROUP_H
+
+#include "lib/route.h"
+
+/* Without a branch: the verifier would otherwise follow both ways of each rule. */
+static __always_inline __u32 security_rule_admits(const struct security_rule *rule,
+						  const struct flow_ends *ends, __u16 port)
+{
+	__u32 refused = (ends->remote & rule->mask) ^ rule->remote;
+
+	refused |= rule->protocol & -(rule->protocol != ends->protocol);
+	refused |= port < rule->first_port;
+	refused |= port > rule->last_port;
+	return !refused;
+}
+
+/* Does a rule of the group allow the flow of work->ends? */
+verified_alone int security_group_admits(__u32 number)
+{
+	struct security_group *group = bpf_map_lookup_elem(&security_groups, &number);
+	struct workspace *work = workspace_get();
+	const struct security_rule *rules;
+	const struct flow_ends *ends;
+	__u32 count, admitted = 0;
+	__u16 port;
+
+	if (!group || !work)
+		return 0;
+	ends = &work->ends;
+	if (ends->flags & FLOW_FROM_OUTSIDE) {
+		rules = group->ingress;
+		count = group->ingress_count;
+		port = bpf_ntohs(ends->instance_port);
+	} else {
+		rules = group->egress;
+		count = group->egress_count;
+		port = bpf_ntohs(ends->remote_port);
+	}
+	if (ends->protocol == IPPROTO_ICMP) /* what stands there is no port */
+		port = 0;
+	for (__u32 i = 0; i < SECURITY_GROUP_RULES_MAX; i++) {
+		if (i >= count)
+			break;
+		admitted |= security_rule_admits(&rules[i], ends, port);
+	}
+	return admitted;
+}
+
+/* The same for all groups of the instance of work->ends. */
+verified_alone int security_groups_admit(void)
+{
+	struct workspace *work = workspace_get();
+	const struct security_group_list *list;
+
+	if (!work)
+		return 0;
+	list = &work->ends.groups;
+	if (!list->count)
+		return work->ends.is_open;
+	for (__u32 i = 0; i < SECURITY_GROUPS_PER_INSTANCE_MAX; i++) {
+		if (i >= list->count)
+			break;
+		if (security_group_admits(list->number[i]))
+			return 1;
+	}
+	return 0;
+}
+
+#endif
