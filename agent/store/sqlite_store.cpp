@@ -13,7 +13,7 @@ namespace {
 
 // One step for each version of the layout, the first one at index 0; user_version counts the steps taken.
 // A step is never changed once it was released.
-constexpr std::array<const char*, 3> migrations{R"sql(
+constexpr std::array<const char*, 4> migrations{R"sql(
     CREATE TABLE revisions (
         number        INTEGER PRIMARY KEY,
         time_us       INTEGER NOT NULL,
@@ -59,10 +59,51 @@ constexpr std::array<const char*, 3> migrations{R"sql(
     CREATE INDEX port_blocks_by_port ON port_blocks (elastic_ip, first_port);
     CREATE INDEX port_blocks_allocated ON port_blocks (elastic_ip, first_port) WHERE until_us IS NULL;
     CREATE INDEX port_blocks_in_order_of_going ON port_blocks (until_us IS NULL, number);
+)sql",
+                                                // A revision has two texts now, of which most revisions
+                                                // change one: each text is kept once, under its digest. Until
+                                                // now there were no objects, which is the text {}.
+                                                R"sql(
+    CREATE TABLE texts (
+        hash TEXT PRIMARY KEY,
+        text TEXT NOT NULL
+    ) STRICT;
+    INSERT INTO texts (hash, text)
+        VALUES ('44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a', '{}');
+    INSERT OR IGNORE INTO texts (hash, text) SELECT document_hash, document FROM revisions;
+    CREATE TABLE revisions_with_objects (
+        number        INTEGER PRIMARY KEY,
+        time_us       INTEGER NOT NULL,
+        source        TEXT    NOT NULL CHECK (source IN ('file', 'apply', 'reload', 'api')),
+        document_name TEXT    NOT NULL,
+        document_hash TEXT    NOT NULL REFERENCES texts (hash),
+        objects_hash  TEXT    NOT NULL REFERENCES texts (hash),
+        audit         TEXT    NOT NULL
+    ) STRICT;
+    INSERT INTO revisions_with_objects
+        SELECT number, time_us, source, document_name, document_hash,
+               '44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a', audit FROM revisions;
+    DROP TABLE revisions;
+    ALTER TABLE revisions_with_objects RENAME TO revisions;
+    CREATE TABLE idempotency (
+        number       INTEGER PRIMARY KEY,
+        key          TEXT    NOT NULL UNIQUE,
+        time_us      INTEGER NOT NULL,
+        request_hash TEXT    NOT NULL,
+        answer       TEXT    NOT NULL
+    ) STRICT;
+    CREATE INDEX idempotency_by_time ON idempotency (time_us);
 )sql"};
 
 // "SPRT": tells our files from other programs' databases.
 constexpr int application_id = 0x53505254;
+
+// The columns that read_revision() reads.
+constexpr std::string_view select_revisions =
+    "SELECT number, time_us, source, document_name, document.text, document_hash, objects.text, "
+    "objects_hash, "
+    "audit FROM revisions JOIN texts AS document ON document.hash = document_hash "
+    "JOIN texts AS objects ON objects.hash = objects_hash ";
 
 std::int64_t to_microseconds(std::chrono::system_clock::time_point time) {
     return std::chrono::duration_cast<std::chrono::microseconds>(time.time_since_epoch()).count();
@@ -185,8 +226,9 @@ Result<std::unique_ptr<SqliteStore>> SqliteStore::open(const std::string& path) 
     }
     sqlite3_busy_timeout(database.get(), 2000);
     std::unique_ptr<SqliteStore> store(new SqliteStore(std::move(database)));
+    // A step of migration may replace a table that others refer to, and what refers to it stays.
     for (const char* sql : {"PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL",
-                            "PRAGMA foreign_keys = ON", "PRAGMA trusted_schema = OFF"}) {
+                            "PRAGMA foreign_keys = OFF", "PRAGMA trusted_schema = OFF"}) {
         if (Result<void> done = store->execute(sql); !done) return refuse(done.error().message);
     }
     Statement check(store->database_.get(), "PRAGMA quick_check(1)");
@@ -195,6 +237,8 @@ Result<std::unique_ptr<SqliteStore>> SqliteStore::open(const std::string& path) 
     if (*checked && check.text(0) != "ok") return refuse("it is damaged: " + check.text(0));
     check.reset();
     if (Result<void> migrated = store->migrate(); !migrated) return refuse(migrated.error().message);
+    if (Result<void> done = store->execute("PRAGMA foreign_keys = ON"); !done)
+        return refuse(done.error().message);
     return store;
 }
 
@@ -238,6 +282,10 @@ Result<void> SqliteStore::migrate() {
                                          migrations.size(), application_id);
     if (static_cast<std::size_t>(*version) != migrations.size()) {
         if (Result<void> done = execute(mark.c_str()); !done) return done;
+        Statement check(database_.get(), "PRAGMA foreign_key_check");
+        const Result<bool> dangling = check.step();
+        if (!dangling) return tl::unexpected(dangling.error());
+        if (*dangling) return failure(fmt::format("a row of its table {} refers to nothing", check.text(0)));
     }
     return transaction.commit();
 }
@@ -248,16 +296,19 @@ Result<std::uint64_t> SqliteStore::commit(const NewRevision& revision) {
     if (!transaction.begun()) return within(transaction.begun().error());
 
     const std::string hash = digest(revision.document);
+    const std::string objects_hash = digest(revision.objects);
+    if (Result<void> done = keep_text(hash, revision.document); !done) return within(done.error());
+    if (Result<void> done = keep_text(objects_hash, revision.objects); !done) return within(done.error());
     const std::string_view source = to_string(revision.source);
     Statement insert(
         database_.get(),
-        "INSERT INTO revisions (number, time_us, source, document_name, document, document_hash, "
+        "INSERT INTO revisions (number, time_us, source, document_name, document_hash, objects_hash, "
         "audit) VALUES ((SELECT coalesce(max(number), 0) + 1 FROM revisions), ?, ?, ?, ?, ?, ?)");
     insert.bind(1, to_microseconds(revision.time));
     insert.bind(2, source);
     insert.bind(3, revision.document_name);
-    insert.bind(4, revision.document);
-    insert.bind(5, hash);
+    insert.bind(4, hash);
+    insert.bind(5, objects_hash);
     insert.bind(6, revision.audit);
     if (Result<void> done = insert.run(); !done) return within(done.error());
     const std::int64_t number = sqlite3_last_insert_rowid(database_.get());
@@ -282,7 +333,11 @@ Result<std::uint64_t> SqliteStore::commit(const NewRevision& revision) {
         await.bind(3, to_microseconds(revision.confirmation->deadline));
         if (Result<void> done = await.run(); !done) return within(done.error());
     }
-    if (revision.source != Source::apply) {
+    if (revision.idempotency) {
+        if (Result<void> done = keep_record(*revision.idempotency, revision.time); !done)
+            return within(done.error());
+    }
+    if (revision.source == Source::file || revision.source == Source::reload) {
         if (Result<void> done = set_loaded_file_hash(hash); !done) return within(done.error());
     }
     if (Result<void> done = forget_before(number); !done) return within(done.error());
@@ -290,12 +345,55 @@ Result<std::uint64_t> SqliteStore::commit(const NewRevision& revision) {
     return static_cast<std::uint64_t>(number);
 }
 
+Result<void> SqliteStore::keep_text(std::string_view hash, std::string_view text) {
+    Statement statement(database_.get(), "INSERT OR IGNORE INTO texts (hash, text) VALUES (?, ?)");
+    statement.bind(1, hash);
+    statement.bind(2, text);
+    return statement.run();
+}
+
 Result<void> SqliteStore::forget_before(std::int64_t newest) {
     Statement statement(database_.get(),
                         "DELETE FROM revisions WHERE number <= ? "
                         "AND number IS NOT (SELECT applied_revision FROM progress)");
     statement.bind(1, newest - static_cast<std::int64_t>(revisions_kept));
-    return statement.run();
+    if (Result<void> done = statement.run(); !done) return done;
+    if (sqlite3_changes(database_.get()) == 0) return {};
+    return execute(
+        "DELETE FROM texts WHERE hash NOT IN "
+        "(SELECT document_hash FROM revisions UNION SELECT objects_hash FROM revisions)");
+}
+
+Result<void> SqliteStore::keep_record(const IdempotencyRecord& record,
+                                      std::chrono::system_clock::time_point now) {
+    // Those of the future were written before somebody set the clock back.
+    Statement forget(database_.get(), "DELETE FROM idempotency WHERE time_us <= ?1 OR time_us > ?2");
+    forget.bind(1, to_microseconds(now - idempotency_records_kept_for));
+    forget.bind(2, to_microseconds(now));
+    if (Result<void> done = forget.run(); !done) return done;
+    Statement insert(database_.get(),
+                     "INSERT INTO idempotency (key, time_us, request_hash, answer) VALUES (?, ?, ?, ?)");
+    insert.bind(1, record.key);
+    insert.bind(2, to_microseconds(now));
+    insert.bind(3, record.request);
+    insert.bind(4, record.answer);
+    if (Result<void> done = insert.run(); !done) return done;
+    Statement bound(database_.get(), "DELETE FROM idempotency WHERE number <= ?");
+    bound.bind(
+        1, sqlite3_last_insert_rowid(database_.get()) - static_cast<std::int64_t>(idempotency_records_kept));
+    return bound.run();
+}
+
+Result<std::optional<IdempotencyRecord>> SqliteStore::idempotency_record(
+    std::string_view key, std::chrono::system_clock::time_point now) {
+    Statement statement(database_.get(),
+                        "SELECT request_hash, answer FROM idempotency WHERE key = ? AND time_us > ?");
+    statement.bind(1, key);
+    statement.bind(2, to_microseconds(now - idempotency_records_kept_for));
+    const Result<bool> row = statement.step();
+    if (!row) return failure_within("read what was answered to a request", row.error());
+    if (!*row) return std::optional<IdempotencyRecord>{};
+    return std::optional(IdempotencyRecord{std::string(key), statement.text(0), statement.text(1)});
 }
 
 Result<std::optional<Revision>> SqliteStore::read_revision(Statement& statement) {
@@ -314,8 +412,10 @@ Result<std::optional<Revision>> SqliteStore::read_revision(Statement& statement)
     revision.document_name = statement.text(3);
     revision.document = statement.text(4);
     revision.document_hash = statement.text(5);
-    revision.audit = statement.text(6);
-    if (digest(revision.document) != revision.document_hash) {
+    revision.objects = statement.text(6);
+    revision.audit = statement.text(8);
+    if (digest(revision.document) != revision.document_hash ||
+        digest(revision.objects) != statement.text(7)) {
         return failure(fmt::format(
             "read a revision: the document of revision {} is damaged; restore the history from a backup, or "
             "move it away to start with an empty one",
@@ -336,15 +436,12 @@ Result<std::optional<Revision>> SqliteStore::read_revision(Statement& statement)
 
 Result<std::optional<Revision>> SqliteStore::newest() {
     Statement statement(database_.get(),
-                        "SELECT number, time_us, source, document_name, document, document_hash, audit "
-                        "FROM revisions ORDER BY number DESC LIMIT 1");
+                        (std::string(select_revisions) + "ORDER BY number DESC LIMIT 1").c_str());
     return read_revision(statement);
 }
 
 Result<std::optional<Revision>> SqliteStore::find(std::uint64_t number) {
-    Statement statement(database_.get(),
-                        "SELECT number, time_us, source, document_name, document, document_hash, audit "
-                        "FROM revisions WHERE number = ?");
+    Statement statement(database_.get(), (std::string(select_revisions) + "WHERE number = ?").c_str());
     statement.bind(1, static_cast<std::int64_t>(number));
     return read_revision(statement);
 }

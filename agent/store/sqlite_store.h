@@ -24,6 +24,8 @@ class SqliteStore final : public Store {
     Result<std::optional<Revision>> newest() override;
     Result<std::optional<Revision>> find(std::uint64_t number) override;
     Result<std::vector<RevisionSummary>> history(std::size_t limit) override;
+    Result<std::optional<IdempotencyRecord>> idempotency_record(
+        std::string_view key, std::chrono::system_clock::time_point now) override;
     Result<std::uint64_t> applied_revision() override;
     Result<void> set_applied_revision(std::uint64_t number) override;
     Result<std::optional<Confirmation>> confirmation() override;
@@ -48,6 +50,8 @@ class SqliteStore final : public Store {
 
     Result<void> execute(const char* sql);
     Result<void> migrate();
+    Result<void> keep_text(std::string_view hash, std::string_view text);
+    Result<void> keep_record(const IdempotencyRecord& record, std::chrono::system_clock::time_point now);
     // Removes what the bound of the history leaves out, `newest` being the newest revision.
     Result<void> forget_before(std::int64_t newest);
     Result<std::optional<Revision>> read_revision(Statement& statement);

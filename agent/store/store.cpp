@@ -7,10 +7,11 @@
 namespace sallyport::store {
 
 namespace {
-constexpr std::array<std::pair<Source, std::string_view>, 3> words{{
+constexpr std::array<std::pair<Source, std::string_view>, 4> words{{
     {Source::file, "file"},
     {Source::apply, "apply"},
     {Source::reload, "reload"},
+    {Source::api, "api"},
 }};
 }  // namespace
 

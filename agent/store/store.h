@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What the agent must still know after a restart: the desired states that were committed, in order, with
-// who asked for each and what it changed, and which of them the kernel has; and who had which external ports
-// when. Implementation: SqliteStore,
-// which on ":memory:" is also the fake of the layers above. All calls are made from one thread.
+// who asked for each and what it changed, and which of them the kernel has; what was answered to requests
+// that may be repeated; and who had which external ports when. Implementation: SqliteStore, which on
+// ":memory:" is also the fake of the layers above. All calls are made from one thread.
 #pragma once
 
 #include <chrono>
@@ -24,7 +24,7 @@ namespace sallyport::store {
 // is kept however old it is.
 inline constexpr std::size_t revisions_kept = 1000;
 
-enum class Source { file, apply, reload };
+enum class Source { file, apply, reload, api };
 std::string_view to_string(Source source);
 std::optional<Source> parse_source(std::string_view text);
 
@@ -36,15 +36,30 @@ struct Confirmation {
     bool operator==(const Confirmation&) const = default;
 };
 
-// A desired state that is about to become a revision.
+// What was answered to a request with a key of the client's own (Idempotency-Key), for when it comes again.
+// Bounded too, in number and in age.
+inline constexpr std::size_t idempotency_records_kept = 10000;
+inline constexpr std::chrono::hours idempotency_records_kept_for{24};
+struct IdempotencyRecord {
+    std::string key;
+    std::string request;  // digest() of all that makes it the same request
+    std::string answer;
+    bool operator==(const IdempotencyRecord&) const = default;
+};
+
+inline constexpr std::string_view no_objects = "{}";
+
+// A desired state that is about to become a revision: the configuration file's half and that of the API.
 struct NewRevision {
     std::chrono::system_clock::time_point time;
     Source source = Source::file;
-    std::string document_name;                      // what messages about it call it: usually a file name
-    std::string document;                           // the text, byte for byte
-    std::vector<std::string> changes;               // one JSON object each
-    std::string audit;                              // who asked, in words
-    std::optional<Confirmation> confirmation = {};  // that it has to await; its `revision` is not read
+    std::string document_name;                          // what messages about it call it: usually a file name
+    std::string document;                               // the text, byte for byte
+    std::string objects{no_objects};                    // those made through the API, as one JSON object
+    std::vector<std::string> changes;                   // one JSON object each
+    std::string audit;                                  // who asked, in words
+    std::optional<Confirmation> confirmation = {};      // that it has to await; its `revision` is not read
+    std::optional<IdempotencyRecord> idempotency = {};  // of the request that it comes from
 };
 
 struct RevisionSummary {
@@ -59,6 +74,7 @@ struct Revision : RevisionSummary {
     std::string document_name;
     std::string document;
     std::string document_hash;  // digest() of the text
+    std::string objects;
     std::vector<std::string> change_list;
 };
 
@@ -92,6 +108,10 @@ class Store {
     virtual Result<std::optional<Revision>> newest() = 0;
     virtual Result<std::optional<Revision>> find(std::uint64_t number) = 0;
     virtual Result<std::vector<RevisionSummary>> history(std::size_t limit) = 0;  // newest first
+
+    // The record with that key, as long as it is kept.
+    virtual Result<std::optional<IdempotencyRecord>> idempotency_record(
+        std::string_view key, std::chrono::system_clock::time_point now) = 0;
 
     // The revision that the kernel was last brought to; 0: none.
     virtual Result<std::uint64_t> applied_revision() = 0;

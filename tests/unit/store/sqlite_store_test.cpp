@@ -146,7 +146,7 @@ TEST_F(SqliteStoreTest, WhatAForgottenRevisionChangedIsForgottenToo) {
     const auto store = open();
     ASSERT_TRUE(store->commit(revision_of("one")));
     run_sql(
-        "INSERT INTO revisions SELECT 5000, time_us, source, document_name, document, document_hash, "
+        "INSERT INTO revisions SELECT 5000, time_us, source, document_name, document_hash, objects_hash, "
         "audit FROM revisions");
     ASSERT_EQ((*store->find(1))->changes, 2u);
     ASSERT_TRUE(store->commit(revision_of("next")));
@@ -230,18 +230,129 @@ TEST_F(SqliteStoreTest, AnUnwritablePlaceIsAnErrorThatNamesIt) {
     EXPECT_NE(store.error().message.find("missing/sallyport.db"), std::string::npos);
 }
 
+// The layouts of released versions, step by step.
+constexpr std::array layouts{
+    "CREATE TABLE revisions (number INTEGER PRIMARY KEY, time_us INTEGER NOT NULL,"
+    " source TEXT NOT NULL CHECK (source IN ('file', 'apply', 'reload')), document_name TEXT NOT NULL,"
+    " document TEXT NOT NULL, document_hash TEXT NOT NULL, audit TEXT NOT NULL) STRICT;"
+    "CREATE TABLE changes (revision INTEGER NOT NULL REFERENCES revisions (number) ON DELETE CASCADE,"
+    " position INTEGER NOT NULL, change TEXT NOT NULL, PRIMARY KEY (revision, position)) STRICT, WITHOUT "
+    "ROWID;"
+    "CREATE TABLE progress (only INTEGER PRIMARY KEY CHECK (only = 1),"
+    " applied_revision INTEGER REFERENCES revisions (number), loaded_file_hash TEXT NOT NULL) STRICT;"
+    "INSERT INTO progress (only, applied_revision, loaded_file_hash) VALUES (1, NULL, '');"
+    "PRAGMA application_id = 1397772884; PRAGMA user_version = 1",
+    "CREATE TABLE confirmation (only INTEGER PRIMARY KEY CHECK (only = 1),"
+    " revision INTEGER NOT NULL REFERENCES revisions (number) ON DELETE CASCADE,"
+    " fallback INTEGER NOT NULL REFERENCES revisions (number) ON DELETE CASCADE,"
+    " deadline_us INTEGER NOT NULL) STRICT; PRAGMA user_version = 2",
+    "CREATE TABLE port_blocks (number INTEGER PRIMARY KEY, elastic_ip TEXT NOT NULL,"
+    " first_port INTEGER NOT NULL, last_port INTEGER NOT NULL, instance TEXT NOT NULL, vpc TEXT NOT NULL,"
+    " nat_gateway TEXT NOT NULL, from_us INTEGER NOT NULL, until_us INTEGER) STRICT;"
+    "CREATE INDEX port_blocks_by_port ON port_blocks (elastic_ip, first_port);"
+    "CREATE INDEX port_blocks_allocated ON port_blocks (elastic_ip, first_port) WHERE until_us IS NULL;"
+    "CREATE INDEX port_blocks_in_order_of_going ON port_blocks (until_us IS NULL, number);"
+    "PRAGMA user_version = 3",
+};
+
 TEST_F(SqliteStoreTest, AStoreOfAnOlderLayoutIsBroughtUpToDateWithWhatIsInIt) {
     ASSERT_TRUE(open()->commit(revision_of("one")));
     const std::int64_t own = number_from("PRAGMA user_version");
-    for (const char* older : {"DROP TABLE port_blocks; PRAGMA user_version = 2",
-                              "DROP TABLE port_blocks; DROP TABLE confirmation; PRAGMA user_version = 1"}) {
-        run_sql(older);
+    for (std::size_t steps = 1; steps <= layouts.size(); ++steps) {
+        for (const char* suffix : {"", "-wal", "-shm"}) std::filesystem::remove(path_.string() + suffix);
+        for (std::size_t step = 0; step < steps; ++step) run_sql(layouts.at(step));
+        const std::string rows = "INSERT INTO revisions VALUES (1, 1000000, 'file', 'a.yaml', 'one', '" +
+                                 digest("one") + "', 'start'), (2, 2000000, 'apply', 'b.yaml', 'two', '" +
+                                 digest("two") + "', 'uid 0'), (3, 3000000, 'apply', 'a.yaml', 'one', '" +
+                                 digest("one") +
+                                 "', 'uid 0'); INSERT INTO changes VALUES (2, 0, 'x'), (2, 1, 'y');"
+                                 "UPDATE progress SET applied_revision = 2, loaded_file_hash = 'hash'";
+        run_sql(rows.c_str());
+        if (steps >= 2) run_sql("INSERT INTO confirmation VALUES (1, 3, 2, 4000000)");
+
         const auto store = open();
+        ASSERT_NE(store, nullptr);
         EXPECT_EQ((*store->newest())->document, "one");
-        EXPECT_FALSE(*store->confirmation());
+        const auto second = *store->find(2);
+        ASSERT_TRUE(second);
+        EXPECT_EQ(second->document, "two");
+        EXPECT_EQ(second->document_name, "b.yaml");
+        EXPECT_EQ(second->objects, no_objects);
+        EXPECT_EQ(second->change_list, (std::vector<std::string>{"x", "y"}));
+        EXPECT_EQ(*store->applied_revision(), 2u);
+        EXPECT_EQ(*store->loaded_file_hash(), "hash");
+        EXPECT_EQ(store->confirmation()->has_value(), steps >= 2);
         EXPECT_TRUE(store->allocated_port_blocks()->empty());
         EXPECT_EQ(number_from("PRAGMA user_version"), own);
+
+        // What refers to the revisions still does.
+        EXPECT_FALSE(store->set_applied_revision(7));
+        NewRevision next = revision_of("three", Source::api);
+        next.objects = R"({"vpcs":[]})";
+        EXPECT_EQ(*store->commit(next), 4u);
+        EXPECT_EQ((*open()->newest())->objects, next.objects);
     }
+}
+
+TEST_F(SqliteStoreTest, ObjectsAreKeptWithTheirRevisionAndEqualTextsOnce) {
+    const auto store = open();
+    const auto commit = [&](const char* document, const char* objects) {
+        NewRevision revision = revision_of(document, Source::api);
+        revision.objects = objects;
+        ASSERT_TRUE(store->commit(revision));
+    };
+    commit("one", "{}");
+    commit("one", R"({"vpcs":[1]})");
+    commit("one", R"({"vpcs":[2]})");
+    EXPECT_EQ((*store->find(2))->objects, R"({"vpcs":[1]})");
+    EXPECT_EQ((*store->newest())->objects, R"({"vpcs":[2]})");
+    EXPECT_EQ((*store->newest())->document, "one");
+    EXPECT_EQ((*store->history(1))[0].source, Source::api);
+    EXPECT_EQ(*store->loaded_file_hash(), "") << "it was not read";
+    EXPECT_EQ(number_from("SELECT count(*) FROM texts"), 4);
+    run_sql("UPDATE texts SET text = 'other' WHERE text LIKE '%[2]%'");
+    EXPECT_FALSE(store->newest());
+    EXPECT_TRUE(store->find(2));
+    run_sql(
+        "INSERT INTO revisions SELECT 5000, time_us, source, document_name, document_hash, objects_hash, "
+        "audit FROM revisions WHERE number = 1");
+    commit("two", "{}");
+    EXPECT_EQ(number_from("SELECT count(*) FROM texts"), 3) << "texts go with their last revision";
+}
+
+TEST_F(SqliteStoreTest, WhatWasAnsweredToAKeyIsKeptForADay) {
+    NewRevision revision = revision_of("one", Source::api);
+    const IdempotencyRecord record{"key-1", digest("request"), "answer"};
+    revision.idempotency = record;
+    ASSERT_TRUE(open()->commit(revision));
+    const auto store = open();
+    EXPECT_EQ(*store->idempotency_record("key-1", revision.time), record);
+    EXPECT_FALSE(*store->idempotency_record("key-2", revision.time));
+    EXPECT_FALSE(store->commit(revision)) << "a key names one request";
+    EXPECT_EQ((*store->newest())->number, 1u) << "record and revision are one transaction";
+
+    const auto later = revision.time + idempotency_records_kept_for;
+    EXPECT_TRUE(*store->idempotency_record("key-1", later - std::chrono::seconds{1}));
+    EXPECT_FALSE(*store->idempotency_record("key-1", later));
+    revision.time = later;
+    EXPECT_TRUE(store->commit(revision)) << "the key is free again";
+    EXPECT_EQ(number_from("SELECT count(*) FROM idempotency"), 1);
+}
+
+TEST_F(SqliteStoreTest, RecordsOfKeysAreBoundedInNumber) {
+    const auto store = open();
+    run_sql(("WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < " +
+             std::to_string(idempotency_records_kept) +
+             ") INSERT INTO idempotency SELECT i, 'key-' || i, 1700000000000000, 'r', 'a' FROM n")
+                .c_str());
+    NewRevision revision = revision_of("one", Source::api);
+    revision.idempotency = IdempotencyRecord{"new", "r", "a"};
+    ASSERT_TRUE(store->commit(revision));
+    EXPECT_EQ(number_from("SELECT count(*) FROM idempotency"),
+              static_cast<std::int64_t>(idempotency_records_kept));
+    EXPECT_FALSE(*store->idempotency_record("key-1", revision.time));
+    EXPECT_TRUE(*store->idempotency_record("key-2", revision.time));
+    EXPECT_TRUE(*store->idempotency_record("new", revision.time));
 }
 
 TEST_F(SqliteStoreTest, WhatCannotBeNotedOfPortBlocksIsUndone) {
