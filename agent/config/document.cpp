@@ -13,9 +13,6 @@
 namespace sallyport::config {
 namespace {
 
-constexpr std::size_t depth_most = 16;  // the format itself needs 7
-constexpr std::size_t values_most = 2000000;
-
 Mark from_yaml(const YAML::Mark& mark) {
     return {mark.line + 1, mark.column + 1};
 }

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "config/document.h"
+#include "config/faults.h"
 #include "config/reader.h"
 #include "config/schema.h"
 #include "core/file.h"
@@ -15,11 +16,6 @@ namespace sallyport::config {
 namespace {
 
 constexpr std::size_t file_most = std::size_t{16} << 20;
-
-bool is_inside(std::string_view path, std::string_view outer) {
-    return path.starts_with(outer) &&
-           (path.size() == outer.size() || path[outer.size()] == '.' || path[outer.size()] == '[');
-}
 
 // Whether `path` is that of an object in the list `list`, or that of its name: "vpcs[3]", "vpcs[3].name".
 bool hides_a_name(std::string_view path, std::string_view list) {
@@ -39,52 +35,6 @@ bool is_doubtful(std::string_view path, const std::vector<Fault>& faults) {
         if (fault.path.empty() || is_inside(path, fault.path)) return true;
         return list_of_names ? hides_a_name(fault.path, path) : is_inside(fault.path, path);
     });
-}
-
-Fault at_its_place(const model::Fault& fault, const Node& root, const std::string& file_name) {
-    const Place place = find_place(root, fault.path);
-    std::string message = fault.message;
-    if (!fault.other_path.empty()) {
-        const Place other = find_place(root, fault.other_path);
-        if (other.exact && other.mark.line != place.mark.line) {
-            message += fmt::format(" (see line {})", other.mark.line);
-        }
-    }
-    return {file_name,  place.mark.line, place.mark.column, fault.path,
-            fault.read, fault.expected,  std::move(message)};
-}
-
-// Escapes in double quotes can bring control characters back in, and messages end up on terminals.
-std::string printable(std::string_view text) {
-    std::string result;
-    for (const char character : text) {
-        const auto byte = static_cast<unsigned char>(character);
-        if (byte < 0x20 || byte == 0x7f) {
-            result += fmt::format("\\x{:02x}", byte);
-        } else {
-            result += character;
-        }
-    }
-    return result;
-}
-
-// `unlisted` faults were found besides.
-std::vector<Fault> in_order(std::vector<Fault> faults, const std::string& file_name,
-                            std::size_t unlisted = 0) {
-    std::ranges::stable_sort(faults, {}, [](const Fault& fault) {
-        return std::pair{fault.line, fault.column};
-    });
-    if (faults.size() > faults_most) {
-        unlisted += faults.size() - faults_most;
-        faults.resize(faults_most);
-    }
-    if (unlisted > 0) faults.push_back({file_name, 0, 0, {}, {}, {}, fmt::format("and {} more", unlisted)});
-    for (Fault& fault : faults) {
-        for (std::string* text : {&fault.path, &fault.read, &fault.expected, &fault.message}) {
-            *text = printable(*text);
-        }
-    }
-    return faults;
 }
 
 std::vector<Fault> find_warnings(const Root& root, const Node& document, const std::string& file_name) {
@@ -111,8 +61,10 @@ std::vector<Fault> find_warnings(const Root& root, const Node& document, const s
 std::string Fault::to_string() const {
     std::string text = file;
     if (line > 0) text += fmt::format(":{}:{}", line, column);
-    if (!path.empty()) text += fmt::format(": {}", path);
-    return fmt::format("{}: {}", text, message);
+    for (const std::string* part : {&path, &message}) {
+        if (!part->empty()) text += fmt::format("{}{}", text.empty() ? "" : ": ", *part);
+    }
+    return text;
 }
 
 tl::expected<Loaded, std::vector<Fault>> load_text(std::string_view text, const std::string& file_name) {

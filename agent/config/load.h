@@ -38,6 +38,8 @@ struct Fault {
     std::string read;
     std::string expected;
     std::string message;  // one sentence that holds all of it
+    // Of the body of a request instead of a file: what is at fault there, as a JSON Pointer (RFC 6901).
+    std::optional<std::string> pointer = {};
 
     // "gw.yaml:12:30: nat_gateways[0].timeouts.udp: …", without the parts that are not known.
     [[nodiscard]] std::string to_string() const;

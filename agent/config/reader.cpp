@@ -72,11 +72,25 @@ std::optional<std::string_view> similar_word(std::string_view typed,
     return best;
 }
 
+std::string pointer_token(std::string_view name) {
+    std::string token = "/";
+    for (const char character : name) {
+        if (character == '~') {
+            token += "~0";
+        } else if (character == '/') {
+            token += "~1";
+        } else {
+            token += character;
+        }
+    }
+    return token;
+}
+
 void Reader::add(Mark mark, std::string read, std::string expected, std::string message) {
     ++count_;
     if (faults_.size() >= faults_most) return;
     faults_.push_back({file_name_, mark.line, mark.column, path(), std::move(read), std::move(expected),
-                       std::move(message)});
+                       std::move(message), with_pointers_ ? std::optional(pointer()) : std::nullopt});
 }
 
 void Reader::wrong(Mark mark, std::string read, std::string expected, std::string_view what) {
@@ -143,6 +157,13 @@ std::string Reader::path() const {
     return text;
 }
 
+std::string Reader::pointer() const {
+    std::string text;
+    for (const Step& step : path_)
+        text += step.key.empty() ? fmt::format("/{}", step.index) : pointer_token(step.key);
+    return text;
+}
+
 const std::string* Reader::scalar(const Node& node, const std::string& expected, bool plain_only) {
     if (node.type != Node::Type::scalar) {
         wrong_type(node, expected);
@@ -162,6 +183,10 @@ const std::string* Reader::scalar(const Node& node, const std::string& expected,
 
 void Reader::read_value(const Node& node, std::string& value, const model::FieldFacts& facts) {
     const std::string expected = wanted<std::string>(facts);
+    if (node.typed) {
+        wrong_type(node, expected);
+        return;
+    }
     const std::string* text = scalar(node, expected, false);
     if (text == nullptr) return;
     if (text->empty() && facts.text != model::Text::free) {

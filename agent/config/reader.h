@@ -20,6 +20,9 @@
 
 namespace sallyport::config {
 
+// A name as part of a JSON Pointer.
+std::string pointer_token(std::string_view name);
+
 // The word of `words` that `typed` most likely was meant to be, or nothing.
 std::optional<std::string_view> similar_word(std::string_view typed,
                                              const std::vector<std::string_view>& words);
@@ -28,6 +31,8 @@ class Reader {
   public:
     Reader(std::string file_name, std::vector<Fault>& faults)
         : file_name_(std::move(file_name)), faults_(faults) {}
+    // Of JSON that is no file: faults are told by pointer.
+    explicit Reader(std::vector<Fault>& faults) : faults_(faults), with_pointers_(true) {}
 
     template <model::Described T>
     void read(const Node& node, T& value) {
@@ -173,9 +178,11 @@ class Reader {
     void refuse_duplicates(const Node& map);
     void check_one_of(const Node& map, const std::vector<std::string_view>& keys);
     [[nodiscard]] std::string path() const;
+    [[nodiscard]] std::string pointer() const;
 
     std::string file_name_;
     std::vector<Fault>& faults_;
+    bool with_pointers_ = false;
     std::size_t count_ = 0;
     std::vector<Step> path_;
 };

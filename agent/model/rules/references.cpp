@@ -4,10 +4,8 @@
 #include <fmt/format.h>
 
 #include <map>
-#include <optional>
-#include <type_traits>
 
-#include "model/fields.h"
+#include "model/references.h"
 #include "model/rules/rules.h"
 
 namespace sallyport::model {
@@ -19,69 +17,32 @@ class References : Rules {
     explicit References(Examination& examination) : Rules(examination) {}
 
     void check() {
-        check_references_of(state_.gateway, "gateway");
-        visit_kinds([this](Kind kind, auto objects_of_kind) {
+        const auto check = [this](const ReferringField& field) { check_field(field); };
+        visit_references(state_.gateway, "gateway", check);
+        visit_kinds([&](Kind kind, auto objects_of_kind) {
             const auto& list = state_.*objects_of_kind;
             for (std::size_t i = 0; i < list.size(); ++i)
-                check_references_of(list[i], at(to_string(kind), i));
+                visit_references(list[i], at(to_string(kind), i), check);
         });
     }
 
   private:
-    template <Described T>
-    void check_references_of(const T& owner, const std::string& path) {
-        visit_fields<T>([&](const auto& field) {
-            using Value = typename std::remove_cvref_t<decltype(field)>::Value;
-            if constexpr (std::is_same_v<Value, std::string> ||
-                          std::is_same_v<Value, std::vector<std::string>> ||
-                          std::is_same_v<Value, std::optional<std::string>>) {
-                if (field.refers_to) check_reference(field.get(owner), *field.refers_to, path, field.name);
-            } else {
-                check_references_in(field.get(owner), path, field.name);
-            }
-        });
-    }
-
-    template <typename T>
-    void check_references_in(const T&, const std::string&, std::string_view) {}
-
-    template <Described T>
-    void check_references_in(const std::vector<T>& list, const std::string& path, std::string_view field) {
-        for (std::size_t i = 0; i < list.size(); ++i) {
-            check_references_of(list[i], fmt::format("{}.{}[{}]", path, field, i));
+    void check_field(const ReferringField& field) {
+        if (!field.list) {
+            if (!index_of(field.kind, field.names.front()))
+                dangling(field.path, field.names.front(), field.kind);
+            return;
         }
-    }
-
-    template <Described T>
-    void check_references_in(const std::optional<std::vector<T>>& list, const std::string& path,
-                             std::string_view field) {
-        if (list) check_references_in(*list, path, field);
-    }
-
-    void check_reference(const std::string& name, Kind kind, const std::string& path,
-                         std::string_view field) {
-        if (name.empty()) return;  // not given; whether it had to be is another rule
-        if (!index_of(kind, name)) dangling(fmt::format("{}.{}", path, field), name, kind);
-    }
-
-    void check_reference(const std::optional<std::string>& name, Kind kind, const std::string& path,
-                         std::string_view field) {
-        if (name && !name->empty() && !index_of(kind, *name))
-            dangling(fmt::format("{}.{}", path, field), *name, kind);
-    }
-
-    void check_reference(const std::vector<std::string>& names, Kind kind, const std::string& path,
-                         std::string_view field) {
         std::map<std::string_view, std::size_t> seen;
-        for (std::size_t i = 0; i < names.size(); ++i) {
-            std::string here = fmt::format("{}.{}[{}]", path, field, i);
-            const auto [first, added] = seen.emplace(names[i], i);
+        for (std::size_t i = 0; i < field.names.size(); ++i) {
+            const std::string& name = field.names[i];
+            const auto [first, added] = seen.emplace(name, i);
             if (!added) {
-                wrong(std::move(here), names[i], "each name once",
-                      fmt::format("{} {} is listed twice", word_for(kind), quoted(names[i])),
-                      fmt::format("{}.{}[{}]", path, field, first->second));
-            } else if (!index_of(kind, names[i])) {
-                dangling(std::move(here), names[i], kind);
+                wrong(at(field.path, i), name, "each name once",
+                      fmt::format("{} {} is listed twice", word_for(field.kind), quoted(name)),
+                      at(field.path, first->second));
+            } else if (!index_of(field.kind, name)) {
+                dangling(at(field.path, i), name, field.kind);
             }
         }
     }

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the files of this folder share about faults.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "config/document.h"
+#include "config/load.h"
+#include "model/validate.h"
+
+namespace sallyport::config {
+
+// Whether `path` is `outer` or leads into it.
+bool is_inside(std::string_view path, std::string_view outer);
+
+Fault at_its_place(const model::Fault& fault, const Node& root, const std::string& file_name);
+
+// Sorted by place, bounded in number and fit for a terminal. `unlisted` faults were found besides.
+std::vector<Fault> in_order(std::vector<Fault> faults, const std::string& file_name,
+                            std::size_t unlisted = 0);
+
+}  // namespace sallyport::config
