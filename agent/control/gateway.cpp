@@ -32,10 +32,18 @@ tl::unexpected<Refusal> conflict(std::string why) {
     return tl::unexpected(Refusal{Refusal::Kind::conflict, std::move(why), {}});
 }
 
+std::string counted_faults(const std::vector<config::Fault>& faults) {
+    return fmt::format("{} fault{}", faults.size(), faults.size() == 1 ? "" : "s");
+}
+
 tl::unexpected<Refusal> invalid(const std::string& name, std::vector<config::Fault> faults) {
-    const std::string message =
-        fmt::format("{} is not valid: {} fault{}", name, faults.size(), faults.size() == 1 ? "" : "s");
+    const std::string message = fmt::format("{} is not valid: {}", name, counted_faults(faults));
     return tl::unexpected(Refusal{Refusal::Kind::invalid, message, std::move(faults)});
+}
+
+tl::unexpected<Refusal> missing_object(model::Kind kind, const std::string& name) {
+    return tl::unexpected(
+        Refusal{Refusal::Kind::missing, fmt::format("there is no {}", model::describe(kind, name)), {}});
 }
 
 std::vector<std::string> texts_of(const std::vector<config::Fault>& faults) {
@@ -56,6 +64,41 @@ std::shared_ptr<const model::DesiredState> share(model::DesiredState state) {
     return std::make_shared<const model::DesiredState>(std::move(state));
 }
 
+Outcome<Candidate> read_candidate(std::string_view document, const std::string& name,
+                                  const std::vector<model::Object>& objects) {
+    auto file = config::load_text(document, name);
+    if (!file) return invalid(name, std::move(file.error()));
+    auto joined = config::join(*file, document, name, objects);
+    if (!joined) {
+        std::string message = fmt::format(
+            "{} does not go with the objects that were made through the API: {}. Change or delete those "
+            "objects "
+            "first, or apply the file with --prune, which deletes all of them",
+            name, counted_faults(joined.error()));
+        return tl::unexpected(
+            Refusal{Refusal::Kind::conflict, std::move(message), std::move(joined.error())});
+    }
+    return Candidate{name, std::string(document), *std::move(joined), std::move(file->warnings)};
+}
+
+// Both halves of a revision of the history.
+Outcome<Candidate> read_candidate(const store::Revision& revision,
+                                  const std::vector<model::Object>& objects) {
+    auto candidate = read_candidate(revision.document, revision.document_name, objects);
+    // An older version accepted it and this one does not.
+    if (!candidate) return invalid(fmt::format("revision {}", revision.number), candidate.error().faults);
+    return candidate;
+}
+
+Outcome<std::vector<model::Object>> read_objects(const store::Revision& revision) {
+    auto objects = config::read_objects(revision.objects);
+    if (!objects) {
+        return invalid(fmt::format("what revision {} holds of the API", revision.number),
+                       std::move(objects.error()));
+    }
+    return *std::move(objects);
+}
+
 }  // namespace
 
 Outcome<Opening> find_opening(store::Store& store, const std::string& config_path) {
@@ -66,31 +109,31 @@ Outcome<Opening> find_opening(store::Store& store, const std::string& config_pat
     const Result<std::string> loaded_hash = store.loaded_file_hash();
     if (!loaded_hash) return failed(loaded_hash.error());
 
+    const bool read_already = *loaded_hash == store::digest(*text);
     Opening opening;
-    std::vector<config::Fault> store_faults;
+    std::vector<model::Object> objects;
     if (*newest) {
-        store::Revision& revision = **newest;
+        const store::Revision& revision = **newest;
         opening.store_revision = revision.number;
-        auto loaded = config::load_text(revision.document, revision.document_name);
-        if (loaded) {
-            opening.store_state = share(loaded->state);
-            if (*loaded_hash == store::digest(*text)) {
-                opening.loaded = *std::move(loaded);
-                opening.document_name = std::move(revision.document_name);
-                opening.document = std::move(revision.document);
+        auto of_api = read_objects(revision);
+        if (!of_api) return tl::unexpected(std::move(of_api.error()));
+        objects = *std::move(of_api);
+        auto candidate = read_candidate(revision, objects);
+        if (candidate) {
+            opening.store_state = share(candidate->loaded.state);
+            if (read_already) {
+                static_cast<Candidate&>(opening) = *std::move(candidate);
                 return opening;
             }
-        } else if (*loaded_hash == store::digest(*text) && revision.document != *text) {
+        } else if (read_already && revision.document != *text) {
             // An older version accepted it and this one does not. Taking the file instead would silently undo
             // what was applied.
-            return invalid(fmt::format("revision {} of the history", revision.number), loaded.error());
+            return tl::unexpected(std::move(candidate.error()));
         }
     }
-    auto loaded = config::load_text(*text, config_path);
-    if (!loaded) return invalid(config_path, std::move(loaded.error()));
-    opening.loaded = *std::move(loaded);
-    opening.document_name = config_path;
-    opening.document = *std::move(text);
+    auto candidate = read_candidate(*text, config_path, objects);
+    if (!candidate) return tl::unexpected(std::move(candidate.error()));
+    static_cast<Candidate&>(opening) = *std::move(candidate);
     opening.from_file = true;
     return opening;
 }
@@ -109,13 +152,15 @@ Result<void> Gateway::start() {
     if (!awaited) return tl::unexpected(awaited.error());
     if (*awaited) await(**awaited);
     if (opening.from_file) {
-        const Outcome<Applied> applied = commit(std::move(opening.loaded), opening.document,
-                                                opening.document_name, store::Source::file, "start");
+        const Outcome<Applied> applied = commit(std::move(opening), {store::Source::file, "start"});
         if (!applied && applied.error().kind == Refusal::Kind::failed)
             return failure(applied.error().message);
         return {};
     }
     document_warnings_ = texts_of(opening.loaded.warnings);
+    document_name_ = std::move(opening.document_name);
+    document_ = std::move(opening.document);
+    file_warnings_ = std::move(opening.file_warnings);
     if (!roll_back_when_due()) reconcile();
     return {};
 }
@@ -153,15 +198,21 @@ bool Gateway::roll_back_when_due() {
     return false;
 }
 
-Outcome<Plan> Gateway::plan(std::string_view document, const std::string& name) const {
-    auto loaded = config::load_text(document, name);
-    if (!loaded) return invalid(name, std::move(loaded.error()));
-    return Plan{model::delta(*view_->state, loaded->state), texts_of(loaded->warnings)};
+std::vector<model::Object> Gateway::kept_objects(bool prune) const {
+    if (prune) return {};
+    return model::objects_of(*view_->state, model::Origin::api);
+}
+
+Outcome<Plan> Gateway::plan(std::string_view document, const std::string& name, bool prune) const {
+    auto candidate = read_candidate(document, name, kept_objects(prune));
+    if (!candidate) return tl::unexpected(std::move(candidate.error()));
+    const config::Loaded& loaded = candidate->loaded;
+    return Plan{model::delta(*view_->state, loaded.state), texts_of(loaded.warnings)};
 }
 
 Outcome<Applied> Gateway::apply(std::string_view document, const std::string& name, const std::string& actor,
-                                std::optional<std::chrono::seconds> confirm_within) {
-    return command(document, name, store::Source::apply, actor, confirm_within);
+                                std::optional<std::chrono::seconds> confirm_within, bool prune) {
+    return command(document, name, prune, {store::Source::apply, actor, confirm_within});
 }
 
 Outcome<std::uint64_t> Gateway::confirm(const std::string& actor) {
@@ -194,11 +245,13 @@ Outcome<Applied> Gateway::rollback(std::optional<std::uint64_t> revision, const 
                                       {}});
     }
     const store::Revision& earlier = **found;
-    auto loaded = config::load_text(earlier.document, earlier.document_name);
-    if (!loaded) return invalid(fmt::format("revision {}", *revision), std::move(loaded.error()));
+    const auto objects = read_objects(earlier);
+    if (!objects) return tl::unexpected(objects.error());
+    auto candidate = read_candidate(earlier, *objects);
+    if (!candidate) return tl::unexpected(std::move(candidate.error()));
     Outcome<Applied> done =
-        commit(*std::move(loaded), earlier.document, earlier.document_name, store::Source::apply,
-               fmt::format("{}, back to revision {}", actor, *revision));
+        commit(*std::move(candidate),
+               {store::Source::apply, fmt::format("{}, back to revision {}", actor, *revision)});
     if (!done && done.error().kind != Refusal::Kind::not_applied) return done;
     // Where the two revisions are the same state there was nothing to commit.
     if (const Result<void> cleared = await_nothing(); !cleared) return failed(cleared.error());
@@ -208,66 +261,195 @@ Outcome<Applied> Gateway::rollback(std::optional<std::uint64_t> revision, const 
 Outcome<Applied> Gateway::reload(const std::string& actor) {
     const Result<std::string> text = read_file(config_path_, largest_document);
     if (!text) return failed(text.error());
-    return command(*text, config_path_, store::Source::reload, actor);
+    return command(*text, config_path_, false, {store::Source::reload, actor});
 }
 
-Outcome<Applied> Gateway::command(std::string_view document, const std::string& name, store::Source source,
-                                  const std::string& actor,
-                                  std::optional<std::chrono::seconds> confirm_within) {
-    if (view_->confirmation) {
-        return conflict(fmt::format("revision {} awaits confirmation: confirm it or roll it back first",
-                                    view_->confirmation->revision));
-    }
-    auto loaded = config::load_text(document, name);
-    if (!loaded) return invalid(name, std::move(loaded.error()));
-    return commit(*std::move(loaded), document, name, source, actor, confirm_within);
+Outcome<void> Gateway::refuse_while_awaiting() const {
+    if (!view_->confirmation) return {};
+    return conflict(fmt::format("revision {} awaits confirmation: confirm it or roll it back first",
+                                view_->confirmation->revision));
 }
 
-Outcome<Applied> Gateway::commit(config::Loaded loaded, std::string_view document, const std::string& name,
-                                 store::Source source, const std::string& actor,
-                                 std::optional<std::chrono::seconds> confirm_within) {
+Outcome<Applied> Gateway::command(std::string_view document, const std::string& name, bool prune,
+                                  const Cause& cause) {
+    if (auto free = refuse_while_awaiting(); !free) return tl::unexpected(std::move(free.error()));
+    auto candidate = read_candidate(document, name, kept_objects(prune));
+    if (!candidate) return tl::unexpected(std::move(candidate.error()));
+    return commit(*std::move(candidate), cause);
+}
+
+Outcome<Applied> Gateway::commit(Candidate candidate, const Cause& cause) {
+    config::Loaded& loaded = candidate.loaded;
     const bool first = view_->desired_revision == 0;
     const std::vector<model::Change> changes = model::delta(*view_->state, loaded.state);
+    std::string objects = config::objects_text(loaded.state);
+    // An object that the file declares as it was made through the API is no change but of its origin.
+    const bool moved = changes.empty() && objects != config::objects_text(*view_->state);
 
     auto next = std::make_shared<View>(*view_);
     next->state = share(std::move(loaded.state));
-    if (!changes.empty() || first) {
+    if (!changes.empty() || first || moved) {
         store::NewRevision revision;
         revision.time = parts_.clock.wall();
-        revision.source = source;
-        revision.document_name = name;
-        revision.document = document;
+        revision.source = cause.source;
+        revision.document_name = candidate.document_name;
+        revision.document = candidate.document;
+        revision.objects = std::move(objects);
         revision.changes = change_lines(changes);
-        revision.audit = actor;
-        if (confirm_within)
+        revision.audit = cause.actor;
+        revision.idempotency = cause.idempotency;
+        if (cause.confirm_within)
             revision.confirmation =
-                store::Confirmation{0, view_->desired_revision, revision.time + *confirm_within};
+                store::Confirmation{0, view_->desired_revision, revision.time + *cause.confirm_within};
         const Result<std::uint64_t> number = parts_.store.commit(revision);
         if (!number) return failed(number.error());
         next->desired_revision = *number;
         next->confirmation = revision.confirmation;
         if (next->confirmation) {
             next->confirmation->revision = *number;
-            confirm_by_ = parts_.clock.monotonic() + *confirm_within;
+            confirm_by_ = parts_.clock.monotonic() + *cause.confirm_within;
         }
+        const std::string_view from =
+            cause.source == store::Source::api ? std::string_view("the API") : candidate.document_name;
         parts_.log.notice(fmt::format("revision {}: {} change{} from {} by {}", *number, changes.size(),
-                                      changes.size() == 1 ? "" : "s", name, actor));
-    } else if (source != store::Source::apply) {
-        const Result<void> noted = parts_.store.set_loaded_file_hash(store::digest(document));
+                                      changes.size() == 1 ? "" : "s", from, cause.actor));
+    } else if (cause.source == store::Source::file || cause.source == store::Source::reload) {
+        const Result<void> noted = parts_.store.set_loaded_file_hash(store::digest(candidate.document));
         if (!noted) return failed(noted.error());
     }
     document_warnings_ = texts_of(loaded.warnings);
-    next->detached = false;
+    document_name_ = std::move(candidate.document_name);
+    document_ = std::move(candidate.document);
+    file_warnings_ = std::move(candidate.file_warnings);
+    // Whoever changes an object of a gateway that is detached does not mean to attach it.
+    if (cause.source != store::Source::api) next->detached = false;
     view_ = std::move(next);
-    reconcile();
-    if (view_->error) {
-        return tl::unexpected(Refusal{
-            Refusal::Kind::not_applied,
+    if (view_->detached) {
+        publish_progress();
+    } else {
+        reconcile();
+    }
+    if (view_->error) return tl::unexpected(not_in_force());
+    return Applied{view_->desired_revision, changes, view_->warnings, view_->confirmation};
+}
+
+Refusal Gateway::not_in_force() const {
+    return {Refusal::Kind::not_applied,
             fmt::format("revision {} is stored and not in force: {}. It is being tried again; see status",
                         view_->desired_revision, *view_->error),
-            {}});
+            {}};
+}
+
+Outcome<Applied> Gateway::commit_objects(model::DesiredState state, const Cause& cause) {
+    Candidate candidate;
+    candidate.document_name = document_name_;
+    candidate.document = document_;
+    candidate.file_warnings = file_warnings_;
+    candidate.loaded.warnings = config::joined_warnings(state, file_warnings_, document_, document_name_);
+    candidate.loaded.state = std::move(state);
+    return commit(std::move(candidate), cause);
+}
+
+Outcome<ObjectAnswer> Gateway::commit_draft(const config::Draft& draft, bool created,
+                                            const std::string& actor,
+                                            const std::optional<Idempotency>& idempotency) {
+    auto state = config::with_object(*view_->state, draft);
+    if (!state) {
+        return invalid(fmt::format("the {}", model::word_for(model::kind_of(draft.object))),
+                       std::move(state.error()));
     }
-    return Applied{view_->desired_revision, changes, view_->warnings, view_->confirmation};
+    ObjectAnswer answer{model::name_of(draft.object), model::to_json(draft.object).dump(), created};
+    Cause cause{store::Source::api, actor};
+    if (idempotency)
+        cause.idempotency = store::IdempotencyRecord{idempotency->key, idempotency->request, answer.json};
+    const Outcome<Applied> applied = commit_objects(*std::move(state), cause);
+    if (!applied) return tl::unexpected(applied.error());
+    return answer;
+}
+
+Outcome<std::optional<model::Object>> Gateway::changeable(model::Kind kind, const std::string& name) const {
+    std::optional<model::Object> object = model::find_object(*view_->state, kind, name);
+    if (object && model::origin_of(*object) == model::Origin::file) {
+        const std::string take_over = document_name_ == config_path_
+                                          ? "sallyport reload"
+                                          : fmt::format("sallyport apply {}", document_name_);
+        return conflict(fmt::format("{} is declared in {}: change it there, then run `{}`",
+                                    model::describe(*object), document_name_, take_over));
+    }
+    return object;
+}
+
+Outcome<ObjectAnswer> Gateway::create_object(model::Kind kind, std::string_view json,
+                                             const std::string& actor,
+                                             const std::optional<Idempotency>& idempotency) {
+    if (idempotency) {
+        const auto record = parts_.store.idempotency_record(idempotency->key, parts_.clock.wall());
+        if (!record) return failed(record.error());
+        if (*record && (*record)->request != idempotency->request) {
+            return tl::unexpected(Refusal{
+                Refusal::Kind::key_reused,
+                fmt::format(
+                    "the Idempotency-Key \"{}\" came with another request before; a new request needs a "
+                    "key of its own",
+                    idempotency->key),
+                {}});
+        }
+        if (*record) {
+            // A repetition is told how it stands now.
+            if (view_->error) return tl::unexpected(not_in_force());
+            const std::string& object = (*record)->answer;
+            return ObjectAnswer{nlohmann::json::parse(object).value("name", ""), object, true, true};
+        }
+    }
+    if (auto free = refuse_while_awaiting(); !free) return tl::unexpected(std::move(free.error()));
+    const config::Draft draft = config::read_object(kind, json);
+    const bool taken =
+        draft.faults.empty() && model::find_object(*view_->state, kind, model::name_of(draft.object));
+    if (taken) {
+        return conflict(fmt::format("there is {} \"{}\" already", model::with_article(kind),
+                                    model::name_of(draft.object)));
+    }
+    return commit_draft(draft, true, actor, idempotency);
+}
+
+Outcome<ObjectAnswer> Gateway::put_object(model::Kind kind, const std::string& name, std::string_view json,
+                                          const std::string& actor) {
+    if (auto free = refuse_while_awaiting(); !free) return tl::unexpected(std::move(free.error()));
+    const auto before = changeable(kind, name);
+    if (!before) return tl::unexpected(before.error());
+    return commit_draft(config::read_object(kind, json, name), !*before, actor);
+}
+
+Outcome<ObjectAnswer> Gateway::patch_object(model::Kind kind, const std::string& name, std::string_view json,
+                                            const std::string& actor) {
+    if (auto free = refuse_while_awaiting(); !free) return tl::unexpected(std::move(free.error()));
+    const auto before = changeable(kind, name);
+    if (!before) return tl::unexpected(before.error());
+    if (!*before) return missing_object(kind, name);
+    return commit_draft(config::patch_object(**before, json), false, actor);
+}
+
+Outcome<void> Gateway::delete_object(model::Kind kind, const std::string& name, const std::string& actor) {
+    if (auto free = refuse_while_awaiting(); !free) return free;
+    const auto before = changeable(kind, name);
+    if (!before) return tl::unexpected(before.error());
+    if (!*before) return missing_object(kind, name);
+    const std::vector<std::string> users = model::referrers(*view_->state, kind, name);
+    if (!users.empty()) {
+        return conflict(
+            fmt::format("{} is in use by {}", model::describe(kind, name), fmt::join(users, ", ")));
+    }
+    model::DesiredState state = *view_->state;
+    model::remove_object(state, kind, name);
+    if (auto faults = config::faults_without_object(state); !faults.empty()) {
+        return tl::unexpected(Refusal{Refusal::Kind::conflict,
+                                      fmt::format("without {} the rest is not valid: {}",
+                                                  model::describe(kind, name), counted_faults(faults)),
+                                      std::move(faults)});
+    }
+    const Outcome<Applied> applied = commit_objects(std::move(state), {store::Source::api, actor});
+    if (!applied) return tl::unexpected(applied.error());
+    return {};
 }
 
 Outcome<std::vector<std::string>> Gateway::detach(const std::string& actor) {

@@ -19,11 +19,13 @@
 #include <tl/expected.hpp>
 
 #include "config/load.h"
+#include "config/object.h"
 #include "control/log.h"
 #include "control/view.h"
 #include "core/clock.h"
 #include "dataplane/dataplane.h"
 #include "model/delta.h"
+#include "model/kinds.h"
 #include "netlink/netlink.h"
 #include "reconcile/reconciler.h"
 #include "store/store.h"
@@ -36,7 +38,8 @@ struct Refusal {
         invalid,      // the document has faults; nothing was changed
         not_applied,  // the kernel refuses; the revision is committed and is being tried again
         conflict,     // something else has to happen first; nothing was changed
-        missing,      // there is no such revision; nothing was changed
+        missing,      // there is no such revision or object; nothing was changed
+        key_reused,   // the key came with another request before; nothing was changed
         failed,       // the store, a file or the kernel failed; nothing was changed
     };
     Kind kind = Kind::failed;
@@ -59,12 +62,32 @@ struct Applied {
     std::optional<store::Confirmation> confirmation = {};  // that the revision awaits
 };
 
-// What the agent starts with: the newest revision of the store, or the file when it has changed since it
-// was last read. Found before the data plane is opened, because it says how large a flow table to make.
-struct Opening {
-    config::Loaded loaded;
+// A key of the client's own, with which a request may be repeated.
+struct Idempotency {
+    std::string key;
+    std::string request;  // digest of all that makes it the same request
+};
+
+struct ObjectAnswer {
+    std::string name;
+    std::string json;       // the object as it is now
+    bool created = false;   // else it was there before
+    bool replayed = false;  // the answer to the same request before: `json` is the object as it was then
+};
+
+// What may become a revision: the text of a file, and the state that it gives together with the objects of
+// the API.
+struct Candidate {
     std::string document_name;
     std::string document;
+    config::Loaded loaded;                     // joined with the objects
+    std::vector<config::Fault> file_warnings;  // of the file alone
+};
+
+// What the agent starts with: the newest revision of the store, or the file when it has changed since it
+// was last read, with the objects of the newest revision. Found before the data plane is opened, because it
+// says how large a flow table to make.
+struct Opening : Candidate {
     bool from_file = false;            // else it is the store's newest revision, unchanged
     std::uint64_t store_revision = 0;  // the newest; 0: none
     std::shared_ptr<const model::DesiredState> store_state;  // what it holds; null: none
@@ -92,17 +115,29 @@ class Gateway {
     // Commands. `actor` is who asked, in words, for the history.
     // With `confirm_within`, the revision is rolled back unless confirm() comes in time, also across a
     // restart of the agent; until then no other one is taken.
+    // What was made through the API stays, unless `prune`.
     Outcome<Applied> apply(std::string_view document, const std::string& name, const std::string& actor,
-                           std::optional<std::chrono::seconds> confirm_within = {});
+                           std::optional<std::chrono::seconds> confirm_within = {}, bool prune = false);
     Outcome<std::uint64_t> confirm(const std::string& actor);  // the revision that stays
-    // Makes the document of an earlier revision the newest one again. Without a number: of the one before the
-    // newest, or, while one awaits confirmation, the one that would come back.
+    // Makes an earlier revision the newest one again, both its document and its objects of the API. Without a
+    // number: the one before the newest, or, while one awaits confirmation, the one that would come back.
     Outcome<Applied> rollback(std::optional<std::uint64_t> revision, const std::string& actor);
     Outcome<Applied> reload(const std::string& actor);
     Outcome<std::vector<std::string>> detach(const std::string& actor);
 
+    // Commands on one object of the API. Those of the file are refused; the texts are JSON (config/object.h).
+    Outcome<ObjectAnswer> create_object(model::Kind kind, std::string_view json, const std::string& actor,
+                                        const std::optional<Idempotency>& idempotency = {});
+    Outcome<ObjectAnswer> put_object(model::Kind kind, const std::string& name, std::string_view json,
+                                     const std::string& actor);
+    Outcome<ObjectAnswer> patch_object(model::Kind kind, const std::string& name, std::string_view json,
+                                       const std::string& actor);
+    // Only of what nothing refers to.
+    Outcome<void> delete_object(model::Kind kind, const std::string& name, const std::string& actor);
+
     // What apply() would change. Changes nothing itself.
-    [[nodiscard]] Outcome<Plan> plan(std::string_view document, const std::string& name) const;
+    [[nodiscard]] Outcome<Plan> plan(std::string_view document, const std::string& name,
+                                     bool prune = false) const;
 
     // For queries.
     [[nodiscard]] std::shared_ptr<const View> view() const { return view_; }
@@ -117,17 +152,30 @@ class Gateway {
     void tick();  // once a second: what the reconciler does by time, and what is to be tried again
 
   private:
-    Outcome<Applied> command(std::string_view document, const std::string& name, store::Source source,
-                             const std::string& actor,
-                             std::optional<std::chrono::seconds> confirm_within = {});
-    Outcome<Applied> commit(config::Loaded loaded, std::string_view document, const std::string& name,
-                            store::Source source, const std::string& actor,
-                            std::optional<std::chrono::seconds> confirm_within = {});
+    // Where a revision comes from, and what else is committed with it.
+    struct Cause {
+        store::Source source;
+        std::string actor;
+        std::optional<std::chrono::seconds> confirm_within = {};
+        std::optional<store::IdempotencyRecord> idempotency = {};
+    };
+    Outcome<Applied> command(std::string_view document, const std::string& name, bool prune,
+                             const Cause& cause);
+    Outcome<Applied> commit(Candidate candidate, const Cause& cause);
+    Outcome<Applied> commit_objects(model::DesiredState state, const Cause& cause);
+    Outcome<ObjectAnswer> commit_draft(const config::Draft& draft, bool created, const std::string& actor,
+                                       const std::optional<Idempotency>& idempotency = {});
+    [[nodiscard]] std::vector<model::Object> kept_objects(bool prune) const;
+    // The object, if the API may change it; none: it is not there.
+    [[nodiscard]] Outcome<std::optional<model::Object>> changeable(model::Kind kind,
+                                                                   const std::string& name) const;
+    [[nodiscard]] Outcome<void> refuse_while_awaiting() const;
+    [[nodiscard]] Refusal not_in_force() const;
     Outcome<std::uint64_t> rollback_target() const;
     void await(const store::Confirmation& confirmation);  // and show it in the View
     Result<void> await_nothing();
     bool roll_back_when_due();  // whether it did, and brought that into the kernel
-    void reconcile();  // and tell in a new View how it went
+    void reconcile();           // and tell in a new View how it went
     void settle();
     void publish_progress();
     void note_tables(View& view);
@@ -137,6 +185,10 @@ class Gateway {
     std::string config_path_;
     std::optional<Opening> opening_;
     std::shared_ptr<const View> view_;
+    // Of the desired revision.
+    std::string document_name_;
+    std::string document_;
+    std::vector<config::Fault> file_warnings_;
     std::vector<std::string> document_warnings_;
     std::chrono::nanoseconds retry_at_{0};
     std::chrono::nanoseconds retry_delay_{0};  // 0: nothing to try again
