@@ -3,9 +3,13 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "api/document.h"
+#include "api/entity_tag.h"
+#include "api/problem.h"
+#include "model/json.h"
 
 namespace sallyport::api::commands {
 
@@ -26,12 +30,64 @@ Response answer(const control::Outcome<control::Applied>& applied) {
     return json_response(body);
 }
 
+// The object that the path names, as its kind, its name, and its tag if it is there.
+struct Target {
+    model::Kind kind;
+    std::string name;
+    std::optional<std::string> tag;
+};
+
+// Otherwise the problem to answer with: there is no such kind, or what the request demands of the object as
+// it stands does not hold. Nothing can come between this and the command, because both are in one turn of the
+// loop.
+tl::expected<Target, Response> find_target(const control::Gateway& gateway, const Call& call) {
+    const auto kind = model::parse_kind(call.parts[0]);
+    if (!kind)
+        return tl::unexpected(problem(404, fmt::format("there is no kind of object \"{}\"", call.parts[0])));
+    Target target{*kind, call.parts[1], {}};
+    const auto found = model::to_json(*gateway.view()->state, *kind, target.name);
+    if (found) target.tag = entity_tag(json_text(*found));
+    // Where the object is not there, that is what is wrong: a precondition could not change the answer.
+    const bool needed = call.request.method != "PUT";
+    if (found || !needed) {
+        if (auto failed = failed_precondition(call.request, target.tag)) return tl::unexpected(*failed);
+    }
+    return target;
+}
+
+Response object_answer(const control::Outcome<control::ObjectAnswer>& answer, const Call& call) {
+    if (!answer) return refusal_response(answer.error());
+    Response response = object_response(answer->json);
+    if (answer->created) {
+        response.status = 201;
+        response.headers.emplace_back("Location", fmt::format("/v1/{}/{}", call.parts[0], answer->name));
+    }
+    if (answer->replayed) response.headers.emplace_back("Idempotency-Replayed", "true");
+    return response;
+}
+
+// Otherwise the problem.
+tl::expected<std::optional<control::Idempotency>, Response> read_idempotency(const Request& request) {
+    constexpr std::size_t longest = 255;
+    if (!request.has_header("idempotency-key")) return std::optional<control::Idempotency>{};
+    const std::string* key = request.header("idempotency-key");
+    const auto printable = [](char c) { return c > ' ' && c < 0x7f; };
+    if (key == nullptr || key->empty() || key->size() > longest ||
+        !std::all_of(key->begin(), key->end(), printable)) {
+        return tl::unexpected(problem(
+            400, fmt::format("the Idempotency-Key must be 1 to {} printable ASCII characters", longest)));
+    }
+    return control::Idempotency{
+        *key, store::digest(fmt::format("{}\n{}\n{}", request.method, request.path, request.body))};
+}
+
 }  // namespace
 
 Response apply(control::Gateway& gateway, const Call& call) {
     const auto document = read_document(call.request, true);
     if (!document) return document.error();
-    return answer(gateway.apply(document->text, document->name, actor_of(call), document->confirm_within));
+    return answer(gateway.apply(document->text, document->name, actor_of(call), document->confirm_within,
+                                document->prune));
 }
 
 Response confirm(control::Gateway& gateway, const Call& call) {
@@ -57,6 +113,37 @@ Response detach(control::Gateway& gateway, const Call& call) {
     const auto detached = gateway.detach(actor_of(call));
     if (!detached) return refusal_response(detached.error());
     return json_response({{"detached", *detached}});
+}
+
+Response create_object(control::Gateway& gateway, const Call& call) {
+    const auto kind = model::parse_kind(call.parts[0]);
+    if (!kind) return problem(404, fmt::format("there is no kind of object \"{}\"", call.parts[0]));
+    const auto idempotency = read_idempotency(call.request);
+    if (!idempotency) return idempotency.error();
+    return object_answer(gateway.create_object(*kind, call.request.body, actor_of(call), *idempotency), call);
+}
+
+Response put_object(control::Gateway& gateway, const Call& call) {
+    const auto target = find_target(gateway, call);
+    if (!target) return target.error();
+    return object_answer(gateway.put_object(target->kind, target->name, call.request.body, actor_of(call)),
+                         call);
+}
+
+Response patch_object(control::Gateway& gateway, const Call& call) {
+    const auto target = find_target(gateway, call);
+    if (!target) return target.error();
+    return object_answer(gateway.patch_object(target->kind, target->name, call.request.body, actor_of(call)),
+                         call);
+}
+
+Response delete_object(control::Gateway& gateway, const Call& call) {
+    if (const auto none = expect_no_arguments(call.request); !none) return none.error();
+    const auto target = find_target(gateway, call);
+    if (!target) return target.error();
+    const auto deleted = gateway.delete_object(target->kind, target->name, actor_of(call));
+    if (!deleted) return refusal_response(deleted.error());
+    return {204, "", "", {}};
 }
 
 }  // namespace sallyport::api::commands

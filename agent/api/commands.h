@@ -15,4 +15,10 @@ Response rollback(control::Gateway& gateway, const Call& call);
 Response reload(control::Gateway& gateway, const Call& call);
 Response detach(control::Gateway& gateway, const Call& call);
 
+// On one object of the API.
+Response create_object(control::Gateway& gateway, const Call& call);
+Response put_object(control::Gateway& gateway, const Call& call);
+Response patch_object(control::Gateway& gateway, const Call& call);
+Response delete_object(control::Gateway& gateway, const Call& call);
+
 }  // namespace sallyport::api::commands

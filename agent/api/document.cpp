@@ -36,9 +36,15 @@ tl::expected<Document, Response> read_document(const Request& request, bool may_
     bool found = false;
     for (const auto& [key, value] : body->items()) {
         const bool awaits = may_await && key == "confirm_within";
-        if (key != "document" && key != "name" && !awaits) {
-            return tl::unexpected(problem(400, fmt::format("unknown key \"{}\"; expected: document, name{}",
-                                                           key, may_await ? ", confirm_within" : "")));
+        if (key != "document" && key != "name" && key != "prune" && !awaits) {
+            return tl::unexpected(
+                problem(400, fmt::format("unknown key \"{}\"; expected: document, name, prune{}", key,
+                                         may_await ? ", confirm_within" : "")));
+        }
+        if (key == "prune") {
+            if (!value.is_boolean()) return tl::unexpected(problem(400, "\"prune\" must be true or false"));
+            document.prune = value.get<bool>();
+            continue;
         }
         if (!value.is_string())
             return tl::unexpected(problem(400, fmt::format("\"{}\" must be a string", key)));
@@ -111,6 +117,8 @@ Response refusal_response(const control::Refusal& refusal) {
                 return 404U;
             case control::Refusal::Kind::conflict:
                 return 409U;
+            case control::Refusal::Kind::key_reused:
+                return 422U;
             default:
                 return 500U;
         }

@@ -24,13 +24,17 @@ struct Peer {
 
 struct Request {
     std::string method;
-    std::string path;                                        // decoded, without the query
-    std::vector<std::pair<std::string, std::string>> query;  // decoded, in the order of the request
-    std::string content_type;                                // lower case, without parameters
+    std::string path;                                          // decoded, without the query
+    std::vector<std::pair<std::string, std::string>> query;    // decoded, in the order of the request
+    std::vector<std::pair<std::string, std::string>> headers;  // names in lower case
+    std::string content_type;                                  // lower case, without parameters
     std::string body;
     std::optional<Peer> peer;  // of a Unix socket
 
     [[nodiscard]] const std::string* parameter(std::string_view name) const;  // nullptr: not given
+    // The only header of that name, which is in lower case; nullptr: there is none, or more than one.
+    [[nodiscard]] const std::string* header(std::string_view name) const;
+    [[nodiscard]] bool has_header(std::string_view name) const;
 };
 
 struct Response {

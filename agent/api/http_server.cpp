@@ -21,19 +21,37 @@ const std::string* Request::parameter(std::string_view name) const {
     return nullptr;
 }
 
+const std::string* Request::header(std::string_view name) const {
+    const std::string* found = nullptr;
+    for (const auto& [key, value] : headers) {
+        if (key != name) continue;
+        if (found != nullptr) return nullptr;
+        found = &value;
+    }
+    return found;
+}
+
+bool Request::has_header(std::string_view name) const {
+    return std::ranges::any_of(headers, [name](const auto& header) { return header.first == name; });
+}
+
 namespace {
 
 using SteadyClock = std::chrono::steady_clock;
+
+std::string lower_case(std::string_view text) {
+    std::string result(text);
+    std::transform(result.begin(), result.end(), result.begin(),
+                   [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    return result;
+}
 
 std::string media_type(const char* header) {
     if (header == nullptr) return {};
     std::string_view text(header);
     text = text.substr(0, text.find(';'));
     while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-    std::string result(text);
-    std::transform(result.begin(), result.end(), result.begin(),
-                   [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-    return result;
+    return lower_case(text);
 }
 
 std::optional<Peer> peer_of(int fd) {
@@ -175,6 +193,14 @@ class HttpServer::Implementation {
             connection, MHD_GET_ARGUMENT_KIND,
             [](void* context, MHD_ValueKind, const char* key, const char* value) {
                 static_cast<Request*>(context)->query.emplace_back(key, value == nullptr ? "" : value);
+                return MHD_YES;
+            },
+            &request);
+        MHD_get_connection_values(
+            connection, MHD_HEADER_KIND,
+            [](void* context, MHD_ValueKind, const char* key, const char* value) {
+                static_cast<Request*>(context)->headers.emplace_back(lower_case(key),
+                                                                     value == nullptr ? "" : value);
                 return MHD_YES;
             },
             &request);

@@ -13,6 +13,14 @@ Response problem(unsigned status, const std::string& detail, const std::vector<c
         {"detail", detail},      {"faults", nlohmann::json::array()},
     };
     for (const config::Fault& fault : faults) {
+        if (fault.pointer) {  // into the body of the request
+            body["faults"].push_back({{"pointer", *fault.pointer},
+                                      {"path", fault.path},
+                                      {"read", fault.read},
+                                      {"expected", fault.expected},
+                                      {"message", fault.message}});
+            continue;
+        }
         body["faults"].push_back({{"file", fault.file},
                                   {"line", fault.line},
                                   {"column", fault.column},

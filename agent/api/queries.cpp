@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "api/document.h"
+#include "api/entity_tag.h"
 #include "api/flow_filter.h"
 #include "api/problem.h"
 #include "api/who_filter.h"
@@ -299,7 +300,7 @@ Response who(const control::Gateway& gateway, const Call& call) {
 Response plan(const control::Gateway& gateway, const Call& call) {
     const auto document = read_document(call.request);
     if (!document) return document.error();
-    const auto planned = gateway.plan(document->text, document->name);
+    const auto planned = gateway.plan(document->text, document->name, document->prune);
     if (!planned) return refusal_response(planned.error());
     return json_response({{"changes", changes_json(planned->changes)}, {"warnings", planned->warnings}});
 }
@@ -318,6 +319,16 @@ Response history(const control::Gateway& gateway, const Call&) {
     return json_response({{"revisions", std::move(list)}});
 }
 
+std::optional<Response> too_old(const control::Gateway& gateway, const Call& call) {
+    const std::string* text = call.request.parameter("min_revision");
+    if (text == nullptr) return std::nullopt;
+    const auto wanted = parse_number(*text, UINT64_MAX);
+    if (!wanted) return problem(400, fmt::format("min_revision=\"{}\" is no number of a revision", *text));
+    const std::uint64_t newest = gateway.view()->desired_revision;
+    if (*wanted <= newest) return std::nullopt;
+    return problem(412, fmt::format("revision {} was asked for, and {} is the newest", *wanted, newest));
+}
+
 Response objects(const control::Gateway& gateway, const Call& call) {
     const auto kind = model::parse_kind(call.parts[0]);
     if (!kind) return problem(404, fmt::format("there is no kind of object \"{}\"", call.parts[0]));
@@ -331,7 +342,9 @@ Response object(const control::Gateway& gateway, const Call& call) {
     if (!found) {
         return problem(404, fmt::format("there is no {} \"{}\"", model::word_for(*kind), call.parts[1]));
     }
-    return json_response(*found);
+    const std::string text = json_text(*found);
+    if (auto failed = failed_precondition(call.request, entity_tag(text))) return *failed;
+    return object_response(text);
 }
 
 void drops(const control::Gateway& gateway, control::DropFeed& feed, EventLoop& loop, const Call& call,

@@ -22,6 +22,9 @@ Response flows(const control::Gateway& gateway, const Call& call);
 Response who(const control::Gateway& gateway, const Call& call);
 Response plan(const control::Gateway& gateway, const Call& call);
 Response history(const control::Gateway& gateway, const Call& call);
+// The answer to a reader who asks for a newer revision than there is (`min_revision`).
+std::optional<Response> too_old(const control::Gateway& gateway, const Call& call);
+
 Response objects(const control::Gateway& gateway, const Call& call);
 Response object(const control::Gateway& gateway, const Call& call);
 

@@ -42,6 +42,13 @@ std::optional<std::vector<std::string>> fit(std::string_view pattern, std::strin
     return values;
 }
 
+// What a body may be. A merge patch is JSON too, and many clients say no more than that.
+std::vector<std::string_view> body_types(std::string_view method) {
+    if (method == "POST" || method == "PUT") return {"application/json"};
+    if (method == "PATCH") return {"application/merge-patch+json", "application/json"};
+    return {};
+}
+
 std::string_view effective_method(const Request& request) {
     return request.method == "HEAD" ? std::string_view("GET") : std::string_view(request.method);
 }
@@ -115,9 +122,11 @@ std::optional<Response> Router::refuse(const Request& head) {
             return no(400, fmt::format("the parameter \"{}\" is given more than once", name));
         }
     }
-    const bool has_type = !head.content_type.empty();
-    if (match->route->method == "POST" && has_type && head.content_type != "application/json") {
-        return no(415, fmt::format("the content type is {}; expected: application/json", head.content_type));
+    const std::vector<std::string_view> types = body_types(match->route->method);
+    if (!types.empty() && !head.content_type.empty() &&
+        std::find(types.begin(), types.end(), head.content_type) == types.end()) {
+        return no(415, fmt::format("the content type is {}; expected: {}", head.content_type,
+                                   fmt::join(types, " or ")));
     }
     return std::nullopt;
 }

@@ -25,7 +25,7 @@ struct Call {
 };
 
 struct Route {
-    std::string_view method;   // "GET" (which serves HEAD as well) or "POST"
+    std::string_view method;   // "GET" (which serves HEAD as well), "POST", "PUT", "PATCH" or "DELETE"
     std::string_view pattern;  // "/v1/{kind}/{name}"; the first route that fits is taken
     Purpose purpose = Purpose::query;
     std::vector<std::string_view> parameters;  // of the query; others are refused

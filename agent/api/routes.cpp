@@ -14,6 +14,13 @@ std::vector<Route> api_routes(const Services& services) {
             respond(handler(gateway, call));
         };
     };
+    // Those of queries that may be asked to have seen a revision.
+    const auto reading = [&gateway = services.gateway](auto handler) {
+        return [&gateway, handler](const Call& call, const Respond& respond) {
+            const auto refusal = queries::too_old(gateway, call);
+            respond(refusal ? *refusal : handler(gateway, call));
+        };
+    };
     const auto watch_drops = [services](const Call& call, const Respond& respond) {
         queries::drops(services.gateway, services.drops, services.loop, call, respond);
     };
@@ -26,15 +33,15 @@ std::vector<Route> api_routes(const Services& services) {
         {"GET", "/healthz", query, {}, at_once(queries::healthz)},
         {"GET", "/readyz", query, {}, at_once(queries::readyz)},
         {"GET", "/v1/version", query, {}, at_once(queries::version)},
-        {"GET", "/v1/status", query, {}, at_once(queries::status)},
+        {"GET", "/v1/status", query, {"min_revision"}, reading(queries::status)},
         {"GET",
          "/v1/flows",
          query,
-         {"inside", "external", "remote", "protocol", "limit", "count", "top"},
-         at_once(queries::flows)},
+         {"inside", "external", "remote", "protocol", "limit", "count", "top", "min_revision"},
+         reading(queries::flows)},
         {"GET", "/v1/who", query, {"address", "port", "protocol", "at"}, at_once(queries::who)},
         {"GET", "/v1/drops", query, {"after", "wait"}, watch_drops},
-        {"GET", "/v1/history", query, {}, at_once(queries::history)},
+        {"GET", "/v1/history", query, {"min_revision"}, reading(queries::history)},
         {"GET", "/v1/doctor", query, {}, examine},
         {"POST", "/v1/plan", query, {}, at_once(queries::plan)},
         {"POST", "/v1/apply", command, {}, at_once(commands::apply)},
@@ -42,8 +49,12 @@ std::vector<Route> api_routes(const Services& services) {
         {"POST", "/v1/rollback", command, {}, at_once(commands::rollback)},
         {"POST", "/v1/reload", command, {}, at_once(commands::reload)},
         {"POST", "/v1/detach", command, {}, at_once(commands::detach)},
-        {"GET", "/v1/{kind}", query, {}, at_once(queries::objects)},
-        {"GET", "/v1/{kind}/{name}", query, {}, at_once(queries::object)},
+        {"GET", "/v1/{kind}", query, {"min_revision"}, reading(queries::objects)},
+        {"POST", "/v1/{kind}", command, {}, at_once(commands::create_object)},
+        {"GET", "/v1/{kind}/{name}", query, {"min_revision"}, reading(queries::object)},
+        {"PUT", "/v1/{kind}/{name}", command, {}, at_once(commands::put_object)},
+        {"PATCH", "/v1/{kind}/{name}", command, {}, at_once(commands::patch_object)},
+        {"DELETE", "/v1/{kind}/{name}", command, {}, at_once(commands::delete_object)},
     };
 }
 

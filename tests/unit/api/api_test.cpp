@@ -3,6 +3,7 @@
 // The whole API over a real Unix socket, in front of a gateway in memory.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "api/http_server.h"
@@ -44,6 +45,11 @@ class ApiTest : public testing::Test {
         const Answer answer = client_->post(target, body.dump());
         EXPECT_EQ(answer.status, status) << answer.body;
         return json::parse(answer.body, nullptr, false);
+    }
+    Answer send(const std::string& method, const std::string& target, const std::string& body = "",
+                std::vector<std::string> headers = {}) {
+        if (!body.empty()) headers.emplace_back("Content-Type: application/json");
+        return client_->request({target, method, body, !body.empty(), std::move(headers)});
     }
     void add_flow(Protocol protocol, std::uint8_t host, std::uint16_t port, std::uint64_t bytes) {
         dataplane::FlowRecord flow;
@@ -308,6 +314,150 @@ TEST_F(ApiTest, DoctorExaminesTheHost) {
     for (const char* key : {"check", "subject", "severity", "found", "text", "mend"}) {
         EXPECT_TRUE(checks[0].contains(key)) << key;
     }
+}
+
+constexpr const char* eip3 = R"({"name": "eip-3", "address": "198.51.100.12"})";
+
+TEST_F(ApiTest, ObjectsAreMadeReadChangedAndDeleted) {
+    const Answer made = client_->post("/v1/elastic_ips", eip3);
+    ASSERT_EQ(made.status, 201) << made.body;
+    EXPECT_EQ(made.headers.at("location"), "/v1/elastic_ips/eip-3");
+    EXPECT_EQ(made.headers.at("sallyport-revision"), "2");
+    EXPECT_EQ(json::parse(made.body)["origin"], "api");
+    const Answer read = client_->get(made.headers.at("location"));
+    EXPECT_EQ(read.body, made.body);
+    EXPECT_EQ(read.headers.at("etag"), made.headers.at("etag"));
+
+    const Answer put = send("PUT", "/v1/elastic_ips/eip-4", R"({"address": "198.51.100.13"})");
+    EXPECT_EQ(put.status, 201) << put.body;
+    EXPECT_EQ(put.headers.at("location"), "/v1/elastic_ips/eip-4");
+    const Answer again = send("PUT", "/v1/elastic_ips/eip-4", put.body);
+    EXPECT_EQ(again.status, 200) << "what was read may be written: " << again.body;
+    EXPECT_EQ(again.headers.at("sallyport-revision"), "3");
+    const Answer patched = send("PATCH", "/v1/elastic_ips/eip-4", R"({"address": "198.51.100.14"})");
+    EXPECT_EQ(patched.status, 200);
+    EXPECT_EQ(json::parse(patched.body)["address"], "198.51.100.14");
+    EXPECT_NE(patched.headers.at("etag"), put.headers.at("etag"));
+    const Answer merge = client_->request({"/v1/elastic_ips/eip-4",
+                                           "PATCH",
+                                           R"({"shared_with_host": null})",
+                                           true,
+                                           {"Content-Type: application/merge-patch+json"}});
+    EXPECT_EQ(merge.status, 200);
+
+    const Answer deleted = send("DELETE", "/v1/elastic_ips/eip-4");
+    EXPECT_EQ(deleted.status, 204);
+    EXPECT_EQ(deleted.body, "");
+    EXPECT_EQ(deleted.headers.at("sallyport-revision"), "5");
+    EXPECT_EQ(send("DELETE", "/v1/elastic_ips/eip-4").status, 404);
+    EXPECT_EQ(send("PATCH", "/v1/elastic_ips/eip-4", "{}").status, 404);
+    const json history = get("/v1/history");
+    EXPECT_EQ(history["revisions"][0]["source"], "api");
+    EXPECT_TRUE(history["revisions"][0]["actor"].get<std::string>().starts_with("uid "));
+}
+
+TEST_F(ApiTest, EveryFaultOfAnObjectHasItsPointer) {
+    const json refused =
+        post("/v1/nat_gateways",
+             {{"name", "second"}, {"vpc", "gone"}, {"timeouts", {{"udp", 5}}}, {"colour", 1}}, 400);
+    EXPECT_EQ(refused["detail"], "the NAT gateway is not valid: 4 faults");
+    std::vector<std::string> pointers;
+    for (const json& fault : refused["faults"]) {
+        pointers.push_back(fault["pointer"]);
+        EXPECT_FALSE(fault["message"].get<std::string>().empty());
+    }
+    std::sort(pointers.begin(), pointers.end());
+    EXPECT_EQ(pointers, (std::vector<std::string>{"/colour", "/elastic_ips", "/timeouts/udp", "/vpc"}));
+    EXPECT_EQ(client_->post("/v1/elastic_ips", "{").status, 400);
+    EXPECT_EQ(client_->post("/v1/cars", "{}").status, 404);
+    EXPECT_EQ(send("PUT", "/v1/cars/one", "{}").status, 404);
+    EXPECT_EQ(send("DELETE", "/v1/vpcs").status, 405);
+    EXPECT_EQ(send("DELETE", "/v1/vpcs/main", R"({"a": 1})").status, 400);
+    EXPECT_EQ(client_->request({"/v1/vpcs/one", "PUT", "{}", true, {"Content-Type: text/plain"}}).status,
+              415);
+    EXPECT_EQ(here_.gateway->view()->desired_revision, 1u);
+}
+
+TEST_F(ApiTest, ConflictsOfObjectsSayWithWhat) {
+    ASSERT_EQ(client_->post("/v1/elastic_ips", eip3).status, 201);
+    EXPECT_EQ(client_->post("/v1/elastic_ips", eip3).status, 409);
+    EXPECT_EQ(client_->post("/v1/elastic_ips", R"({"name": "eip-1", "address": "1.2.3.4"})").status, 409);
+    const Answer of_file = send("DELETE", "/v1/elastic_ips/eip-1");
+    EXPECT_EQ(of_file.status, 409);
+    EXPECT_NE(of_file.body.find(here_.config_path), std::string::npos);
+    ASSERT_EQ(send("PUT", "/v1/nat_gateways/second", R"({"vpc": "main", "elastic_ips": ["eip-3"]})").status,
+              201);
+    const Answer in_use = send("DELETE", "/v1/elastic_ips/eip-3");
+    EXPECT_EQ(in_use.status, 409);
+    EXPECT_NE(in_use.body.find(R"(NAT gateway \"second\")"), std::string::npos) << in_use.body;
+}
+
+TEST_F(ApiTest, PreconditionsAreHonoured) {
+    const Answer made = client_->post("/v1/elastic_ips", eip3);
+    const std::string tag = made.headers.at("etag");
+    const std::string target = "/v1/elastic_ips/eip-3";
+    EXPECT_EQ(send("PATCH", target, R"({"address": "198.51.100.20"})", {"If-Match: \"other\""}).status, 412);
+    EXPECT_EQ(send("PATCH", target, R"({"address": "198.51.100.20"})", {"If-Match: W/" + tag}).status, 412);
+    EXPECT_EQ(send("PATCH", target, R"({"address": "198.51.100.20"})", {"If-Match: \"x\", " + tag}).status,
+              200);
+    EXPECT_EQ(send("DELETE", target, "", {"If-Match: " + tag}).status, 412) << "it has changed";
+    EXPECT_EQ(send("PUT", target, eip3, {"If-None-Match: *"}).status, 412);
+    EXPECT_EQ(send("PUT", "/v1/elastic_ips/new", R"({"address": "198.51.100.21"})", {"If-Match: *"}).status,
+              412);
+    EXPECT_EQ(
+        send("PUT", "/v1/elastic_ips/new", R"({"address": "198.51.100.21"})", {"If-None-Match: *"}).status,
+        201);
+    EXPECT_EQ(send("DELETE", "/v1/elastic_ips/gone", "", {"If-Match: *"}).status, 404);
+    EXPECT_EQ(send("DELETE", target, "", {"If-Match: a", "If-Match: b"}).status, 400);
+    const std::string now = client_->get(target).headers.at("etag");
+    const Answer unchanged = send("GET", target, "", {"If-None-Match: W/" + now});
+    EXPECT_EQ(unchanged.status, 304);
+    EXPECT_EQ(unchanged.body, "");
+    EXPECT_EQ(unchanged.headers.at("etag"), now);
+    EXPECT_EQ(send("GET", target, "", {"If-None-Match: " + tag}).status, 200);
+    EXPECT_EQ(send("DELETE", target, "", {"If-Match: *"}).status, 204);
+}
+
+TEST_F(ApiTest, RequestWithAKeyIsDoneOnceAndAnsweredAgain) {
+    const std::vector<std::string> key{"Idempotency-Key: 8e03978e-40d5-43dd-bc93-6894a57f9324"};
+    const Answer first = send("POST", "/v1/elastic_ips", eip3, key);
+    ASSERT_EQ(first.status, 201) << first.body;
+    EXPECT_FALSE(first.headers.contains("idempotency-replayed"));
+    const Answer again = send("POST", "/v1/elastic_ips", eip3, key);
+    EXPECT_EQ(again.status, 201);
+    EXPECT_EQ(again.body, first.body);
+    EXPECT_EQ(again.headers.at("idempotency-replayed"), "true");
+    EXPECT_EQ(again.headers.at("location"), first.headers.at("location"));
+    EXPECT_EQ(again.headers.at("etag"), first.headers.at("etag"));
+    EXPECT_EQ(send("POST", "/v1/elastic_ips", R"({"name": "x", "address": "198.51.100.40"})", key).status,
+              422);
+    EXPECT_EQ(send("POST", "/v1/vpcs", eip3, key).status, 422) << "another path is another request";
+    EXPECT_EQ(here_.gateway->view()->desired_revision, 2u);
+    for (const std::string& wrong : {std::string(256, 'k'), std::string("two words")}) {
+        EXPECT_EQ(send("POST", "/v1/elastic_ips", eip3, {"Idempotency-Key: " + wrong}).status, 400);
+    }
+}
+
+TEST_F(ApiTest, ReadersMayAskForARevision) {
+    EXPECT_EQ(client_->get("/v1/elastic_ips?min_revision=1").status, 200);
+    EXPECT_EQ(client_->get("/v1/elastic_ips/eip-1?min_revision=2").status, 412);
+    const json early = get("/v1/status?min_revision=2", 412);
+    EXPECT_EQ(early["detail"], "revision 2 was asked for, and 1 is the newest");
+    EXPECT_EQ(client_->get("/v1/flows?min_revision=x").status, 400);
+    ASSERT_EQ(client_->post("/v1/elastic_ips", eip3).status, 201);
+    EXPECT_EQ(client_->get("/v1/elastic_ips/eip-3?min_revision=2").status, 200);
+}
+
+TEST_F(ApiTest, FileLeavesObjectsOfTheApiUnlessTheyArePruned) {
+    ASSERT_EQ(client_->post("/v1/elastic_ips", eip3).status, 201);
+    EXPECT_TRUE(post("/v1/apply", {{"document", configuration()}})["changes"].empty());
+    const json planned = post("/v1/plan", {{"document", configuration()}, {"prune", true}});
+    ASSERT_EQ(planned["changes"].size(), 1u);
+    EXPECT_EQ(planned["changes"][0]["change"], "delete");
+    EXPECT_EQ(client_->get("/v1/elastic_ips/eip-3").status, 200);
+    post("/v1/apply", {{"document", configuration()}, {"prune", 1}}, 400);
+    post("/v1/apply", {{"document", configuration()}, {"prune", true}});
+    EXPECT_EQ(client_->get("/v1/elastic_ips/eip-3").status, 404);
 }
 
 }  // namespace
