@@ -4,6 +4,7 @@
 #pragma once
 
 #include <chrono>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -25,12 +26,26 @@ class Client {
     [[nodiscard]] Outcome get(const std::string& path, const Query& query = {},
                               std::chrono::seconds patience = default_patience) const;
     [[nodiscard]] Outcome post(const std::string& path, const Json& body) const;
+    // Posts with a key of its own (Idempotency-Key), so that it is sent again when the connection breaks and
+    // nobody knows whether it was done.
+    [[nodiscard]] Outcome post_once(const std::string& path, const Json& body) const;
+    [[nodiscard]] Outcome patch(const std::string& path, const Json& body) const;
+    [[nodiscard]] Outcome remove(const std::string& path) const;  // DELETE; the answer is an empty object
 
   private:
     static constexpr std::chrono::seconds default_patience{60};
 
-    [[nodiscard]] Outcome request(const std::string& target, const std::string* body,
-                                  std::chrono::seconds patience) const;
+    struct Request {
+        const char* method = "GET";
+        std::string target;
+        std::optional<std::string> body = {};
+        std::string idempotency_key = {};
+        std::chrono::seconds patience = default_patience;
+    };
+    struct Answer;
+    [[nodiscard]] Answer perform(const Request& request) const;
+    [[nodiscard]] Outcome outcome_of(const Answer& answer, std::chrono::seconds patience) const;
+    [[nodiscard]] Outcome send(const Request& request) const;
 
     std::string socket_path_;
 };

@@ -11,6 +11,7 @@ namespace sallyport::cli {
 std::span<const std::string_view> words(Value value) {
     static constexpr std::array<std::string_view, 2> formats{"text", "json"};
     static constexpr std::array<std::string_view, 3> protocols{"tcp", "udp", "icmp"};
+    static constexpr std::array<std::string_view, 2> associations{"associate", "disassociate"};
     static const std::vector<std::string_view> kind_names = [] {
         std::vector<std::string_view> names;
         names.reserve(model::all_kinds.size());
@@ -24,6 +25,8 @@ std::span<const std::string_view> words(Value value) {
             return protocols;
         case Value::kind:
             return kind_names;
+        case Value::association:
+            return associations;
         default:
             return {};
     }
@@ -56,6 +59,8 @@ std::span<const ExitMeaning> exit_codes() {
 
 std::span<const Command> commands() {
     static const Argument document{"FILE", Value::file, true, "configuration file, or - for standard input"};
+    static const Option prune{"--prune", "", Value::none, "",
+                              "delete what was made with `create` or through the API and not by a file"};
     static const std::vector<Command> all{
         {.name = "status",
          .summary = "what the gateway is doing",
@@ -79,18 +84,22 @@ std::span<const Command> commands() {
          .description = "Compares a configuration file with what the gateway has, and shows each resource "
                         "that would be created, updated or deleted. Nothing is changed.",
          .arguments = {document},
+         .options = {prune},
          .exits = {{0, "nothing would change"}, {2, "there are changes, or wrong usage"}},
          .run = run_plan},
         {.name = "apply",
          .summary = "make the gateway what a configuration file says",
          .description = "Hands a configuration file to the agent and waits until it is applied. A file with "
-                        "faults changes nothing. Applying the same file twice changes nothing the second "
+                        "faults changes nothing, nor does one that does not go with what was made with "
+                        "`create` or through the API, which stays as it is. Applying the same file twice "
+                        "changes nothing the second "
                         "time. With --confirm the agent goes back to the revision before by itself unless "
                         "`confirm` comes in time, even if it is started anew meanwhile: for changes that may "
                         "cut off whoever makes them. Until then nothing else can be applied.",
          .arguments = {document},
          .options = {{"--confirm", "", Value::duration, "DURATION",
-                      "roll back unless confirmed within this time, 1s to 1d, such as 90s or 5m"}},
+                      "roll back unless confirmed within this time, 1s to 1d, such as 90s or 5m"},
+                     prune},
          .run = run_apply},
         {.name = "confirm",
          .summary = "keep the revision that awaits confirmation",
@@ -101,7 +110,8 @@ std::span<const Command> commands() {
          .description =
              "Applies the configuration of an earlier revision again, as a new revision. Without a "
              "number it is the one before the newest, or the one that would come back if nobody "
-             "confirmed. `history` lists the revisions.",
+             "confirmed. What was made with `create` or through the API is as it was then, too. "
+             "`history` lists the revisions.",
          .arguments = {{"REVISION", Value::number, false, "number of a revision"}},
          .run = run_rollback},
         {.name = "reload",
@@ -116,6 +126,42 @@ std::span<const Command> commands() {
          .arguments = {{"KIND", Value::kind, true, "kind of resource"},
                        {"NAME", Value::name, false, "name of one resource"}},
          .run = run_get},
+        {.name = "create",
+         .summary = "make a resource",
+         .description =
+             "Makes one resource, and waits until it is in force. Its fields are those of the configuration "
+             "file, see sallyport.yaml(5): `create elastic_ips eip-3 address=198.51.100.12`. A VALUE may be "
+             "a "
+             "list or a map, written as there: `create vpcs lab 'cidrs=[10.1.0.0/16]'`; what stands in "
+             "quotes is "
+             "text. A field within a map is FIELD.FIELD, as in `timeouts.udp=300s`. What is made so stays "
+             "when a "
+             "file is applied, and only `delete` or `apply --prune` removes it.",
+         .arguments = {{"KIND", Value::kind, true, "kind of resource"},
+                       {"NAME", Value::new_name, true, "what to call it"},
+                       {"FIELD=VALUE", Value::setting, false, "what it is like", true}},
+         .options = {{"--file", "", Value::file, "FILE",
+                      "take the fields from a file in YAML or JSON, or - for standard input; those of the "
+                      "command line win"}},
+         .run = run_create},
+        {.name = "delete",
+         .summary = "remove a resource that was made with create",
+         .description =
+             "Removes one resource that was made with `create` or through the API. What others refer "
+             "to stays, and they are named. What a file declares is removed there.",
+         .arguments = {{"KIND", Value::kind, true, "kind of resource"},
+                       {"NAME", Value::name, true, "name of the resource"}},
+         .run = run_delete},
+        {.name = "eip",
+         .summary = "give an Elastic IP to an instance, or take it back",
+         .description =
+             "`eip associate NAME INSTANCE` makes the Elastic IP that of the instance alone, whosever "
+             "it was; `eip disassociate NAME` makes it nobody's. Where it is so already, nothing is "
+             "changed. Only for those made with `create` or through the API.",
+         .arguments = {{"ACTION", Value::association, true, "what to do"},
+                       {"NAME", Value::elastic_ip, true, "name of the Elastic IP"},
+                       {"INSTANCE", Value::instance, false, "name of the instance, for associate"}},
+         .run = run_eip},
         {.name = "flows",
          .summary = "show flows that are tracked now",
          .description = "Lists flows: the instance inside, the external address and port that stand for it "

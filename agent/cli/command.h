@@ -25,18 +25,23 @@ enum class ExitCode : int {
 
 // What a value may be; decides how it is checked and how it is completed.
 enum class Value {
-    none,      // the option is a flag
-    format,    // one of the output formats
-    socket,    // path of a socket
-    file,      // path of a file to read; "-" is standard input
-    number,    // a whole number from 1
-    duration,  // a time with its unit, such as 90s
-    protocol,  // a protocol that is translated
-    place,     // an address, a prefix or address:port
-    endpoint,  // address:port
-    time,      // of RFC 3339, or seconds since 1970
-    kind,      // a kind of resource
-    name,      // the name of a resource of the kind that stands before it
+    none,         // the option is a flag
+    format,       // one of the output formats
+    socket,       // path of a socket
+    file,         // path of a file to read; "-" is standard input
+    number,       // a whole number from 1
+    duration,     // a time with its unit, such as 90s
+    protocol,     // a protocol that is translated
+    place,        // an address, a prefix or address:port
+    endpoint,     // address:port
+    time,         // of RFC 3339, or seconds since 1970
+    kind,         // a kind of resource
+    name,         // the name of a resource of the kind that stands before it
+    new_name,     // a name that is not taken yet
+    elastic_ip,   // the name of an Elastic IP
+    instance,     // the name of an instance
+    association,  // what is done with an Elastic IP and an instance
+    setting,      // FIELD=VALUE
 };
 
 // The words that a value of this sort must be one of; empty where they are not fixed.
@@ -55,6 +60,7 @@ struct Argument {
     Value value = Value::none;
     bool required = true;
     std::string_view help;
+    bool repeated = false;  // the last argument, which may come several times or not at all
 };
 
 struct ExitMeaning {

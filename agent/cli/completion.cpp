@@ -59,6 +59,10 @@ std::string offer(Value value) {
         case Value::file:
         case Value::socket:
             return "_sallyport_files";
+        case Value::elastic_ip:
+            return "_sallyport_names elastic_ips";
+        case Value::instance:
+            return "_sallyport_names instances";
         case Value::name:
             return "_sallyport_names \"${arguments[0]}\"";
         default:

@@ -13,6 +13,8 @@ namespace sallyport::cli {
 namespace {
 
 constexpr std::size_t width = 80;
+// What is optional is left out of the list of commands where it would take the place of the summaries.
+constexpr std::size_t overview_name_most = 20;
 
 // "  NAME  text", the text folded beside its name.
 using Entries = std::vector<std::pair<std::string, std::string>>;
@@ -51,6 +53,11 @@ void print_paragraph(std::string& out, std::string_view text) {
     for (const std::string& line : fold(text, width)) out += line + "\n";
 }
 
+std::string in_synopsis(const Argument& argument) {
+    if (argument.required) return std::string(argument.name);
+    return fmt::format("[{}]{}", argument.name, argument.repeated ? "..." : "");
+}
+
 }  // namespace
 
 std::string synopsis(const Command& command) {
@@ -59,9 +66,7 @@ std::string synopsis(const Command& command) {
         out += option.placeholder.empty() ? fmt::format(" [{}]", option.name)
                                           : fmt::format(" [{} {}]", option.name, option.placeholder);
     }
-    for (const Argument& argument : command.arguments) {
-        out += argument.required ? fmt::format(" {}", argument.name) : fmt::format(" [{}]", argument.name);
-    }
+    for (const Argument& argument : command.arguments) out += " " + in_synopsis(argument);
     return out;
 }
 
@@ -73,8 +78,8 @@ std::string help() {
     for (const Command& command : commands()) {
         std::string name(command.name);
         for (const Argument& argument : command.arguments) {
-            name +=
-                argument.required ? fmt::format(" {}", argument.name) : fmt::format(" [{}]", argument.name);
+            const std::string text = " " + in_synopsis(argument);
+            if (argument.required || name.size() + text.size() <= overview_name_most) name += text;
         }
         entries.emplace_back(std::move(name), command.summary);
     }

@@ -52,6 +52,10 @@ std::string fault_of(Value value, const std::string& text) {
         const auto read = parse_duration(text);
         return read ? std::string() : read.error().message;
     }
+    if (value == Value::setting) {
+        const auto end = text.find('=');
+        if (end == std::string::npos || end == 0) return fmt::format("\"{}\" is no FIELD=VALUE", text);
+    }
     return text.empty() ? "must not be empty" : std::string();
 }
 
@@ -100,13 +104,22 @@ std::variant<Invocation, Stop> parse(int argc, const char* const* argv) {
     CLI::App app("", "sallyport");
     app.set_help_flag();  // --help is an option of the table, like all others
     app.fallthrough();    // so that global options may also stand after the command
+    // What stands behind a command is never another one: a resource may be called "status".
+    app.require_subcommand(0, 1);
     for (const Option& option : global_options()) add(app, invocation.values, option);
     std::map<const CLI::App*, const Command*> by_app;
     for (const Command& command : commands()) {
         CLI::App* sub = app.add_subcommand(std::string(command.name));
         by_app[sub] = &command;
-        for (const Argument& argument : command.arguments)
-            add(*sub, invocation.values, std::string(argument.name), argument.name, argument.value);
+        for (const Argument& argument : command.arguments) {
+            if (argument.repeated) {
+                sub->add_option(std::string(argument.name), invocation.repeated)
+                    ->check(
+                        [value = argument.value](const std::string& text) { return fault_of(value, text); });
+            } else {
+                add(*sub, invocation.values, std::string(argument.name), argument.name, argument.value);
+            }
+        }
         for (const Option& option : command.options) add(*sub, invocation.values, option);
     }
 
@@ -120,6 +133,8 @@ std::variant<Invocation, Stop> parse(int argc, const char* const* argv) {
         const Command* command = parsed_command();
         std::string first = app.remaining(true).empty() ? std::string() : app.remaining(true).front();
         if (first.starts_with('-')) return wrong_usage(command, fmt::format("there is no option {}", first));
+        const bool is_command = std::ranges::find(commands(), first, &Command::name) != commands().end();
+        if (command != nullptr && is_command) return wrong_usage(nullptr, "one command at a time");
         if (command != nullptr) return wrong_usage(command, fmt::format("unexpected \"{}\"", first));
         return wrong_usage(command, fmt::format("there is no command \"{}\"", first));
     } catch (const CLI::ArgumentMismatch& error) {
@@ -133,7 +148,6 @@ std::variant<Invocation, Stop> parse(int argc, const char* const* argv) {
     if (invocation.has("help"))
         return Stop{ExitCode::ok, invocation.command == nullptr ? help() : help(*invocation.command)};
     if (invocation.has("version")) return Stop{ExitCode::ok, "sallyport " SALLYPORT_VERSION "\n"};
-    if (app.get_subcommands().size() > 1) return wrong_usage(nullptr, "one command at a time");
     if (invocation.command == nullptr) return wrong_usage(nullptr, "no command is given");
     for (const Argument& argument : invocation.command->arguments) {
         if (argument.required && !invocation.has(value_name(argument.name)))

@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 #include <variant>
+#include <vector>
 
 #include "cli/command.h"
 
@@ -18,6 +19,7 @@ struct Invocation {
     // What was given, by the option's name without dashes or the argument's name in lower case: "inside",
     // "file". A flag has the value "true". What was not given is not in here.
     std::map<std::string, std::string, std::less<>> values;
+    std::vector<std::string> repeated;  // what was given for the argument that may be repeated
 
     [[nodiscard]] bool has(std::string_view name) const { return values.contains(name); }
     [[nodiscard]] std::string value(std::string_view name, std::string_view otherwise = {}) const;

@@ -40,8 +40,10 @@ std::string tag_of(const Option& option) {
 std::string tag_of(const Command& command) {
     std::string tag = bold(command.name);
     if (!command.options.empty()) tag += " [" + italic("OPTION") + "]...";
-    for (const Argument& argument : command.arguments)
+    for (const Argument& argument : command.arguments) {
         tag += argument.required ? " " + italic(argument.name) : " [" + italic(argument.name) + "]";
+        if (argument.repeated) tag += "...";
+    }
     return tag;
 }
 

@@ -23,6 +23,7 @@ Outcome send_document(Session& session, std::string_view command) {
     auto document = read_file(path == "-" ? "/dev/stdin" : path);
     if (!document) return problem(ExitCode::failed, "file not readable", document.error().message);
     Json body{{"document", *document}, {"name", path == "-" ? "standard input" : path}};
+    if (session.invocation().has("prune")) body["prune"] = true;
     if (session.invocation().has("confirm")) body["confirm_within"] = session.invocation().value("confirm");
     return session.api().post(path_of({command}), body);
 }

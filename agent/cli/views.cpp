@@ -320,6 +320,21 @@ void apply_view(Text& text, const Json& value) {
     print_warnings(text, value);
 }
 
+void created_view(Text& text, model::Kind kind, const std::string& name) {
+    text.line(fmt::format("{} {} {}", text.paint("created", Tone::good), model::word_for(kind), name));
+}
+
+void deleted_view(Text& text, model::Kind kind, const std::string& name) {
+    text.line(fmt::format("{} {} {}", text.paint("deleted", Tone::bad), model::word_for(kind), name));
+}
+
+void association_view(Text& text, const Json& value) {
+    const std::string instance = field(value, "instance");
+    text.line(fmt::format("Elastic IP {} ({}) belongs to {}", field(value, "name", missing),
+                          field(value, "address", missing),
+                          instance.empty() ? "no instance" : "instance " + instance));
+}
+
 void confirm_view(Text& text, const Json& value) {
     text.line(fmt::format("revision {} confirmed", field(value, "revision", missing)), Tone::good);
 }

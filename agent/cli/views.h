@@ -10,6 +10,7 @@
 
 #include "cli/problem.h"
 #include "cli/text.h"
+#include "model/kinds.h"
 
 namespace sallyport::cli {
 
@@ -17,6 +18,9 @@ void status_view(Text& text, const Json& value);
 void faults_view(Text& text, const Json& value);  // [faults]
 void plan_view(Text& text, const Json& value);
 void apply_view(Text& text, const Json& value);
+void created_view(Text& text, model::Kind kind, const std::string& name);
+void deleted_view(Text& text, model::Kind kind, const std::string& name);
+void association_view(Text& text, const Json& value);
 void confirm_view(Text& text, const Json& value);
 void flows_view(Text& text, const Json& value);
 void flow_count_view(Text& text, const Json& value);

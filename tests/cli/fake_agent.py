@@ -31,12 +31,13 @@ class Request:
     path: str
     query: dict[str, str]
     body: Any
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
 class FakeAgent:
     """`answers` maps "GET /v1/status" to an object, to (status, object), to bytes that are sent as they are, or
-    to a list of those, one for each time. What is not there is 404."""
+    to a list of those, one for each time. With the status 0 it says nothing and closes. What is not there is 404."""
 
     answers: dict[str, Any] = field(default_factory=dict)
     requests: list[Request] = field(default_factory=list)
@@ -54,16 +55,22 @@ class FakeAgent:
                 url = urlsplit(self.path)
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 agent.requests.append(Request(self.command, url.path, dict(parse_qsl(url.query)),
-                                              json.loads(body) if body else None))
+                                              json.loads(body) if body else None, dict(self.headers)))
                 status, content = agent.answer_to(f"{self.command} {url.path}")
+                if status == 0:  # the connection breaks instead
+                    self.close_connection = True
+                    return
                 self.send_response(status)
+                if status == 204:
+                    self.end_headers()
+                    return
                 self.send_header("Content-Type", "application/json" if status < 400 else "application/problem+json")
                 self.send_header("Content-Length", str(len(content)))
                 self.send_header("Sallyport-Revision", "3")
                 self.end_headers()
                 self.wfile.write(content)
 
-            do_GET = do_POST = answer
+            do_GET = do_POST = do_PATCH = do_DELETE = answer
 
             def address_string(self) -> str:
                 return "unix"

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import pytest
 
 from conftest import HERE, PROGRAMS
-from fake_agent import prepared
+from fake_agent import prepared, problem
 
 class Answer(NamedTuple):
     golden: str
@@ -41,6 +41,8 @@ ANSWERS = [Answer(*row) for row in [
     ("get_route_tables", "get route_tables", "GET /v1/route_tables", "route_tables", 0),
     ("get_nat_gateway", "get nat_gateways egress", "GET /v1/nat_gateways/egress", "nat_gateway", 0),
     ("get_route_table", "get route_tables private", "GET /v1/route_tables/private", "route_table", 0),
+    ("create", "create elastic_ips eip-3 address=198.51.100.12", "POST /v1/elastic_ips", "elastic_ip", 0),
+    ("eip_associate", "eip associate eip-3 db", "PATCH /v1/elastic_ips/eip-3", "elastic_ip_of_instance", 0),
     ("flows", "flows", "GET /v1/flows", "flows", 0),
     ("flows_long", "flows", "GET /v1/flows", "flows_long", 0),
     ("flows_top", "flows --top", "GET /v1/flows", "top", 0),
@@ -65,6 +67,7 @@ def document(tmp_path):
 class TestAnswer:
     @pytest.fixture
     def result(self, sallyport, agent, document, case):
+        agent.answers["GET /v1/elastic_ips/eip-3"] = prepared("elastic_ip")
         agent.answers[case.request] = prepared(case.answer)
         return lambda *more: sallyport(*case.words.format(file=document).split(), *more)
 
@@ -167,6 +170,116 @@ def test_documents_are_sent_with_their_name(sallyport, agent, document):
     assert agent.requests[-1].body == {"document": "api_version: sallyport/v1\n", "name": str(document)}
     sallyport("plan", "-", input="gateway: {}\n")
     assert agent.requests[-1].body == {"document": "gateway: {}\n", "name": "standard input"}
+
+
+class TestCreate:
+    @pytest.fixture
+    def created(self, sallyport, agent):
+        """What `create` sends for these words."""
+        agent.answers["POST /v1/nat_gateways"] = {}
+
+        def create(*words, **more):
+            done = sallyport("create", "nat_gateways", "one", *words, **more)
+            assert (done.returncode, done.stdout, done.stderr) == (0, "created NAT gateway one\n", "")
+            return agent.requests[-1].body
+
+        return create
+
+    def test_fields_are_read_like_those_of_the_file(self, created):
+        assert created("vpc=main", "elastic_ips=[eip-1, eip-2]", "timeouts.udp=300s", "timeouts.icmp=1m",
+                       "log_flows=true", "limits={flows_per_host: 7}", "port_range=1024-2000",
+                       "reserved_ports=[5000, '6000']", "x=a=b: c", "y=", "z=\"7\"", "n=-7", "v=007") == {
+            "vpc": "main", "elastic_ips": ["eip-1", "eip-2"], "timeouts": {"udp": "300s", "icmp": "1m"},
+            "log_flows": True, "limits": {"flows_per_host": 7}, "port_range": "1024-2000",
+            "reserved_ports": [5000, "6000"], "x": "a=b: c", "y": "", "z": "7", "n": -7, "v": "007", "name": "one"}
+
+    def test_fields_may_come_from_a_file_or_standard_input(self, created, tmp_path):
+        (tmp_path / "one.yaml").write_text("vpc: main\ntimeouts: { udp: 300s }\n")
+        assert created("--file", f"{tmp_path}/one.yaml", "timeouts.icmp=5s") == {
+            "vpc": "main", "timeouts": {"udp": "300s", "icmp": "5s"}, "name": "one"}
+        assert created("--file", "-", "vpc=lab", input='{"name": "one", "vpc": "main", "log_flows": false}') == {
+            "name": "one", "vpc": "lab", "log_flows": False}
+
+    def test_each_request_has_a_key_of_its_own(self, created, agent):
+        created()
+        created()
+        keys = [request.headers["Idempotency-Key"] for request in agent.requests]
+        assert len(set(keys)) == 2 and all(re.fullmatch("[0-9a-f]{32}", key) for key in keys)
+
+    def test_what_broke_off_is_sent_again_with_the_same_key(self, sallyport, agent):
+        agent.answers["POST /v1/vpcs"] = [(0, {}), (0, {}), (201, {"name": "lab"})]
+        assert sallyport("create", "vpcs", "lab", "cidrs=[10.1.0.0/16]").returncode == 0
+        assert [request.body for request in agent.requests] == 3 * [{"cidrs": ["10.1.0.0/16"], "name": "lab"}]
+        assert len({request.headers["Idempotency-Key"] for request in agent.requests}) == 1
+
+    @pytest.mark.parametrize(("words", "code", "message"), [
+        (["a.b=1", "a=2", "a.c=3"], 2, "a is no map, and a.c leads into it"),
+        (["a=[1"], 2, "sallyport: a:1:"), (["a={b: 1, b: 2}"], 2, "duplicate key \"b\""),
+        (["name=other"], 2, "its field name says \"other\""), (["--file", "/nonexistent"], 1, "/nonexistent"),
+        (["word"], 2, "\"word\" is no FIELD=VALUE"), (["=x"], 2, "\"=x\" is no FIELD=VALUE")])
+    def test_what_cannot_be_understood_is_not_sent(self, sallyport, agent, words, code, message):
+        done = sallyport("create", "vpcs", "lab", *words)
+        assert (done.returncode, done.stdout) == (code, "")
+        assert message in done.stderr
+        assert agent.requests == []
+
+    def test_a_file_must_hold_a_map(self, sallyport):
+        done = sallyport("create", "vpcs", "lab", "--file", "-", input="[1]")
+        assert done.returncode == 1 and "standard input holds no map" in done.stderr
+
+    def test_a_resource_may_be_called_like_a_command(self, sallyport, agent):
+        agent.answers["POST /v1/vpcs"] = {}
+        assert sallyport("create", "vpcs", "status").returncode == 0
+        assert agent.requests[-1].body == {"name": "status"}
+
+
+class TestDelete:
+    def test_says_what_is_gone(self, sallyport, agent):
+        agent.answers["DELETE /v1/elastic_ips/eip-3"] = (204, {})
+        done = sallyport("delete", "elastic_ips", "eip-3")
+        assert (done.returncode, done.stdout, done.stderr) == (0, "deleted Elastic IP eip-3\n", "")
+        done = sallyport("delete", "elastic_ips", "eip-3", "-o", "json")
+        assert (done.returncode, done.stdout) == (0, "{}\n")
+        assert agent.requests[-1].body is None
+
+    @pytest.mark.parametrize(("status", "code"), [(404, 1), (409, 5), (403, 4)])
+    def test_exit_codes(self, sallyport, agent, status, code):
+        agent.answers["DELETE /v1/vpcs/lab"] = problem(status, "Title", "why")
+        done = sallyport("delete", "vpcs", "lab")
+        assert (done.returncode, done.stdout, done.stderr) == (code, "", "sallyport: why\n")
+
+
+class TestElasticIp:
+    @pytest.fixture(autouse=True)
+    def prepare(self, agent):
+        agent.answers["GET /v1/elastic_ips/eip-3"] = prepared("elastic_ip")
+        agent.answers["GET /v1/elastic_ips/eip-4"] = prepared("elastic_ip_of_instance")
+
+    def test_associate_changes_one_field(self, sallyport, agent):
+        agent.answers["PATCH /v1/elastic_ips/eip-3"] = prepared("elastic_ip_of_instance")
+        assert sallyport("eip", "associate", "eip-3", "db").returncode == 0
+        assert agent.requests[-1].body == {"instance": "db"}
+
+    def test_disassociate(self, sallyport, agent):
+        agent.answers["PATCH /v1/elastic_ips/eip-4"] = prepared("elastic_ip")
+        done = sallyport("eip", "disassociate", "eip-4")
+        assert (done.returncode, done.stdout) == (0, "Elastic IP eip-3 (198.51.100.12) belongs to no instance\n")
+        assert agent.requests[-1].body == {"instance": None}
+
+    @pytest.mark.parametrize("words", ["associate eip-4 db", "disassociate eip-3"])
+    def test_what_is_so_already_is_no_change(self, sallyport, agent, words):
+        done = sallyport("eip", *words.split())
+        assert (done.returncode, done.stdout) == (0, "no changes\n")
+        assert [request.method for request in agent.requests] == ["GET"]
+
+    def test_one_that_is_not_there(self, sallyport):
+        assert sallyport("eip", "associate", "eip-9", "db").returncode == 1
+
+
+def test_prune_reaches_the_agent(sallyport, agent, document):
+    agent.answers["POST /v1/plan"] = prepared("apply_nothing")
+    sallyport("plan", "--prune", str(document))
+    assert agent.requests[-1].body["prune"] is True
 
 
 def test_names_are_encoded(sallyport, agent):

@@ -27,6 +27,8 @@ printf '%s\n' "${COMPREPLY[@]}"
 def offered(agent):
     agent.answers["GET /v1/vpcs"] = prepared("vpcs")
     agent.answers["GET /v1/route_tables"] = prepared("route_tables")
+    agent.answers["GET /v1/elastic_ips"] = {"elastic_ips": [prepared("elastic_ip")]}
+    agent.answers["GET /v1/instances"] = {"instances": [{"name": "db"}]}
 
     def ask(line: str) -> list[str]:
         """The candidates for the last word of `line`, which is split as bash does."""
@@ -57,6 +59,14 @@ ROWS = {
     "sallyport get subnets ": [],
     "sallyport --socket /nonexistent get vpcs ": [],
     "sallyport --socket=/nonexistent get vpcs ": [],
+    "sallyport create sub": ["subnets"],
+    "sallyport create vpcs ": [],
+    "sallyport create vpcs new ": [],
+    "sallyport create vpcs new --f": ["--file"],
+    "sallyport delete vpcs ": ["main", "lab"],
+    "sallyport eip ": ["associate", "disassociate"],
+    "sallyport eip associate e": ["eip-3"],
+    "sallyport eip associate eip-3 ": ["db"],
     "sallyport flows --in": ["--inside"],
     "sallyport flows --protocol ": ["tcp", "udp", "icmp"],
     "sallyport flows --inside ": [],

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The commands on one resource.
+#include <fmt/format.h>
+
+#include <charconv>
+#include <set>
+
+#include "cli/run.h"
+#include "cli/session.h"
+#include "cli/views.h"
+#include "config/document.h"
+#include "core/file.h"
+
+namespace sallyport::cli {
+namespace {
+
+tl::unexpected<Problem> wrong_usage(std::string detail) {
+    return problem(ExitCode::usage, "wrong usage", std::move(detail));
+}
+
+model::Kind kind_of(const Session& session) {
+    return *model::parse_kind(
+        session.invocation().value("kind"));  // one of the words, else it is wrong usage
+}
+
+// A value that was written without quotes.
+Json plain_value(const std::string& text) {
+    if (text == "true" || text == "false") return text == "true";
+    std::int64_t number = 0;
+    const char* const end = text.data() + text.size();
+    const auto [stop, error] = std::from_chars(text.data(), end, number);
+    // Leading zeros would be lost, and then it was no number that was meant.
+    const bool whole = error == std::errc{} && stop == end && std::to_string(number) == text;
+    return whole ? Json(number) : Json(text);
+}
+
+Json json_of(const config::Node& node) {
+    switch (node.type) {
+        case config::Node::Type::null:
+            return nullptr;
+        case config::Node::Type::scalar:
+            return node.quoted ? Json(node.scalar) : plain_value(node.scalar);
+        case config::Node::Type::list: {
+            Json list = Json::array();
+            for (const config::Node& child : node.children) list.push_back(json_of(child));
+            return list;
+        }
+        case config::Node::Type::map:
+            break;
+    }
+    Json map = Json::object();
+    for (std::size_t i = 0; i < node.keys.size(); ++i) map[node.keys[i].text] = json_of(node.children[i]);
+    return map;
+}
+
+// The first key that a map has twice.
+const config::Key* find_duplicate(const config::Node& node) {
+    std::set<std::string_view> seen;
+    for (const config::Key& key : node.keys) {
+        if (!seen.insert(key.text).second) return &key;
+    }
+    for (const config::Node& child : node.children) {
+        if (const config::Key* found = find_duplicate(child)) return found;
+    }
+    return nullptr;
+}
+
+Outcome read_yaml(const std::string& text, const std::string& name, ExitCode exit) {
+    std::vector<config::Fault> faults;
+    const config::Node root = config::parse_document(text, name, faults);
+    if (!faults.empty()) return problem(exit, "not readable", faults.front().to_string());
+    if (const config::Key* key = find_duplicate(root)) {
+        return problem(exit, "not readable",
+                       fmt::format("{}:{}:{}: duplicate key \"{}\"; expected each key once", name,
+                                   key->mark.line, key->mark.column, key->text));
+    }
+    return json_of(root);
+}
+
+// The value of a FIELD=VALUE. Only what begins like YAML's lists, maps and quotes is read as YAML: the rest
+// is taken as it stands, whatever characters are in it.
+Outcome read_value(const std::string& text, const std::string& field) {
+    if (text.empty() || std::string_view("[{\"'").find(text.front()) == std::string_view::npos)
+        return plain_value(text);
+    return read_yaml(text, field, ExitCode::usage);
+}
+
+// "timeouts.udp=300s" as {"timeouts": {"udp": "300s"}} in `object`.
+tl::expected<void, Problem> set_field(Json& object, const std::string& setting) {
+    const std::string path = setting.substr(0, setting.find('='));
+    const Outcome value = read_value(setting.substr(path.size() + 1), path);
+    if (!value) return tl::unexpected(value.error());
+    Json* place = &object;
+    for (std::size_t begin = 0; begin <= path.size();) {
+        const std::size_t end = std::min(path.find('.', begin), path.size());
+        if (!place->is_null() && !place->is_object())
+            return wrong_usage(
+                fmt::format("{} is no map, and {} leads into it", path.substr(0, begin - 1), path));
+        place = &(*place)[path.substr(begin, end - begin)];
+        begin = end + 1;
+    }
+    *place = *value;
+    return {};
+}
+
+Outcome fields_of_file(const std::string& path) {
+    const bool standard_input = path == "-";
+    const auto text = read_file(standard_input ? "/dev/stdin" : path);
+    if (!text) return problem(ExitCode::failed, "file not readable", text.error().message);
+    const std::string name = standard_input ? "standard input" : path;
+    Outcome fields = read_yaml(*text, name, ExitCode::failed);
+    if (fields && !fields->is_object())
+        return problem(ExitCode::failed, "not readable", fmt::format("{} holds no map of fields", name));
+    return fields;
+}
+
+Outcome object_to_create(const Invocation& given) {
+    Json object = Json::object();
+    if (given.has("file")) {
+        Outcome fields = fields_of_file(given.value("file"));
+        if (!fields) return fields;
+        object = *std::move(fields);
+    }
+    for (const std::string& setting : given.repeated) {
+        if (auto set = set_field(object, setting); !set) return tl::unexpected(set.error());
+    }
+    const std::string name = given.value("name");
+    if (object.contains("name") && object["name"] != name)
+        return wrong_usage(
+            fmt::format("it is to be called {}, and its field name says {}", name, object["name"].dump()));
+    object["name"] = name;
+    return object;
+}
+
+}  // namespace
+
+ExitCode run_create(Session& session) {
+    const Outcome object = object_to_create(session.invocation());
+    if (!object) return session.show(object.error());
+    const Outcome created = session.api().post_once(path_of({session.invocation().value("kind")}), *object);
+    return session.show(created, [&](Text& text, const Json&) {
+        created_view(text, kind_of(session), session.invocation().value("name"));
+    });
+}
+
+ExitCode run_delete(Session& session) {
+    const std::string name = session.invocation().value("name");
+    const Outcome deleted = session.api().remove(path_of({session.invocation().value("kind"), name}));
+    return session.show(deleted,
+                        [&](Text& text, const Json&) { deleted_view(text, kind_of(session), name); });
+}
+
+ExitCode run_eip(Session& session) {
+    const Invocation& given = session.invocation();
+    const bool associate = given.value("action") == "associate";
+    if (associate && !given.has("instance")) return session.show(wrong_usage("INSTANCE is missing").value());
+    if (!associate && given.has("instance"))
+        return session.show(wrong_usage(fmt::format("unexpected \"{}\"", given.value("instance"))).value());
+    const std::string path = path_of({to_string(model::Kind::elastic_ips), given.value("name")});
+    const Outcome before = session.api().get(path);
+    if (!before) return session.show(before.error());
+    if (field(*before, "instance") == given.value("instance")) {
+        return session.show(before, [](Text& text, const Json&) { text.line("no changes"); });
+    }
+    const Json instance = associate ? Json(given.value("instance")) : Json(nullptr);
+    return session.show(session.api().patch(path, {{"instance", instance}}), association_view);
+}
+
+}  // namespace sallyport::cli
