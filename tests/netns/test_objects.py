@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Resources that are made one by one: traffic follows at once, and what was acknowledged survives the agent."""
+
+import copy
+import json
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from lab import Agent, Routed, services
+from lab.services import Conversation
+from lab.world import EIP1, EIP2, H3, WEB, WEBS
+
+
+def _configuration(world: Routed) -> dict:
+    """Without the subnet behind lan1, which is made by hand here."""
+    configuration = copy.deepcopy(world.configuration())
+    configuration["subnets"] = [subnet for subnet in configuration["subnets"] if subnet["name"] == "app"]
+    configuration["route_tables"][0]["main"] = False
+    return configuration
+
+
+@pytest.fixture
+def agent(world: Routed) -> Iterator[Agent]:
+    with Agent(world.gateway, _configuration(world)) as running:
+        yield running
+        running.check_accounts()
+
+
+@pytest.fixture(autouse=True)
+def peers(world: Routed) -> Iterator[list]:
+    with services.echo_server(world.web, WEB, 7) as met, services.echo_server(world.web, WEBS[1], 7):
+        yield met
+
+
+def _make_second_way_out(agent: Agent) -> None:
+    agent.text("create", "elastic_ips", "eip-2", f"address={EIP2}")
+    agent.text("create", "nat_gateways", "second", "vpc=main", "elastic_ips=[eip-2]")
+    agent.text("create", "route_tables", "by-hand", "vpc=main",
+               "routes=[{destination: 0.0.0.0/0, nat_gateway: second}]")
+    agent.text("create", "subnets", "db", "vpc=main", "cidr=10.0.2.0/24", "route_table=by-hand")
+
+
+def _cannot_connect(world: Routed) -> None:
+    with pytest.raises(TimeoutError):
+        world.h3.call(lambda: socket.create_connection((WEB, 7), timeout=0.5))
+
+
+def test_traffic_follows_what_is_made_and_deleted(world: Routed, agent: Agent, peers: list) -> None:
+    _cannot_connect(world)
+    _make_second_way_out(agent)
+    with Conversation(world.h1, WEB, 7) as of_file, Conversation(world.h3, WEB, 7) as by_hand:
+        of_file.say()
+        by_hand.say()
+        assert sorted(peer[0] for peer in peers[-2:]) == [EIP1, EIP2]
+        assert {flow["nat_gateway"] for flow in agent.flows("--inside", H3)} == {"second"}
+
+        # The file changes: what was made by hand stays, and so does its connection.
+        changed = _configuration(world)
+        changed["route_tables"][0]["routes"].append({"destination": f"{WEBS[1]}/32", "blackhole": True})
+        assert [change["kind"] for change in agent.reload(changed)["changes"]] == ["route_tables"]
+        by_hand.say()
+
+        # One field of one resource: the new route's connections end, the others do not.
+        status, _, _ = agent.request("PATCH", "/v1/route_tables/by-hand",
+                                     {"routes": [{"destination": "0.0.0.0/0", "nat_gateway": "egress"}]})
+        assert status == 200
+        with pytest.raises(ConnectionResetError):
+            by_hand.say(timeout=2)
+        of_file.say()
+        assert of_file.retransmissions() == 0
+    with Conversation(world.h3, WEB, 7) as moved:
+        moved.say()
+    assert peers[-1][0] == EIP1
+
+    assert agent.run("delete", "route_tables", "by-hand").returncode == 5
+    for kind, name in (("subnets", "db"), ("route_tables", "by-hand"), ("nat_gateways", "second"),
+                       ("elastic_ips", "eip-2")):
+        agent.text("delete", kind, name)
+        assert agent.run("delete", kind, name).returncode == 1
+    _cannot_connect(world)
+    assert [revision["source"] for revision in agent.json("history")["revisions"][:4]] == 4 * ["api"]
+
+
+def test_rollback_brings_back_what_was_made(world: Routed, agent: Agent, peers: list) -> None:
+    _make_second_way_out(agent)
+    whole = agent.status()["desired_revision"]
+    agent.text("delete", "subnets", "db")
+    _cannot_connect(world)
+    agent.text("rollback", str(whole))
+    with Conversation(world.h3, WEB, 7) as talk:
+        talk.say()
+    assert peers[-1][0] == EIP2
+
+
+def test_what_was_acknowledged_survives_a_kill(world: Routed, agent: Agent, peers: list) -> None:
+    _make_second_way_out(agent)
+    with Conversation(world.h3, WEB, 7) as talk:
+        talk.say()
+        # A client makes one resource after the other, and is told of each; the agent is killed under it.
+        made: list[str] = []
+        failed: list[str] = []
+        ending = threading.Event()
+
+        def make() -> None:
+            for number in range(2000):
+                if ending.is_set():
+                    return
+                name = f"group-{number}"
+                done = agent.run("create", "security_groups", name, "vpc=main")
+                (made if done.returncode == 0 else failed).append(name)
+
+        client = threading.Thread(target=make)
+        client.start()
+        try:
+            for _ in range(3):
+                known = len(made)
+                while len(made) < known + 5:
+                    talk.say()
+                agent.kill()
+                agent.start()
+        finally:
+            ending.set()
+            client.join()
+        there = {group["name"] for group in agent.json("get", "security_groups")["security_groups"]}
+        assert set(made) <= there
+        assert there <= set(made) | set(failed)
+        assert agent.status()["desired_revision"] == agent.status()["applied_revision"]
+        talk.say()
+        assert talk.retransmissions() == 0
+
+
+def test_repeated_request_is_done_once(agent: Agent) -> None:
+    agent.text("create", "elastic_ips", "eip-2", f"address={EIP2}")
+    _, headers, body = agent.request("GET", "/v1/elastic_ips/eip-2")
+    done = agent.run("create", "elastic_ips", "eip-2", f"address={EIP2}")
+    assert done.returncode == 5 and "already" in done.stderr
+    # Of two that read the same, the second to write is told.
+    assert body["origin"] == "api"
+    status, newer, _ = agent.request("PUT", "/v1/elastic_ips/eip-2", {**body, "address": "198.51.100.12"})
+    assert status == 200 and newer["ETag"] != headers["ETag"]
+    status, _, problem = agent.request("DELETE", "/v1/elastic_ips/eip-1")
+    assert status == 409 and agent.config_path in problem["detail"]
+    assert agent.json("get", "elastic_ips", "eip-2")["address"] == "198.51.100.12"
+
+
+def test_faults_of_a_resource_are_all_told(agent: Agent) -> None:
+    done = agent.run("-o", "json", "create", "nat_gateways", "x", "vpc=nope", "colour=red", "timeouts.udp=5")
+    assert done.returncode == 1
+    pointers = {fault["pointer"] for fault in json.loads(done.stderr)["faults"]}
+    assert pointers == {"/colour", "/elastic_ips", "/timeouts/udp", "/vpc"}
+    assert agent.status()["desired_revision"] == 1
