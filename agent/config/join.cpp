@@ -83,6 +83,9 @@ std::vector<Fault> joined_warnings(const model::DesiredState& state, const std::
         if (is_inside(warning.path, "api")) warnings.push_back(warning);
     }
     Places places(text, file_name);
+    // Where the file alone has more warnings than are listed, one more is not worth looking for its place.
+    const bool all_known = known.size() <= faults_most;
+    std::size_t unlisted = 0;
     for (const model::Fault& warning : model::warnings(state)) {
         const auto same = std::ranges::find_if(known, [&](const Fault& candidate) {
             return candidate.path == warning.path && candidate.message.starts_with(warning.message);
@@ -92,11 +95,13 @@ std::vector<Fault> joined_warnings(const model::DesiredState& state, const std::
         } else if (const auto object = model::object_at(state, warning.path); is_of_api(object)) {
             warnings.push_back(
                 {{}, 0, 0, model::describe(*object), warning.read, warning.expected, warning.message});
+        } else if (!all_known) {
+            ++unlisted;
         } else if (find_place(places.root(), warning.path).exact) {
             warnings.push_back(placed(warning, state, places.root(), file_name));
         }
     }
-    return in_order(std::move(warnings), file_name);
+    return in_order(std::move(warnings), file_name, unlisted);
 }
 
 }  // namespace sallyport::config

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "config/document.h"
 #include "unit/model/sample.h"
 
 namespace sallyport::config {
@@ -182,6 +183,29 @@ TEST(Join, TheFileComesFirstAndItsWarningsFollowFromBoth) {
         << both->warnings[0].to_string();
     EXPECT_EQ(joined({})->warnings, load_text(file_text, "f")->warnings);
     EXPECT_EQ(joined({subnet})->warnings.size(), 2u);
+}
+
+TEST(Join, MoreWarningsThanAreListedAreCounted) {
+    std::string text(file_text);
+    text += "security_groups:\n";
+    for (int i = 0; i < 150; ++i) text += "  - { name: g" + std::to_string(i) + ", vpc: main }\n";
+    text += "subnets:\n";
+    for (int i = 0; i < 150; ++i)
+        text += "  - { name: s" + std::to_string(i) + ", vpc: main, cidr: 10.0." + std::to_string(i) +
+                ".0/24 }\n";
+    const auto file = load_text(text, "f");
+    ASSERT_TRUE(file) << file.error().front().to_string();
+    ASSERT_EQ(file->warnings.size(), faults_most + 1);
+    const auto both = join(*file, text, "f",
+                           {model::Subnet{.name = "s",
+                                          .vpc = "main",
+                                          .cidr = Ipv4Prefix(Ipv4Address(10, 0, 200, 0), 24),
+                                          .origin = model::Origin::api}});
+    ASSERT_TRUE(both) << both.error().front().to_string();
+    EXPECT_EQ(both->warnings.size(), faults_most + 1);
+    EXPECT_TRUE(both->warnings.front().to_string().starts_with("subnet \"s\""))
+        << "those of the API come first";
+    EXPECT_TRUE(both->warnings.back().message.starts_with("and "));
 }
 
 TEST(Join, WhatDoesNotGoTogetherIsToldWithTheObjectsName) {
