@@ -87,6 +87,7 @@ ExitCode exit_of(long status) {
         case 403:
             return ExitCode::not_permitted;
         case 409:
+        case 412:
             return ExitCode::conflict;
         default:
             return ExitCode::failed;

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <utility>
 
 #include "core/file.h"
@@ -62,6 +63,13 @@ std::vector<std::string> change_lines(const std::vector<model::Change>& changes)
 
 std::shared_ptr<const model::DesiredState> share(model::DesiredState state) {
     return std::make_shared<const model::DesiredState>(std::move(state));
+}
+
+std::set<std::pair<model::Kind, std::string>> names_of_api(const model::DesiredState& state) {
+    std::set<std::pair<model::Kind, std::string>> names;
+    for (const model::Object& object : model::objects_of(state, model::Origin::api))
+        names.emplace(model::kind_of(object), model::name_of(object));
+    return names;
 }
 
 Outcome<Candidate> read_candidate(std::string_view document, const std::string& name,
@@ -282,9 +290,8 @@ Outcome<Applied> Gateway::commit(Candidate candidate, const Cause& cause) {
     config::Loaded& loaded = candidate.loaded;
     const bool first = view_->desired_revision == 0;
     const std::vector<model::Change> changes = model::delta(*view_->state, loaded.state);
-    std::string objects = config::objects_text(loaded.state);
     // An object that the file declares as it was made through the API is no change but of its origin.
-    const bool moved = changes.empty() && objects != config::objects_text(*view_->state);
+    const bool moved = changes.empty() && names_of_api(loaded.state) != names_of_api(*view_->state);
 
     auto next = std::make_shared<View>(*view_);
     next->state = share(std::move(loaded.state));
@@ -294,7 +301,7 @@ Outcome<Applied> Gateway::commit(Candidate candidate, const Cause& cause) {
         revision.source = cause.source;
         revision.document_name = candidate.document_name;
         revision.document = candidate.document;
-        revision.objects = std::move(objects);
+        revision.objects = config::objects_text(*next->state);
         revision.changes = change_lines(changes);
         revision.audit = cause.actor;
         revision.idempotency = cause.idempotency;
