@@ -80,8 +80,7 @@ Outcome<Candidate> read_candidate(std::string_view document, const std::string& 
     if (!joined) {
         std::string message = fmt::format(
             "{} does not go with the objects that were made through the API: {}. Change or delete those "
-            "objects "
-            "first, or apply the file with --prune, which deletes all of them",
+            "objects first, or apply the file with --prune, which deletes all of them",
             name, counted_faults(joined.error()));
         return tl::unexpected(
             Refusal{Refusal::Kind::conflict, std::move(message), std::move(joined.error())});
