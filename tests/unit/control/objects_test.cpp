@@ -240,6 +240,30 @@ TEST_F(ObjectsTest, RequestWithAKeyIsDoneOnce) {
               Refusal::Kind::conflict);
 }
 
+TEST_F(ObjectsTest, StoreThatFailsChangesNothing) {
+    const std::string path = here_.folder / "sallyport.db";
+    here_.store = std::move(*store::SqliteStore::open(path));
+    start();
+    sqlite3* database = nullptr;
+    ASSERT_EQ(sqlite3_open(path.c_str(), &database), SQLITE_OK);
+    ASSERT_EQ(sqlite3_exec(database,
+                           "CREATE TRIGGER full BEFORE INSERT ON idempotency "
+                           "BEGIN SELECT raise(ABORT, 'disk full'); END",
+                           nullptr, nullptr, nullptr),
+              SQLITE_OK);
+    sqlite3_close(database);
+    const std::uint64_t writes = here_.kernel->writes;
+    // The record is the last part of the transaction: what was written before it is undone.
+    EXPECT_EQ(
+        refused(gateway().create_object(Kind::elastic_ips, eip3, "test", Idempotency{"key", "request"})),
+        Refusal::Kind::failed);
+    EXPECT_EQ(view()->desired_revision, 1u);
+    EXPECT_EQ((*here_.store->newest())->number, 1u);
+    EXPECT_FALSE(has(Kind::elastic_ips, "eip-3"));
+    EXPECT_EQ(here_.kernel->writes, writes);
+    create(Kind::elastic_ips, eip3);
+}
+
 TEST_F(ObjectsTest, KernelThatRefusesIsTriedAgainAndARepetitionSaysHowItStands) {
     here_.kernel->writes_left = 0;
     const Idempotency key{"key-1", "request"};
