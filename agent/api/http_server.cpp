@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <microhttpd.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -11,6 +12,7 @@
 #include <list>
 #include <unordered_map>
 #include <utility>
+#include <vector>
 
 namespace sallyport::api {
 
@@ -21,19 +23,50 @@ const std::string* Request::parameter(std::string_view name) const {
     return nullptr;
 }
 
+const std::string* Request::header(std::string_view name) const {
+    const std::string* found = nullptr;
+    for (const auto& [key, value] : headers) {
+        if (key != name) continue;
+        if (found != nullptr) return nullptr;
+        found = &value;
+    }
+    return found;
+}
+
+bool Request::has_header(std::string_view name) const {
+    return std::ranges::any_of(headers, [name](const auto& header) { return header.first == name; });
+}
+
 namespace {
 
 using SteadyClock = std::chrono::steady_clock;
+
+// TLS 1.2 for clients that have nothing newer, and of it only what has forward secrecy and authenticates.
+constexpr const char* tls_priorities =
+    "SECURE128:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:-KX-ALL:+ECDHE-ECDSA:+ECDHE-RSA:-CIPHER-ALL:+AES-256-GCM:"
+    "+AES-128-GCM:+CHACHA20-POLY1305:%SERVER_PRECEDENCE";
+
+std::string lower_case(std::string_view text) {
+    std::string result(text);
+    std::transform(result.begin(), result.end(), result.begin(),
+                   [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    return result;
+}
 
 std::string media_type(const char* header) {
     if (header == nullptr) return {};
     std::string_view text(header);
     text = text.substr(0, text.find(';'));
     while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-    std::string result(text);
-    std::transform(result.begin(), result.end(), result.begin(),
-                   [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-    return result;
+    return lower_case(text);
+}
+
+std::optional<Ipv4Address> reached_at(int fd) {
+    sockaddr_in address{};
+    socklen_t size = sizeof(address);
+    if (getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) != 0 || address.sin_family != AF_INET)
+        return std::nullopt;
+    return Ipv4Address::from_network(address.sin_addr.s_addr);
 }
 
 std::optional<Peer> peer_of(int fd) {
@@ -65,22 +98,29 @@ struct Exchange {
     std::optional<Response> response;
     bool refused = false;    // the answer was given before the body came
     bool too_large = false;  // the rest of the body is thrown away
+    bool no_room = false;    // the same, because of the bodies of others
     bool handled = false;
+    std::size_t buffered = 0;             // bytes of the body, as they count for all of them
     MHD_Connection* suspended = nullptr;  // the connection, while it waits for the answer
 };
 
 struct Connection {
     int fd = -1;
-    SteadyClock::time_point since;  // when the step that is bounded began
-    bool waiting = false;           // for an answer of ours: not the client's fault
+    SteadyClock::time_point since = {};       // when the step that is bounded began
+    std::chrono::milliseconds patience = {};  // with that step
+    bool waiting = false;                     // for an answer of ours: not the client's fault
+    bool idle = false;                        // between two requests
 };
 
 }  // namespace
 
 class HttpServer::Implementation {
   public:
-    Implementation(EventLoop& loop, RequestHandler& handler, ServerLimits limits)
-        : loop_(loop), handler_(handler), limits_(limits) {}
+    Implementation(EventLoop& loop, RequestHandler& handler, ServerLimits limits,
+                   std::optional<TlsIdentity> tls)
+        : loop_(loop), handler_(handler), limits_(limits), tls_(std::move(tls)) {
+        limits_.head_patience = std::min(limits_.head_patience, limits_.patience);
+    }
     Implementation(const Implementation&) = delete;
     Implementation& operator=(const Implementation&) = delete;
 
@@ -101,14 +141,28 @@ class HttpServer::Implementation {
         const int flags = fcntl(fd, F_GETFL);
         if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
             return system_failure("set up a listener");
-        daemon_ = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, nullptr, nullptr, &on_request,
-                                   this, MHD_OPTION_LISTEN_SOCKET, fd,                         //
-                                   MHD_OPTION_CONNECTION_LIMIT, limits_.connections,           //
-                                   MHD_OPTION_CONNECTION_MEMORY_LIMIT, std::size_t{32} << 10,  //
-                                   MHD_OPTION_NOTIFY_COMPLETED, &on_completed, this,           //
-                                   MHD_OPTION_NOTIFY_CONNECTION, &on_connection, this,         //
-                                   MHD_OPTION_URI_LOG_CALLBACK, &on_request_line, this,        //
-                                   MHD_OPTION_END);
+        unsigned mode = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME;
+        std::vector<MHD_OptionItem> options;
+        if (limits_.connections_per_address > 0) {
+            options.push_back({MHD_OPTION_PER_IP_CONNECTION_LIMIT,
+                               static_cast<std::intptr_t>(limits_.connections_per_address), nullptr});
+        }
+        if (tls_) {
+            mode |= MHD_USE_TLS;
+            options.push_back({MHD_OPTION_HTTPS_MEM_CERT, 0, tls_->certificate.data()});
+            options.push_back({MHD_OPTION_HTTPS_MEM_KEY, 0, tls_->key.data()});
+            options.push_back({MHD_OPTION_HTTPS_PRIORITIES, 0, const_cast<char*>(tls_priorities)});
+        }
+        options.push_back({MHD_OPTION_END, 0, nullptr});
+        daemon_ =
+            MHD_start_daemon(mode, 0, nullptr, nullptr, &on_request, this, MHD_OPTION_LISTEN_SOCKET, fd,  //
+                             MHD_OPTION_ARRAY, options.data(),                                            //
+                             MHD_OPTION_CONNECTION_LIMIT, limits_.connections,                            //
+                             MHD_OPTION_CONNECTION_MEMORY_LIMIT, std::size_t{32} << 10,                   //
+                             MHD_OPTION_NOTIFY_COMPLETED, &on_completed, this,                            //
+                             MHD_OPTION_NOTIFY_CONNECTION, &on_connection, this,                          //
+                             MHD_OPTION_URI_LOG_CALLBACK, &on_request_line, this,                         //
+                             MHD_OPTION_END);
         if (daemon_ == nullptr) return failure("start the HTTP server");
         (void)listener.release();  // the daemon closes it
         const MHD_DaemonInfo* info = MHD_get_daemon_info(daemon_, MHD_DAEMON_INFO_EPOLL_FD);
@@ -120,9 +174,18 @@ class HttpServer::Implementation {
         const auto pace =
             std::clamp(limits_.patience / 10, std::chrono::milliseconds{10}, std::chrono::milliseconds{1000});
         patience_check_ = loop_.every(pace, [this] { close_the_slow(); });
-        run();
+        // Not at once: who starts a server is not ready yet for the requests that may be waiting.
+        again_ = loop_.after(std::chrono::milliseconds{0}, [this] { run(); });
         return {};
     }
+
+    void retire() {
+        if (std::exchange(retired_, true)) return;
+        const UniqueFd listener(MHD_quiesce_daemon(daemon_));
+        close_the_slow();
+    }
+
+    [[nodiscard]] std::size_t connections() const { return connections_.size(); }
 
   private:
     void run() {
@@ -142,7 +205,8 @@ class HttpServer::Implementation {
     void close_the_slow() {
         const auto now = SteadyClock::now();
         for (const Connection& connection : connections_) {
-            if (!connection.waiting && now - connection.since > limits_.patience) {
+            const bool unwanted = retired_ && connection.idle;
+            if (unwanted || (!connection.waiting && now - connection.since > connection.patience)) {
                 shutdown(connection.fd, SHUT_RDWR);  // the library sees the end and closes
             }
         }
@@ -157,6 +221,7 @@ class HttpServer::Implementation {
         }
         MHD_add_response_header(made, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
         MHD_add_response_header(made, "X-Content-Type-Options", "nosniff");
+        if (retired_) MHD_add_response_header(made, MHD_HTTP_HEADER_CONNECTION, "close");
         for (const auto& [name, value] : response.headers) {
             MHD_add_response_header(made, name.c_str(), value.c_str());
         }
@@ -172,6 +237,14 @@ class HttpServer::Implementation {
         request.content_type = media_type(
             MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_TYPE));
         MHD_get_connection_values(
+            connection, MHD_HEADER_KIND,
+            [](void* context, MHD_ValueKind, const char* key, const char* value) {
+                static_cast<Request*>(context)->headers.emplace_back(lower_case(key),
+                                                                     value == nullptr ? "" : value);
+                return MHD_YES;
+            },
+            &request);
+        MHD_get_connection_values(
             connection, MHD_GET_ARGUMENT_KIND,
             [](void* context, MHD_ValueKind, const char* key, const char* value) {
                 static_cast<Request*>(context)->query.emplace_back(key, value == nullptr ? "" : value);
@@ -180,7 +253,11 @@ class HttpServer::Implementation {
             &request);
         const MHD_ConnectionInfo* info =
             MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-        if (info != nullptr) request.peer = peer_of(info->connect_fd);
+        if (info != nullptr) {
+            request.peer = peer_of(info->connect_fd);
+            request.reached_at = reached_at(info->connect_fd);
+        }
+        begin_step(state_of(connection), limits_.patience);
 
         exchange.response = handler_.refuse(request);
         if (!exchange.response) {
@@ -188,7 +265,7 @@ class HttpServer::Implementation {
                 MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_LENGTH);
             // The library has refused what is no number.
             if (length != nullptr && std::strtoull(length, nullptr, 10) > limits_.body_bytes) {
-                exchange.response = handler_.body_too_large();
+                exchange.response = handler_.body_too_large(request);
             }
         }
         if (!exchange.response) return MHD_YES;
@@ -200,34 +277,52 @@ class HttpServer::Implementation {
                        const std::shared_ptr<Exchange>& exchange) {
         if (*upload_size > 0) {
             std::string& body = exchange->request.body;
-            if (body.size() + *upload_size > limits_.body_bytes) {
-                exchange->too_large = true;
-                body.clear();
-                body.shrink_to_fit();
+            if (body.size() + *upload_size > limits_.body_bytes) exchange->too_large = true;
+            if (buffered_ + *upload_size > limits_.all_bodies_bytes) exchange->no_room = true;
+            if (exchange->too_large || exchange->no_room || exchange->refused) {
+                body = {};
+                forget_body(*exchange);
+            } else {
+                body.append(upload, *upload_size);
+                exchange->buffered += *upload_size;
+                buffered_ += *upload_size;
             }
-            if (!exchange->too_large) body.append(upload, *upload_size);
             *upload_size = 0;
             return MHD_YES;
         }
         if (exchange->refused) return MHD_YES;
-        if (exchange->too_large) exchange->response = handler_.body_too_large();
+        if (exchange->too_large) {
+            exchange->response = handler_.body_too_large(exchange->request);
+        } else if (exchange->no_room) {
+            exchange->response = handler_.too_busy(exchange->request);
+        }
         if (!exchange->response && !exchange->handled) {
             exchange->handled = true;
-            handler_.handle(exchange->request,
+            forget_body(*exchange);
+            handler_.handle(std::move(exchange->request),
                             [this, weak = std::weak_ptr<Exchange>(exchange)](Response response) {
                                 respond(weak, std::move(response));
                             });
-            exchange->request.body.clear();
         }
         if (Connection* state = state_of(connection)) {
+            begin_step(state, limits_.patience);
             state->waiting = !exchange->response;
-            state->since = SteadyClock::now();
         }
         if (exchange->response) return answer(connection, *exchange->response);
         exchange->suspended = connection;
         waiting_.emplace(exchange.get(), exchange);
         MHD_suspend_connection(connection);
         return MHD_YES;
+    }
+
+    void forget_body(Exchange& exchange) { buffered_ -= std::exchange(exchange.buffered, 0); }
+
+    static void begin_step(Connection* connection, std::chrono::milliseconds patience) {
+        if (connection == nullptr) return;
+        connection->since = SteadyClock::now();
+        connection->patience = patience;
+        connection->waiting = false;
+        connection->idle = false;
     }
 
     // The server may be gone, but then so is the exchange.
@@ -271,18 +366,21 @@ class HttpServer::Implementation {
                              MHD_RequestTerminationCode) noexcept {
         auto* self = static_cast<Implementation*>(context);
         auto* holder = static_cast<std::shared_ptr<Exchange>*>(*exchange_slot);
-        if (holder != nullptr) self->waiting_.erase(holder->get());
+        if (holder != nullptr) {
+            self->forget_body(**holder);
+            self->waiting_.erase(holder->get());
+        }
         delete holder;
         *exchange_slot = nullptr;
         if (Connection* state = self->state_of(connection)) {
-            state->waiting = false;
-            state->since = SteadyClock::now();
+            begin_step(state, self->limits_.patience);
+            state->idle = true;
         }
     }
 
     static void* on_request_line(void* context, const char*, MHD_Connection* connection) noexcept {
         auto* self = static_cast<Implementation*>(context);
-        if (Connection* state = self->state_of(connection)) state->since = SteadyClock::now();
+        begin_step(self->state_of(connection), self->limits_.head_patience);
         return nullptr;  // becomes the exchange's slot
     }
 
@@ -293,7 +391,8 @@ class HttpServer::Implementation {
             const MHD_ConnectionInfo* info =
                 MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
             if (info == nullptr) return;
-            self->connections_.push_back(Connection{info->connect_fd, SteadyClock::now(), false});
+            self->connections_.push_back(Connection{.fd = info->connect_fd});
+            begin_step(&self->connections_.back(), self->limits_.head_patience);
             *socket_context = &self->connections_.back();
         } else if (*socket_context != nullptr) {
             self->connections_.remove_if(
@@ -305,6 +404,9 @@ class HttpServer::Implementation {
     EventLoop& loop_;
     RequestHandler& handler_;
     ServerLimits limits_;
+    std::optional<TlsIdentity> tls_;  // the daemon keeps pointers to it
+    std::size_t buffered_ = 0;        // bytes of all bodies that are coming in
+    bool retired_ = false;
     MHD_Daemon* daemon_ = nullptr;
     bool resumed_ = false;  // an answer waits for a suspended connection to be taken up again
     std::list<Connection> connections_;
@@ -319,9 +421,18 @@ HttpServer::HttpServer(std::unique_ptr<Implementation> implementation)
 }
 HttpServer::~HttpServer() = default;
 
+void HttpServer::retire() {
+    implementation_->retire();
+}
+
+std::size_t HttpServer::connections() const {
+    return implementation_->connections();
+}
+
 Result<std::unique_ptr<HttpServer>> HttpServer::start(EventLoop& loop, UniqueFd listener,
-                                                      RequestHandler& handler, ServerLimits limits) {
-    auto implementation = std::make_unique<Implementation>(loop, handler, limits);
+                                                      RequestHandler& handler, ServerLimits limits,
+                                                      std::optional<TlsIdentity> tls) {
+    auto implementation = std::make_unique<Implementation>(loop, handler, limits, std::move(tls));
     if (Result<void> started = implementation->start(std::move(listener)); !started) {
         return tl::unexpected(started.error());
     }

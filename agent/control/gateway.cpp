@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -75,6 +76,11 @@ Outcome<Opening> find_opening(store::Store& store, const std::string& config_pat
         if (loaded) {
             opening.store_state = share(loaded->state);
             if (*loaded_hash == store::digest(*text)) {
+                if (revision.document == *text) {
+                    opening.api = loaded->api;
+                } else if (auto file = config::load_text(*text, config_path)) {
+                    opening.api = std::move(file->api);
+                }
                 opening.loaded = *std::move(loaded);
                 opening.document_name = std::move(revision.document_name);
                 opening.document = std::move(revision.document);
@@ -88,6 +94,7 @@ Outcome<Opening> find_opening(store::Store& store, const std::string& config_pat
     }
     auto loaded = config::load_text(*text, config_path);
     if (!loaded) return invalid(config_path, std::move(loaded.error()));
+    opening.api = loaded->api;
     opening.loaded = *std::move(loaded);
     opening.document_name = config_path;
     opening.document = *std::move(text);
@@ -101,6 +108,11 @@ Gateway::Gateway(Parts parts, std::string config_path, Opening opening)
     view->state = opening_->store_state ? opening_->store_state : share({});
     view->desired_revision = opening_->store_revision;
     view_ = std::move(view);
+}
+
+void Gateway::follow_api_settings(ApiAccess& access, config::ApiSettings in_force) {
+    api_access_ = &access;
+    api_settings_ = std::move(in_force);
 }
 
 Result<void> Gateway::start() {
@@ -228,6 +240,17 @@ Outcome<Applied> Gateway::commit(config::Loaded loaded, std::string_view documen
                                  std::optional<std::chrono::seconds> confirm_within) {
     const bool first = view_->desired_revision == 0;
     const std::vector<model::Change> changes = model::delta(*view_->state, loaded.state);
+    std::function<void()> adopt_api_settings;
+    if (source == store::Source::reload && api_access_ != nullptr) {
+        auto prepared = api_access_->prepare(loaded.api);
+        if (!prepared) {
+            return invalid(name, {{name, 0, 0, {}, {}, {}, prepared.error().message}});
+        }
+        adopt_api_settings = *std::move(prepared);
+    } else if (source == store::Source::apply && loaded.api != api_settings_) {
+        loaded.warnings.push_back(
+            {name, 0, 0, "api", {}, {}, fmt::format("only taken from {}, by reload", config_path_)});
+    }
 
     auto next = std::make_shared<View>(*view_);
     next->state = share(std::move(loaded.state));
@@ -255,6 +278,10 @@ Outcome<Applied> Gateway::commit(config::Loaded loaded, std::string_view documen
     } else if (source != store::Source::apply) {
         const Result<void> noted = parts_.store.set_loaded_file_hash(store::digest(document));
         if (!noted) return failed(noted.error());
+    }
+    if (adopt_api_settings) {
+        adopt_api_settings();
+        api_settings_ = std::move(loaded.api);
     }
     document_warnings_ = texts_of(loaded.warnings);
     next->detached = false;

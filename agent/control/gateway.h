@@ -19,6 +19,7 @@
 #include <tl/expected.hpp>
 
 #include "config/load.h"
+#include "control/api_access.h"
 #include "control/log.h"
 #include "control/view.h"
 #include "core/clock.h"
@@ -65,6 +66,9 @@ struct Opening {
     config::Loaded loaded;
     std::string document_name;
     std::string document;
+    // Of the configuration file, whatever revision is the newest; none: this version does not accept the
+    // file.
+    std::optional<config::ApiSettings> api;
     bool from_file = false;            // else it is the store's newest revision, unchanged
     std::uint64_t store_revision = 0;  // the newest; 0: none
     std::shared_ptr<const model::DesiredState> store_state;  // what it holds; null: none
@@ -84,6 +88,10 @@ class Gateway {
     };
 
     Gateway(Parts parts, std::string config_path, Opening opening);
+
+    // What carries out the section `api` from the next reload on; it must outlive the gateway. `in_force` is
+    // what it does already.
+    void follow_api_settings(ApiAccess& access, config::ApiSettings in_force);
 
     // Commits what the opening holds, if it is new, and brings it into the kernel. Only a store that fails is
     // an error: with a kernel that fails the agent runs on, and tries again.
@@ -127,7 +135,7 @@ class Gateway {
     void await(const store::Confirmation& confirmation);  // and show it in the View
     Result<void> await_nothing();
     bool roll_back_when_due();  // whether it did, and brought that into the kernel
-    void reconcile();  // and tell in a new View how it went
+    void reconcile();           // and tell in a new View how it went
     void settle();
     void publish_progress();
     void note_tables(View& view);
@@ -136,6 +144,8 @@ class Gateway {
     Parts parts_;
     std::string config_path_;
     std::optional<Opening> opening_;
+    ApiAccess* api_access_ = nullptr;
+    config::ApiSettings api_settings_;  // in force
     std::shared_ptr<const View> view_;
     std::vector<std::string> document_warnings_;
     std::chrono::nanoseconds retry_at_{0};

@@ -25,7 +25,7 @@ class Echo final : public RequestHandler {
         if (head.path == "/refused") return Response{403, "text/plain", "no", {}};
         return std::nullopt;
     }
-    void handle(const Request& request, Respond respond) override {
+    void handle(Request request, Respond respond) override {
         if (request.path == "/later") {
             pending.push_back(std::move(respond));
         } else if (request.path == "/large") {
@@ -35,7 +35,8 @@ class Echo final : public RequestHandler {
             respond({200, "text/plain", text, {{"X-Test", "yes"}}});
         }
     }
-    Response body_too_large() override { return {413, "text/plain", "too large", {}}; }
+    Response body_too_large(const Request&) override { return {413, "text/plain", "too large", {}}; }
+    Response too_busy(const Request&) override { return {503, "text/plain", "too busy", {}}; }
 
     static constexpr std::size_t large_bytes = std::size_t{4} << 20;
     Request last_head;
