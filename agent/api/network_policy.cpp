@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "config/api_settings.h"
+
 namespace sallyport::api {
 
 namespace {
@@ -29,6 +31,12 @@ std::optional<HostName> host_of(std::string_view header) {
     return *host;
 }
 
+// What every host calls itself: so says who comes through a tunnel.
+bool is_local(const std::string& host) {
+    const Result<Ipv4Address> address = Ipv4Address::parse(host);
+    return host == "localhost" || host == "[::1]" || (address && config::is_loopback(*address));
+}
+
 const WebOrigin* allowed_origin(const NetworkPolicy& policy, const Request& request) {
     const std::string* origin = request.header("origin");
     if (origin == nullptr) return nullptr;
@@ -43,9 +51,9 @@ HostVerdict judge_host(const NetworkPolicy& policy, const Request& request) {
     const std::string* header = request.header("host");
     const std::optional<HostName> host = header == nullptr ? std::nullopt : host_of(*header);
     if (!host) return HostVerdict::malformed;
-    // An address is no name that somebody else could make lead here. This one is ours: the client came to it.
+    // An address is no name that somebody else could make lead here.
     const bool reached_so = request.reached_at && host->to_string() == request.reached_at->to_string();
-    if (reached_so || host->to_string() == "localhost" ||
+    if (reached_so || is_local(host->to_string()) ||
         std::ranges::find(policy.allowed_hosts, *host) != policy.allowed_hosts.end()) {
         return HostVerdict::ours;
     }
