@@ -61,6 +61,12 @@ std::string media_type(const char* header) {
     return lower_case(text);
 }
 
+bool has_body(const Request& request) {
+    const std::string* length = request.header("content-length");
+    return request.has_header("transfer-encoding") ||
+           (request.has_header("content-length") && (length == nullptr || *length != "0"));
+}
+
 std::optional<Ipv4Address> reached_at(int fd) {
     sockaddr_in address{};
     socklen_t size = sizeof(address);
@@ -268,7 +274,9 @@ class HttpServer::Implementation {
                 exchange.response = handler_.body_too_large(request);
             }
         }
-        if (!exchange.response) return MHD_YES;
+        // An answer now spares the client the body, and costs it the connection: where there is none, it
+        // waits.
+        if (!exchange.response || !has_body(request)) return MHD_YES;
         exchange.refused = true;
         return answer(connection, *exchange.response);
     }
