@@ -41,6 +41,9 @@ namespace {
 
 using SteadyClock = std::chrono::steady_clock;
 
+// What a client that means it needs to say what it wants, also over a bad line.
+constexpr std::chrono::milliseconds in_a_hurry{500};
+
 // TLS 1.2 for clients that have nothing newer, and of it only what has forward secrecy and authenticates.
 constexpr const char* tls_priorities =
     "SECURE128:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:-KX-ALL:+ECDHE-ECDSA:+ECDHE-RSA:-CIPHER-ALL:+AES-256-GCM:"
@@ -110,12 +113,19 @@ struct Exchange {
     MHD_Connection* suspended = nullptr;  // the connection, while it waits for the answer
 };
 
+enum class Stage {
+    head,     // of a request, from the moment on that the client connected
+    request,  // the head is there
+    idle,     // between two requests
+};
+
 struct Connection {
     int fd = -1;
     SteadyClock::time_point since = {};       // when the step that is bounded began
     std::chrono::milliseconds patience = {};  // with that step
     bool waiting = false;                     // for an answer of ours: not the client's fault
-    bool idle = false;                        // between two requests
+    Stage stage = Stage::head;
+    bool closing = false;  // shut down to make room
 };
 
 }  // namespace
@@ -195,11 +205,15 @@ class HttpServer::Implementation {
 
   private:
     void run() {
+        const std::size_t before = connections_.size();
         MHD_run(daemon_);
+        // With all connections taken the library stops listening, and looks whether to begin again at the
+        // start of a turn only.
+        const bool listens_again = connections_.size() < before;
         // The library keeps a list of connections that still have something to read or write and for which
         // its epoll descriptor will not become readable again; it says so by a timeout.
         MHD_UNSIGNED_LONG_LONG milliseconds = 0;
-        if (std::exchange(resumed_, false)) {
+        if (std::exchange(resumed_, false) || listens_again) {
             again_ = loop_.after(std::chrono::milliseconds{0}, [this] { run(); });
         } else if (MHD_get_timeout(daemon_, &milliseconds) == MHD_YES) {
             again_ = loop_.after(std::chrono::milliseconds{milliseconds}, [this] { run(); });
@@ -211,11 +225,12 @@ class HttpServer::Implementation {
     void close_the_slow() {
         const auto now = SteadyClock::now();
         for (const Connection& connection : connections_) {
-            const bool unwanted = retired_ && connection.idle;
+            const bool unwanted = retired_ && connection.stage == Stage::idle;
             if (unwanted || (!connection.waiting && now - connection.since > connection.patience)) {
                 shutdown(connection.fd, SHUT_RDWR);  // the library sees the end and closes
             }
         }
+        make_room();
     }
 
     MHD_Result answer(MHD_Connection* connection, const Response& response) {
@@ -263,7 +278,7 @@ class HttpServer::Implementation {
             request.peer = peer_of(info->connect_fd);
             request.reached_at = reached_at(info->connect_fd);
         }
-        begin_step(state_of(connection), limits_.patience);
+        begin_step(state_of(connection), Stage::request);
 
         exchange.response = handler_.refuse(request);
         if (!exchange.response) {
@@ -313,7 +328,7 @@ class HttpServer::Implementation {
                             });
         }
         if (Connection* state = state_of(connection)) {
-            begin_step(state, limits_.patience);
+            begin_step(state, Stage::request);
             state->waiting = !exchange->response;
         }
         if (exchange->response) return answer(connection, *exchange->response);
@@ -325,12 +340,32 @@ class HttpServer::Implementation {
 
     void forget_body(Exchange& exchange) { buffered_ -= std::exchange(exchange.buffered, 0); }
 
-    static void begin_step(Connection* connection, std::chrono::milliseconds patience) {
+    void begin_step(Connection* connection, Stage stage) const {
         if (connection == nullptr) return;
+        connection->stage = stage;
         connection->since = SteadyClock::now();
-        connection->patience = patience;
+        connection->patience = stage == Stage::head ? limits_.head_patience : limits_.patience;
         connection->waiting = false;
-        connection->idle = false;
+    }
+
+    // Where connections get scarce, those go first that have been without a request for longest: strangers
+    // that say nothing keep nobody out who does.
+    void make_room() {
+        const auto going =
+            std::ranges::count_if(connections_, [](const Connection& one) { return one.closing; });
+        const std::size_t enough = limits_.connections - limits_.connections / 8;
+        const auto old = SteadyClock::now() - in_a_hurry;
+        for (std::size_t left = connections_.size() - static_cast<std::size_t>(going); left > enough;
+             --left) {
+            Connection* oldest = nullptr;
+            for (Connection& one : connections_) {
+                if (one.stage == Stage::request || one.since > old || one.closing) continue;
+                if (oldest == nullptr || one.since < oldest->since) oldest = &one;
+            }
+            if (oldest == nullptr) return;
+            oldest->closing = true;
+            shutdown(oldest->fd, SHUT_RDWR);
+        }
     }
 
     // The server may be gone, but then so is the exchange.
@@ -381,14 +416,13 @@ class HttpServer::Implementation {
         delete holder;
         *exchange_slot = nullptr;
         if (Connection* state = self->state_of(connection)) {
-            begin_step(state, self->limits_.patience);
-            state->idle = true;
+            self->begin_step(state, Stage::idle);
         }
     }
 
     static void* on_request_line(void* context, const char*, MHD_Connection* connection) noexcept {
         auto* self = static_cast<Implementation*>(context);
-        begin_step(self->state_of(connection), self->limits_.head_patience);
+        self->begin_step(self->state_of(connection), Stage::head);
         return nullptr;  // becomes the exchange's slot
     }
 
@@ -400,7 +434,8 @@ class HttpServer::Implementation {
                 MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
             if (info == nullptr) return;
             self->connections_.push_back(Connection{.fd = info->connect_fd});
-            begin_step(&self->connections_.back(), self->limits_.head_patience);
+            self->begin_step(&self->connections_.back(), Stage::head);
+            self->make_room();
             *socket_context = &self->connections_.back();
         } else if (*socket_context != nullptr) {
             self->connections_.remove_if(

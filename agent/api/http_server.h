@@ -5,7 +5,7 @@
 //
 // No client can hold up another: all reading and writing is non-blocking, the number of connections and
 // the size of a body are bounded, and a connection that does not send its request, or take its answer,
-// within the limit is closed.
+// within the limit is closed; where connections get scarce, one without a request goes earlier.
 #pragma once
 
 #include <chrono>
