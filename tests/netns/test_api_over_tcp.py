@@ -10,6 +10,7 @@ import secrets
 import ssl
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -147,6 +148,21 @@ def test_who_asked_stands_in_the_history(agent: Agent, world: Routed, api: dict[
     assert status == 200
     assert "alice" in agent.json("history")["revisions"][0]["actor"]
     assert headers["sallyport-revision"] == str(agent.json("history")["revisions"][0]["revision"])
+
+
+def test_a_token_is_made_as_the_manual_says(world: Routed, agent: Agent, tokens: str, ask: Callable[..., Answer]) -> None:
+    manual = (Path(__file__).parents[2] / "docs/api.md").read_text(encoding="utf-8")
+    lines = re.search(r"    token=.*\n    printf .*>> /etc/sallyport/tokens\n    sallyport reload; echo.*", manual)
+    assert lines
+    before = Path(tokens).read_text(encoding="utf-8")
+    script = lines[0].replace("/etc/sallyport/tokens", tokens).replace(
+        "sallyport reload", f"{agent.client} --socket {agent.api_socket} reload >/dev/null")
+    try:
+        token = world.gateway.run("sh", "-ec", script).stdout.strip()
+        assert len(token) >= 40 and ask("GET", "/v1/version", token=token)[0] == 200
+    finally:
+        Path(tokens).write_text(before, encoding="utf-8")
+        agent.reload()
 
 
 # Names
