@@ -76,7 +76,8 @@ def _measured(seconds: float, act: Any) -> list[float]:
     return sorted(took)
 
 
-def test_strangers_disturb_nobody(world: Routed, agent: Agent, strangers: "subprocess.Popen[str]") -> None:
+def test_strangers_disturb_nobody(world: Routed, agent: Agent, listener: dict[str, Any],
+                                  strangers: "subprocess.Popen[str]") -> None:
     def ask() -> None:
         status, _, body = agent.request("GET", "/v1/status")
         assert status == 200 and body["gateway"] == "gw1"
@@ -85,8 +86,8 @@ def test_strangers_disturb_nobody(world: Routed, agent: Agent, strangers: "subpr
     ping = world.h1.run("ping", "-q", "-c", "50", "-i", "0.02", WEB)
     memory = _memory(agent)
     counts = json.loads(strangers.communicate(timeout=20)[0])
-    told = (f"{len(answers)} answers, the slowest after {answers[-1]:.3f} s; {len(commands)} commands, the slowest after "
-            f"{commands[-1]:.3f} s; {memory} MiB; {counts}")
+    told = (f"{len(answers)} answers, the slowest after {answers[-1]:.3f} s; {len(commands)} commands, the slowest "
+            f"after {commands[-1]:.3f} s; {memory} MiB; {counts}")
     print(told)
     assert "50 received" in ping.stdout, ping.stdout
     # A machine that does something else as well is slow now and then; an agent that is held up is so always.
@@ -96,6 +97,7 @@ def test_strangers_disturb_nobody(world: Routed, agent: Agent, strangers: "subpr
     # They were at work.
     assert counts["slow"] >= 1000 and counts["large"] >= 3, told
     assert counts.get("garbage", 0) + counts.get("garbage, refused", 0) >= 20, told
+    assert "tls" not in listener or counts["handshakes"] >= 50, told
     # And those who have a token were served beside them.
     assert counts["200"] >= 20, told
     assert agent.process and agent.process.running()

@@ -132,9 +132,19 @@ class Strangers:
                 self.count("refused")
             time.sleep(0.002)
 
+    def shake(self) -> None:
+        """Hands, and nothing else: each handshake costs the server a signature."""
+        while not self.stop.is_set():
+            try:
+                self.connect(random.randrange(ADDRESSES)).close()
+                self.count("handshakes")
+            except OSError:
+                self.count("handshakes, refused")
+
     def run(self) -> None:
         works = [self.dribble, self.babble, self.babble, lambda: self.heave(""), lambda: self.heave(self.token),
                  lambda: self.ask("guess"), lambda: self.ask(self.token)]
+        works += [self.shake] * 3 if self.tls else []
         threads = [threading.Thread(target=work, daemon=True) for work in works]
         for thread in threads:
             thread.start()
