@@ -17,6 +17,7 @@ namespace {
 
 // Who asked, for the history.
 std::string actor_of(const Call& call) {
+    if (!call.request.actor.empty()) return call.request.actor;
     const std::optional<Peer>& peer = call.request.peer;
     return peer ? fmt::format("uid {} (process {})", peer->uid, peer->pid) : "unknown";
 }

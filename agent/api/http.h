@@ -12,6 +12,8 @@
 #include <utility>
 #include <vector>
 
+#include "core/address.h"
+
 namespace sallyport::api {
 
 // Who is at the other end of a Unix socket, as the kernel knew it when it connected.
@@ -29,7 +31,9 @@ struct Request {
     std::vector<std::pair<std::string, std::string>> headers;  // names in lower case
     std::string content_type;                                  // lower case, without parameters
     std::string body;
-    std::optional<Peer> peer;  // of a Unix socket
+    std::optional<Peer> peer;               // of a Unix socket
+    std::optional<Ipv4Address> reached_at;  // of TCP: the address of ours that the client connected to
+    std::string actor;                      // who asks, in words, where it is not the peer
 
     [[nodiscard]] const std::string* parameter(std::string_view name) const;  // nullptr: not given
     // The only header of that name, which is in lower case; nullptr: there is none, or more than one.
@@ -56,10 +60,13 @@ class RequestHandler {
     virtual std::optional<Response> refuse(const Request& head) = 0;
 
     // Called with the whole of a request that was not refused.
-    virtual void handle(const Request& request, Respond respond) = 0;
+    virtual void handle(Request request, Respond respond) = 0;
 
     // The answer to a body above the limit.
-    virtual Response body_too_large() = 0;
+    virtual Response body_too_large(const Request& head) = 0;
+
+    // The answer to a body for which there is no room beside those that are coming in already.
+    virtual Response too_busy(const Request& head) = 0;
 };
 
 }  // namespace sallyport::api

@@ -131,7 +131,7 @@ std::optional<Response> Router::refuse(const Request& head) {
     return std::nullopt;
 }
 
-void Router::handle(const Request& request, Respond respond) {
+void Router::handle(Request request, Respond respond) {
     const std::optional<Match> match = find(request);
     if (!match) {  // refuse() lets no such request through
         respond(stamped(problem(404, "there is nothing here")));
@@ -145,8 +145,14 @@ void Router::handle(const Request& request, Respond respond) {
     match->route->handle(Call{request, match->parts}, stamping);
 }
 
-Response Router::body_too_large() {
+Response Router::body_too_large(const Request&) {
     return stamped(problem(413, "the body is larger than 16 MiB"));
+}
+
+Response Router::too_busy(const Request&) {
+    Response response = stamped(problem(503, "too many large requests are coming in; try again"));
+    response.headers.emplace_back("Retry-After", "1");
+    return response;
 }
 
 Admission admit_peers(std::optional<gid_t> group) {

@@ -41,8 +41,12 @@ class Router final : public RequestHandler {
     Router(std::vector<Route> routes, Admission admit, std::function<std::string()> revision);
 
     std::optional<Response> refuse(const Request& head) override;
-    void handle(const Request& request, Respond respond) override;
-    Response body_too_large() override;
+    void handle(Request request, Respond respond) override;
+    Response body_too_large(const Request& head) override;
+    Response too_busy(const Request& head) override;
+
+    // For Allow and its like: "GET, HEAD"; empty: there is nothing at this path.
+    [[nodiscard]] std::string methods_for(const std::string& path) const;
 
   private:
     struct Match {
@@ -51,7 +55,6 @@ class Router final : public RequestHandler {
     };
     [[nodiscard]] std::optional<std::string_view> pattern_for(const std::string& path) const;
     [[nodiscard]] std::optional<Match> find(const Request& request) const;
-    [[nodiscard]] std::string methods_for(const std::string& path) const;
     [[nodiscard]] Response stamped(Response response) const;
 
     std::vector<Route> routes_;

@@ -44,15 +44,6 @@ std::vector<Fault> find_warnings(const Root& root, const Node& document, const s
         if (!find_place(document, warning.path).exact) continue;
         found.push_back(at_its_place(warning, document, file_name));
     }
-    if (find_place(document, "api").exact) {
-        found.push_back(at_its_place(
-            {"api",
-             {},
-             "api",
-             {},
-             fmt::format("{} is accepted but not yet in force in this version", api_not_in_force)},
-            document, file_name));
-    }
     return in_order(std::move(found), file_name);
 }
 
@@ -94,6 +85,13 @@ tl::expected<Loaded, std::vector<Fault>> load_text(std::string_view text, const 
     for (const model::Fault& fault : model::validate(root.state)) {
         if (is_doubtful(fault.path, faults) || is_doubtful(fault.other_path, faults)) continue;
         conclusions.push_back(at_its_place(fault, document, file_name));
+    }
+    if (root.api.listen) {
+        for (const Exposure& exposure : exposures(root.api, *root.api.listen)) {
+            if (is_doubtful(exposure.path, faults)) continue;
+            conclusions.push_back(at_its_place({exposure.path, {}, {}, exposure.expected, exposure.message},
+                                               document, file_name));
+        }
     }
     std::ranges::move(conclusions, std::back_inserter(faults));
     if (!faults.empty()) return tl::make_unexpected(in_order(std::move(faults), file_name));

@@ -4,31 +4,16 @@
 // guessed: what is not understood exactly is a fault.
 #pragma once
 
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include <tl/expected.hpp>
 
+#include "config/api_settings.h"
 #include "model/resources.h"
 
 namespace sallyport::config {
-
-// What the section `api` asks for is not carried out yet; this is what messages and manuals call it.
-inline constexpr std::string_view api_not_in_force = "the API over the network";
-
-// The section `api`: how others reach the API over the network. Fixed at start-up.
-struct Cors {
-    std::vector<std::string> allowed_origins;
-    bool operator==(const Cors&) const = default;
-};
-struct ApiSettings {
-    std::optional<Endpoint> listen;  // none: no TCP listener
-    bool insecure_loopback = false;
-    Cors cors;
-    bool operator==(const ApiSettings&) const = default;
-};
 
 struct Fault {
     std::string file;  // as given by the caller

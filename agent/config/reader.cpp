@@ -193,6 +193,10 @@ void Reader::read_value(const Node& node, std::string& value, const model::Field
         wrong(node.mark, {}, expected, "an empty text was read");
         return;
     }
+    if (facts.text == model::Text::path && !text->starts_with('/')) {
+        wrong(node.mark, *text, expected, fmt::format("\"{}\" is no absolute path", *text));
+        return;
+    }
     value = *text;
 }
 
@@ -252,6 +256,14 @@ void Reader::read_value(const Node& node, Endpoint& value, const model::FieldFac
 
 void Reader::read_value(const Node& node, std::chrono::seconds& value, const model::FieldFacts&) {
     read_parsed(node, value, false, parse_duration);
+}
+
+void Reader::read_value(const Node& node, HostName& value, const model::FieldFacts&) {
+    read_parsed(node, value, false, HostName::parse);
+}
+
+void Reader::read_value(const Node& node, WebOrigin& value, const model::FieldFacts&) {
+    read_parsed(node, value, false, WebOrigin::parse);
 }
 
 }  // namespace sallyport::config

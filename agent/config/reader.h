@@ -89,6 +89,8 @@ class Reader {
     void read_value(const Node& node, PortRange& value, const model::FieldFacts& facts);
     void read_value(const Node& node, Endpoint& value, const model::FieldFacts& facts);
     void read_value(const Node& node, std::chrono::seconds& value, const model::FieldFacts& facts);
+    void read_value(const Node& node, HostName& value, const model::FieldFacts& facts);
+    void read_value(const Node& node, WebOrigin& value, const model::FieldFacts& facts);
 
     template <model::Worded E>
     void read_value(const Node& node, E& value, const model::FieldFacts& facts) {

@@ -94,12 +94,10 @@ constexpr std::string_view notation =
     "no host bits set.";
 
 std::string vain_sentence() {
-    std::vector<std::string_view> kinds = model::kinds_not_in_force();
-    kinds.push_back(api_not_in_force);
     return fmt::format(
         "The file may already declare what this version does not carry out: {}. `sallyport check` and "
         "`sallyport status` warn of each that is declared.",
-        joined(kinds, "and"));
+        joined(model::kinds_not_in_force(), "and"));
 }
 
 // Text with `…` in roff: what is typed is bold, and what roff would take for a command is protected.

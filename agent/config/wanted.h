@@ -57,6 +57,8 @@ struct Wanted<std::string> {
                 return "a name of a-z, 0-9 and \"-\"";
             case model::Text::device:
                 return "the name of a network interface";
+            case model::Text::path:
+                return "an absolute path";
             case model::Text::reference:
                 return fmt::format("the name of {}", model::with_article(*facts.refers_to));
         }
@@ -76,6 +78,8 @@ SALLYPORT_WANTED(Ipv4Address, "an IPv4 address such as 198.51.100.10")
 SALLYPORT_WANTED(Ipv4Prefix, "a prefix such as 10.0.0.0/16")
 SALLYPORT_WANTED(PortRange, "a port or a range of ports such as 1024-65535")
 SALLYPORT_WANTED(Endpoint, "an address and a port such as 10.0.1.12:80")
+SALLYPORT_WANTED(HostName, "a host name or an address, without a port")
+SALLYPORT_WANTED(WebOrigin, "an origin such as https://console.example.net")
 SALLYPORT_WANTED(std::chrono::seconds, "a duration such as 300s, 5m or 2h4m")
 #undef SALLYPORT_WANTED
 

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <utility>
@@ -129,6 +130,11 @@ Outcome<Opening> find_opening(store::Store& store, const std::string& config_pat
         if (candidate) {
             opening.store_state = share(candidate->loaded.state);
             if (read_already) {
+                if (revision.document == *text) {
+                    opening.api = candidate->loaded.api;
+                } else if (auto file = config::load_text(*text, config_path)) {
+                    opening.api = std::move(file->api);
+                }
                 static_cast<Candidate&>(opening) = *std::move(candidate);
                 return opening;
             }
@@ -140,6 +146,7 @@ Outcome<Opening> find_opening(store::Store& store, const std::string& config_pat
     }
     auto candidate = read_candidate(*text, config_path, objects);
     if (!candidate) return tl::unexpected(std::move(candidate.error()));
+    opening.api = candidate->loaded.api;
     static_cast<Candidate&>(opening) = *std::move(candidate);
     opening.from_file = true;
     return opening;
@@ -151,6 +158,11 @@ Gateway::Gateway(Parts parts, std::string config_path, Opening opening)
     view->state = opening_->store_state ? opening_->store_state : share({});
     view->desired_revision = opening_->store_revision;
     view_ = std::move(view);
+}
+
+void Gateway::follow_api_settings(ApiAccess& access, config::ApiSettings in_force) {
+    api_access_ = &access;
+    api_settings_ = std::move(in_force);
 }
 
 Result<void> Gateway::start() {
@@ -291,6 +303,18 @@ Outcome<Applied> Gateway::commit(Candidate candidate, const Cause& cause) {
     const std::vector<model::Change> changes = model::delta(*view_->state, loaded.state);
     // An object that the file declares as it was made through the API is no change but of its origin.
     const bool moved = changes.empty() && names_of_api(loaded.state) != names_of_api(*view_->state);
+    const std::string& name = candidate.document_name;
+    std::function<void()> adopt_api_settings;
+    if (cause.source == store::Source::reload && api_access_ != nullptr) {
+        auto prepared = api_access_->prepare(loaded.api);
+        if (!prepared) {
+            return invalid(name, {{name, 0, 0, {}, {}, {}, prepared.error().message}});
+        }
+        adopt_api_settings = *std::move(prepared);
+    } else if (cause.source == store::Source::apply && loaded.api != api_settings_) {
+        loaded.warnings.push_back(
+            {name, 0, 0, "api", {}, {}, fmt::format("only taken from {}, by reload", config_path_)});
+    }
 
     auto next = std::make_shared<View>(*view_);
     next->state = share(std::move(loaded.state));
@@ -322,6 +346,10 @@ Outcome<Applied> Gateway::commit(Candidate candidate, const Cause& cause) {
     } else if (cause.source == store::Source::file || cause.source == store::Source::reload) {
         const Result<void> noted = parts_.store.set_loaded_file_hash(store::digest(candidate.document));
         if (!noted) return failed(noted.error());
+    }
+    if (adopt_api_settings) {
+        adopt_api_settings();
+        api_settings_ = std::move(loaded.api);
     }
     document_warnings_ = texts_of(loaded.warnings);
     document_name_ = std::move(candidate.document_name);

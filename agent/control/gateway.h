@@ -20,6 +20,7 @@
 
 #include "config/load.h"
 #include "config/object.h"
+#include "control/api_access.h"
 #include "control/log.h"
 #include "control/view.h"
 #include "core/clock.h"
@@ -88,6 +89,9 @@ struct Candidate {
 // was last read, with the objects of the newest revision. Found before the data plane is opened, because it
 // says how large a flow table to make.
 struct Opening : Candidate {
+    // Of the configuration file, whatever revision is the newest; none: this version does not accept the
+    // file.
+    std::optional<config::ApiSettings> api;
     bool from_file = false;            // else it is the store's newest revision, unchanged
     std::uint64_t store_revision = 0;  // the newest; 0: none
     std::shared_ptr<const model::DesiredState> store_state;  // what it holds; null: none
@@ -107,6 +111,10 @@ class Gateway {
     };
 
     Gateway(Parts parts, std::string config_path, Opening opening);
+
+    // What carries out the section `api` from the next reload on; it must outlive the gateway. `in_force` is
+    // what it does already.
+    void follow_api_settings(ApiAccess& access, config::ApiSettings in_force);
 
     // Commits what the opening holds, if it is new, and brings it into the kernel. Only a store that fails is
     // an error: with a kernel that fails the agent runs on, and tries again.
@@ -184,6 +192,8 @@ class Gateway {
     Parts parts_;
     std::string config_path_;
     std::optional<Opening> opening_;
+    ApiAccess* api_access_ = nullptr;
+    config::ApiSettings api_settings_;  // in force
     std::shared_ptr<const View> view_;
     // Of the desired revision.
     std::string document_name_;

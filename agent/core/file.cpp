@@ -46,9 +46,9 @@ Result<void> write_and_rename(UniqueFd fd, const std::string& temporary, const s
 
 }  // namespace
 
-Result<std::string> read_file(const std::string& path, std::size_t most) {
-    const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-    if (!fd) return system_failure("open " + path);
+namespace {
+
+Result<std::string> read_all(const UniqueFd& fd, const std::string& path, std::size_t most) {
     std::string content;
     std::size_t used = 0;
     // One byte more than allowed is asked for, so that "too large" is seen without trusting st_size.
@@ -66,6 +66,33 @@ Result<std::string> read_file(const std::string& path, std::size_t most) {
         used += static_cast<std::size_t>(got);
     }
     return failure(fmt::format("read {}: it is larger than {} bytes", path, most), EFBIG);
+}
+
+}  // namespace
+
+Result<std::string> read_file(const std::string& path, std::size_t most) {
+    const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!fd) return system_failure("open " + path);
+    return read_all(fd, path, most);
+}
+
+Result<std::string> read_secret_file(const std::string& path, std::size_t most) {
+    const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!fd) return system_failure("open " + path);
+    // Of the open file: what stands at the path may be another one by now.
+    struct stat status {};
+    if (::fstat(fd.get(), &status) != 0) return system_failure("look at " + path);
+    if ((status.st_mode & (S_IRWXO | S_IWGRP)) != 0) {
+        return failure(fmt::format("{} has mode {:04o} and must be closed to others: chmod 0640 {}", path,
+                                   status.st_mode & 07777U, path),
+                       EACCES);
+    }
+    if (status.st_uid != 0 && status.st_uid != ::geteuid()) {
+        return failure(fmt::format("{} belongs to uid {}, who could change it: chown root {}", path,
+                                   status.st_uid, path),
+                       EACCES);
+    }
+    return read_all(fd, path, most);
 }
 
 Result<void> write_file(const std::string& path, std::string_view content, mode_t mode) {

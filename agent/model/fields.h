@@ -28,6 +28,7 @@ enum class Text {
     name,       // the object's own name
     reference,  // the name of an object of the kind `refers_to`
     device,     // the name of a network interface
+    path,       // an absolute path
 };
 
 struct FieldFacts {

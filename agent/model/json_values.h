@@ -9,6 +9,8 @@
 #include <vector>
 
 #include "core/duration.h"
+#include "core/host_name.h"
+#include "core/web_origin.h"
 #include "model/fields.h"
 
 namespace sallyport::model {
@@ -35,6 +37,12 @@ inline nlohmann::json value_to_json(const PortRange& value) {
     return value.to_string();
 }
 inline nlohmann::json value_to_json(const Endpoint& value) {
+    return value.to_string();
+}
+inline nlohmann::json value_to_json(const HostName& value) {
+    return value.to_string();
+}
+inline nlohmann::json value_to_json(const WebOrigin& value) {
     return value.to_string();
 }
 inline nlohmann::json value_to_json(std::chrono::seconds value) {

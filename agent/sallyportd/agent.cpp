@@ -17,6 +17,7 @@
 #include "api/event_loop.h"
 #include "api/http_server.h"
 #include "api/listener.h"
+#include "api/network_api.h"
 #include "api/router.h"
 #include "api/routes.h"
 #include "control/drop_feed.h"
@@ -101,6 +102,7 @@ class Agent {
         return false;
     }
     bool open_parts();
+    bool open_network_api();
     bool watch();
     void tell_what_host_lacks();
     void reload_by_signal();
@@ -119,14 +121,17 @@ class Agent {
     std::unique_ptr<netlink::Netlink> netlink_;
     std::unique_ptr<dataplane::Dataplane> dataplane_;
     std::unique_ptr<reconcile::Reconciler> reconciler_;
+    std::optional<config::ApiSettings> api_settings_;  // as the file had them at the start
     std::unique_ptr<control::Gateway> gateway_;
     std::unique_ptr<control::DropFeed> drops_;
     std::unique_ptr<control::PortBlockLog> port_blocks_;
     std::unique_ptr<doctor::Host> host_;
     std::unique_ptr<telemetry::Metrics> metrics_;
     std::unique_ptr<api::Router> api_router_;
+    std::unique_ptr<api::Router> network_router_;
     std::unique_ptr<api::Router> metrics_router_;
     std::unique_ptr<api::HttpServer> api_server_;
+    std::unique_ptr<api::NetworkApi> network_api_;
     std::unique_ptr<api::HttpServer> metrics_server_;
     api::EventLoop::Watch drop_events_;
     int drop_events_fd_ = -1;
@@ -169,6 +174,7 @@ bool Agent::open_parts() {
     if (!dataplane) return fail(dataplane.error());
     dataplane_ = *std::move(dataplane);
 
+    api_settings_ = opening->api;
     reconciler_ = std::make_unique<reconcile::Reconciler>(*dataplane_, *netlink_, clock_);
     gateway_ = std::make_unique<control::Gateway>(
         control::Gateway::Parts{*store_, *dataplane_, *netlink_, *reconciler_, clock_, log_}, options_.config,
@@ -190,11 +196,11 @@ bool Agent::start() {
     // half started. Requests are answered once the loop runs.
     const std::optional<gid_t> group = api::group_named("sallyport");
     const auto revision = [this] { return std::to_string(gateway_->view()->desired_revision); };
-    api_router_ =
-        std::make_unique<api::Router>(api::api_routes({*gateway_, *drops_, *host_, *loop_, options_.pin_dir}),
-                                      api::admit_peers(group), revision);
-    metrics_router_ = std::make_unique<api::Router>(
-        api::metrics_routes(*metrics_), [](const std::optional<api::Peer>&) { return true; }, revision);
+    const auto admit_all = [](const std::optional<api::Peer>&) { return true; };
+    const api::Services services{*gateway_, *drops_, *host_, *loop_, options_.pin_dir};
+    api_router_ = std::make_unique<api::Router>(api::api_routes(services), api::admit_peers(group), revision);
+    network_router_ = std::make_unique<api::Router>(api::api_routes(services), admit_all, revision);
+    metrics_router_ = std::make_unique<api::Router>(api::metrics_routes(*metrics_), admit_all, revision);
 
     auto metrics_listener = api::listen_tcp(options_.metrics_listen);
     if (!metrics_listener) return fail(metrics_listener.error().within("serve metrics (--metrics-listen)"));
@@ -208,9 +214,26 @@ bool Agent::start() {
     if (!server) return fail(server.error());
     api_server_ = *std::move(server);
 
+    if (!open_network_api()) return false;
     if (Result<void> started = gateway_->start(); !started) return fail(started.error());
     tell_what_host_lacks();
     return watch();
+}
+
+bool Agent::open_network_api() {
+    network_api_ = std::make_unique<api::NetworkApi>(api::NetworkApi::Parts{*loop_, *network_router_, log_},
+                                                     options_.api_listen);
+    if (api_settings_) {
+        const auto prepared = network_api_->prepare(*api_settings_);
+        if (!prepared) return fail(prepared.error());
+        (*prepared)();
+    } else {
+        // An older version has accepted it. Forwarding is worth more than the API over TCP.
+        log_.error(fmt::format("{} has faults, see `sallyport check`: the API is not served over TCP",
+                               options_.config));
+    }
+    gateway_->follow_api_settings(*network_api_, api_settings_.value_or(config::ApiSettings{}));
+    return true;
 }
 
 // What `sallyport doctor` would complain of: said once at the start, because nobody asks before traffic is

@@ -35,24 +35,28 @@ std::variant<Options, int> parse_options(int argc, char** argv) {
         ->capture_default_str();
     app.add_option("--metrics-listen", metrics_listen, "Address and port that metrics are served on")
         ->capture_default_str();
-    app.add_option("--api-listen", api_listen, "Address and port for the API; not in this version");
+    app.add_option(
+        "--api-listen", api_listen,
+        "Address and port that the API is served on over TCP, beside the Unix socket; goes before the "
+        "setting api.listen of the configuration file, which says who may use it");
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {
         const int code = app.exit(error);
         return code == 0 ? 0 : usage_error;
     }
+    const auto read_endpoint = [](const char* option, const std::string& text) {
+        const Result<Endpoint> endpoint = Endpoint::parse(text);
+        if (!endpoint) std::cerr << "sallyportd: " << option << ": " << endpoint.error().message << '\n';
+        return endpoint ? std::optional(*endpoint) : std::nullopt;
+    };
+    const std::optional<Endpoint> metrics_endpoint = read_endpoint("--metrics-listen", metrics_listen);
+    if (!metrics_endpoint) return usage_error;
+    options.metrics_listen = *metrics_endpoint;
     if (!api_listen.empty()) {
-        std::cerr << "sallyportd: --api-listen: the API over TCP is not in this version; it is served on the "
-                     "Unix socket api.sock in the directory of --run-dir\n";
-        return usage_error;
+        options.api_listen = read_endpoint("--api-listen", api_listen);
+        if (!options.api_listen) return usage_error;
     }
-    const Result<Endpoint> endpoint = Endpoint::parse(metrics_listen);
-    if (!endpoint) {
-        std::cerr << "sallyportd: --metrics-listen: " << endpoint.error().message << '\n';
-        return usage_error;
-    }
-    options.metrics_listen = *endpoint;
     for (std::string* path : {&options.config, &options.state_dir, &options.run_dir, &options.pin_dir}) {
         make_absolute(*path);
     }

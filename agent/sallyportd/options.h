@@ -3,6 +3,7 @@
 // The command line of sallyportd. Everything else is in the configuration file.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <variant>
 
@@ -16,6 +17,7 @@ struct Options {
     std::string run_dir = "/run/sallyport";
     std::string pin_dir = "/sys/fs/bpf/sallyport";
     Endpoint metrics_listen{Ipv4Address(127, 0, 0, 1), 9710};
+    std::optional<Endpoint> api_listen = {};  // none: what the configuration file says
 };
 
 // The options, or the exit code where there is nothing left to do (help and version were printed, or what

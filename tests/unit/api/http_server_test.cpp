@@ -25,7 +25,7 @@ class Echo final : public RequestHandler {
         if (head.path == "/refused") return Response{403, "text/plain", "no", {}};
         return std::nullopt;
     }
-    void handle(const Request& request, Respond respond) override {
+    void handle(Request request, Respond respond) override {
         if (request.path == "/later") {
             pending.push_back(std::move(respond));
         } else if (request.path == "/large") {
@@ -35,7 +35,8 @@ class Echo final : public RequestHandler {
             respond({200, "text/plain", text, {{"X-Test", "yes"}}});
         }
     }
-    Response body_too_large() override { return {413, "text/plain", "too large", {}}; }
+    Response body_too_large(const Request&) override { return {413, "text/plain", "too large", {}}; }
+    Response too_busy(const Request&) override { return {503, "text/plain", "too busy", {}}; }
 
     static constexpr std::size_t large_bytes = std::size_t{4} << 20;
     Request last_head;
@@ -224,6 +225,75 @@ TEST_F(HttpServerTest, ManySlowClientsHoldUpNobody) {
     const auto begun = SteadyClock::now();
     EXPECT_EQ(client_->get("/now").status, 200);
     EXPECT_LT(SteadyClock::now() - begun, milliseconds{500});
+}
+
+TEST_F(HttpServerTest, WhereConnectionsGetScarceTheSilentGoFirst) {
+    start({.body_bytes = 1000, .connections = 16, .patience = milliseconds{20000}});
+    CURL* late = begin("/later");
+    while (echo_.pending.empty()) client_->turn();
+    std::vector<UniqueFd> silent;
+    for (int i = 0; i < 15; ++i) {
+        silent.push_back(connect_unix(path_));
+        ASSERT_TRUE(silent.back());
+    }
+    turn_for(milliseconds{700});
+    const auto begun = SteadyClock::now();
+    for (int i = 0; i < 10; ++i) {
+        HttpClient another(*loop_, path_);
+        EXPECT_EQ(another.get("/now").status, 200);
+    }
+    EXPECT_LT(SteadyClock::now() - begun, milliseconds{3000});
+    EXPECT_TRUE(read_until_closed(silent.front()));
+    // Who waits for an answer is no stranger.
+    echo_.pending[0]({200, "text/plain", "at last", {}});
+    client_->finish(late);
+    EXPECT_EQ(client_->end(late).body, "at last");
+}
+
+TEST_F(HttpServerTest, AllBodiesTogetherAreBounded) {
+    start({.body_bytes = 1000, .connections = 8, .all_bodies_bytes = 1500});
+    const UniqueFd unfinished = connect_unix(path_);
+    ASSERT_TRUE(send_text(
+        unfinished, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n" + std::string(900, 'x')));
+    turn_for(milliseconds{50});
+    EXPECT_EQ(client_->post("/", std::string(700, 'x')).status, 503);
+    EXPECT_EQ(client_->post("/", std::string(500, 'x')).status, 200);
+    shutdown(unfinished.get(), SHUT_RDWR);
+    turn_for(milliseconds{50});
+    EXPECT_EQ(client_->post("/", std::string(1000, 'x')).status, 200);
+}
+
+TEST_F(HttpServerTest, ARefusalWithoutABodyKeepsTheConnection) {
+    start();
+    const UniqueFd fd = connect_unix(path_);
+    const std::string request = "GET /refused HTTP/1.1\r\nHost: a\r\n\r\n";
+    ASSERT_TRUE(send_text(fd, request + request));
+    std::string answers;
+    for (int i = 0; i < 300 && answers.rfind("403") == answers.find("403"); ++i) {
+        client_->turn();
+        char buffer[4096];
+        const ssize_t got = read(fd.get(), buffer, sizeof(buffer));
+        if (got > 0) answers.append(buffer, static_cast<std::size_t>(got));
+    }
+    EXPECT_NE(answers.rfind("403"), answers.find("403"));
+}
+
+TEST_F(HttpServerTest, ARetiredServerFinishesWhatItHas) {
+    start();
+    CURL* late = begin("/later");
+    while (echo_.pending.empty()) client_->turn();
+    const UniqueFd idle = connect_unix(path_);
+    ASSERT_TRUE(send_text(idle, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"));
+    turn_for(milliseconds{50});
+    EXPECT_EQ(server_->connections(), 2u);
+    server_->retire();
+    EXPECT_TRUE(read_until_closed(idle));
+    EXPECT_FALSE(client_->done(late));
+    echo_.pending[0]({200, "text/plain", "at last", {}});
+    client_->finish(late);
+    EXPECT_EQ(client_->end(late).body, "at last");
+    turn_for(milliseconds{50});
+    EXPECT_EQ(server_->connections(), 0u);
 }
 
 TEST_F(HttpServerTest, GarbageClosesItsOwnConnectionOnly) {

@@ -95,7 +95,8 @@ TEST(Load, ReadsTheApiSection) {
     ASSERT_TRUE(loaded) << loaded.error().front().to_string();
     EXPECT_EQ(loaded->api.listen, (Endpoint{Ipv4Address(127, 0, 0, 1), 8443}));
     EXPECT_TRUE(loaded->api.insecure_loopback);
-    EXPECT_EQ(loaded->api.cors.allowed_origins, std::vector<std::string>{"https://console.example.net"});
+    EXPECT_EQ(loaded->api.cors.allowed_origins,
+              std::vector{*WebOrigin::parse("https://console.example.net")});
 }
 
 TEST(Load, ReportsAllFaultsInTheOrderOfTheFile) {

@@ -121,6 +121,80 @@ TEST_F(GatewayTest, ReloadReadsTheFileAgain) {
     EXPECT_TRUE(view()->ready());
 }
 
+// Notes what it is asked for.
+class AccessForTest final : public ApiAccess {
+  public:
+    Result<std::function<void()>> prepare(const config::ApiSettings& settings) override {
+        if (refuse) return failure("open /etc/sallyport/tokens: no such file");
+        return [this, settings] { in_force.push_back(settings); };
+    }
+    bool refuse = false;
+    std::vector<config::ApiSettings> in_force;
+};
+
+constexpr const char* api_section = "api: { listen: 127.0.0.1:8443, insecure_loopback: true }\n";
+
+TEST_F(GatewayTest, AReloadIsWhatTheApiIsReachedBy) {
+    start();
+    AccessForTest access;
+    here_.gateway->follow_api_settings(access, {});
+    here_.write_config(configuration("eip-1", api_section));
+    const auto reloaded = here_.gateway->reload("alice");
+    ASSERT_TRUE(reloaded);
+    EXPECT_TRUE(reloaded->changes.empty());
+    ASSERT_EQ(access.in_force.size(), 1u);
+    EXPECT_TRUE(access.in_force[0].insecure_loopback);
+    // Files that the section names may have changed: each reload looks.
+    ASSERT_TRUE(here_.gateway->reload("alice"));
+    EXPECT_EQ(access.in_force.size(), 2u);
+}
+
+TEST_F(GatewayTest, AReloadThatTheApiCannotFollowChangesNothing) {
+    start();
+    AccessForTest access;
+    access.refuse = true;
+    here_.gateway->follow_api_settings(access, {});
+    here_.write_config(configuration("eip-1, eip-2", api_section));
+    const auto reloaded = here_.gateway->reload("alice");
+    ASSERT_FALSE(reloaded);
+    EXPECT_EQ(reloaded.error().kind, Refusal::Kind::invalid);
+    ASSERT_EQ(reloaded.error().faults.size(), 1u);
+    EXPECT_NE(reloaded.error().faults[0].message.find("tokens"), std::string::npos);
+    EXPECT_EQ(here_.gateway->view()->desired_revision, 1u);
+    EXPECT_TRUE(access.in_force.empty());
+}
+
+TEST_F(GatewayTest, ApplyAndRollbackLeaveTheApiAloneAndSaySo) {
+    start();
+    AccessForTest access;
+    here_.gateway->follow_api_settings(access, {});
+    const auto applied = here_.gateway->apply(configuration("eip-1, eip-2", api_section), "new", "alice");
+    ASSERT_TRUE(applied);
+    EXPECT_EQ(std::ranges::count_if(applied->warnings,
+                                    [](const std::string& text) { return text.starts_with("new: api: "); }),
+              1);
+    ASSERT_TRUE(here_.gateway->rollback({}, "alice"));
+    EXPECT_TRUE(access.in_force.empty());
+    // The one that is in force is no news.
+    here_.gateway->follow_api_settings(
+        access, {.listen = Endpoint{Ipv4Address(127, 0, 0, 1), 8443}, .insecure_loopback = true});
+    const auto same = here_.gateway->apply(configuration("eip-1, eip-2", api_section), "new", "alice");
+    ASSERT_TRUE(same);
+    EXPECT_TRUE(std::ranges::none_of(same->warnings,
+                                     [](const std::string& text) { return text.starts_with("new: api: "); }));
+}
+
+TEST_F(GatewayTest, AnOpeningHasTheApiOfTheFileWhateverIsTheNewestRevision) {
+    here_.write_config(configuration("eip-1", api_section));
+    ASSERT_TRUE(here_.start());
+    ASSERT_TRUE(here_.gateway->apply(configuration("eip-1, eip-2"), "new", "alice"));
+    const auto opening = find_opening(*here_.store, here_.config_path);
+    ASSERT_TRUE(opening);
+    EXPECT_FALSE(opening->from_file);
+    ASSERT_TRUE(opening->api);
+    EXPECT_TRUE(opening->api->insecure_loopback);
+}
+
 TEST_F(GatewayTest, AnApplyOutlivesARestartUntilTheFileChanges) {
     start();
     ASSERT_TRUE(here_.gateway->apply(configuration("eip-1, eip-2"), "new.yaml", "test"));
