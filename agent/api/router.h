@@ -24,12 +24,31 @@ struct Call {
     std::vector<std::string> parts;  // what stands for {…} in the pattern, in order
 };
 
+// What a request of a route brings.
+enum class Body {
+    nothing,
+    document,             // the text of a configuration
+    document_to_confirm,  // which may be rolled back by itself
+    revision,             // the number of one, or nothing
+    object,
+    merge_patch,  // of an object
+};
+
+// A route for people, and for programs that read of it first: openapi.h.
+struct Words {
+    std::string_view summary = {};  // {} stands for what one object of the kind is called
+    Body body = Body::nothing;
+    unsigned success = 200;
+    std::string_view answer = {};  // media type, if it is not JSON
+};
+
 struct Route {
     std::string_view method;   // "GET" (which serves HEAD as well), "POST", "PUT", "PATCH" or "DELETE"
     std::string_view pattern;  // "/v1/{kind}/{name}"; the first route that fits is taken
     Purpose purpose = Purpose::query;
     std::vector<std::string_view> parameters;  // of the query; others are refused
     std::function<void(const Call&, Respond)> handle;
+    Words words = {};
 };
 
 // Whether this peer may use the API.

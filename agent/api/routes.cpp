@@ -1,11 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/routes.h"
 
+#include <memory>
+#include <string>
+
 #include "api/commands.h"
 #include "api/doctor_query.h"
+#include "api/openapi.h"
 #include "api/queries.h"
 
 namespace sallyport::api {
+
+namespace {
+
+constexpr std::string_view openapi_media_type = "application/yaml";  // RFC 9512
+
+}  // namespace
 
 std::vector<Route> api_routes(const Services& services) {
     // Handlers that answer at once.
@@ -29,33 +39,107 @@ std::vector<Route> api_routes(const Services& services) {
     };
     constexpr Purpose query = Purpose::query;
     constexpr Purpose command = Purpose::command;
-    return {
-        {"GET", "/healthz", query, {}, at_once(queries::healthz)},
-        {"GET", "/readyz", query, {}, at_once(queries::readyz)},
-        {"GET", "/v1/version", query, {}, at_once(queries::version)},
-        {"GET", "/v1/status", query, {"min_revision"}, reading(queries::status)},
+    // Written when the table is there, which it is made from.
+    const auto description = std::make_shared<std::string>();
+    const auto describe = [description](const Call&, const Respond& respond) {
+        respond({200, std::string(openapi_media_type), *description, {}});
+    };
+    std::vector<Route> routes{
+        {"GET",
+         "/openapi.yaml",
+         query,
+         {},
+         describe,
+         {"This document.", Body::nothing, 200, openapi_media_type}},
+        {"GET", "/healthz", query, {}, at_once(queries::healthz), {"Whether the agent serves."}},
+        {"GET",
+         "/readyz",
+         query,
+         {},
+         at_once(queries::readyz),
+         {"Whether the newest revision is in force on all devices; 503 if not."}},
+        {"GET", "/v1/version", query, {}, at_once(queries::version), {"The version of the agent."}},
+        {"GET",
+         "/v1/status",
+         query,
+         {"min_revision"},
+         reading(queries::status),
+         {"The gateway, its devices, flows, NAT gateways, Elastic IPs, drops and warnings."}},
         {"GET",
          "/v1/flows",
          query,
          {"inside", "external", "remote", "protocol", "limit", "count", "top", "min_revision"},
-         reading(queries::flows)},
-        {"GET", "/v1/who", query, {"address", "port", "protocol", "at"}, at_once(queries::who)},
-        {"GET", "/v1/drops", query, {"after", "wait"}, watch_drops},
-        {"GET", "/v1/history", query, {"min_revision"}, reading(queries::history)},
-        {"GET", "/v1/doctor", query, {}, examine},
-        {"POST", "/v1/plan", query, {}, at_once(queries::plan)},
-        {"POST", "/v1/apply", command, {}, at_once(commands::apply)},
-        {"POST", "/v1/confirm", command, {}, at_once(commands::confirm)},
-        {"POST", "/v1/rollback", command, {}, at_once(commands::rollback)},
-        {"POST", "/v1/reload", command, {}, at_once(commands::reload)},
-        {"POST", "/v1/detach", command, {}, at_once(commands::detach)},
-        {"GET", "/v1/{kind}", query, {"min_revision"}, reading(queries::objects)},
-        {"POST", "/v1/{kind}", command, {}, at_once(commands::create_object)},
-        {"GET", "/v1/{kind}/{name}", query, {"min_revision"}, reading(queries::object)},
-        {"PUT", "/v1/{kind}/{name}", command, {}, at_once(commands::put_object)},
-        {"PATCH", "/v1/{kind}/{name}", command, {}, at_once(commands::patch_object)},
-        {"DELETE", "/v1/{kind}/{name}", command, {}, at_once(commands::delete_object)},
+         reading(queries::flows),
+         {"Live flows."}},
+        {"GET",
+         "/v1/who",
+         query,
+         {"address", "port", "protocol", "at"},
+         at_once(queries::who),
+         {"Who has, or had, an external address and port."}},
+        {"GET", "/v1/drops", query, {"after", "wait"}, watch_drops, {"Drop events, as they come."}},
+        {"GET",
+         "/v1/history",
+         query,
+         {"min_revision"},
+         reading(queries::history),
+         {"The revisions, newest first."}},
+        {"GET", "/v1/doctor", query, {}, examine, {"What keeps the host from being a good gateway."}},
+        {"POST", "/v1/plan", query, {}, at_once(queries::plan), {"What apply would change.", Body::document}},
+        {"POST",
+         "/v1/apply",
+         command,
+         {},
+         at_once(commands::apply),
+         {"Make a document the configuration.", Body::document_to_confirm}},
+        {"POST",
+         "/v1/confirm",
+         command,
+         {},
+         at_once(commands::confirm),
+         {"Keep the revision that awaits it."}},
+        {"POST",
+         "/v1/rollback",
+         command,
+         {},
+         at_once(commands::rollback),
+         {"Go back to a revision of the history.", Body::revision}},
+        {"POST",
+         "/v1/reload",
+         command,
+         {},
+         at_once(commands::reload),
+         {"Read the configuration file again."}},
+        {"POST", "/v1/detach", command, {}, at_once(commands::detach), {"End forwarding."}},
+        {"GET", "/v1/{kind}", query, {"min_revision"}, reading(queries::objects), {"Every {}."}},
+        {"POST",
+         "/v1/{kind}",
+         command,
+         {},
+         at_once(commands::create_object),
+         {"Make: {}.", Body::object, 201}},
+        {"GET", "/v1/{kind}/{name}", query, {"min_revision"}, reading(queries::object), {"One {}."}},
+        {"PUT",
+         "/v1/{kind}/{name}",
+         command,
+         {},
+         at_once(commands::put_object),
+         {"Make or replace: {}.", Body::object, 201}},
+        {"PATCH",
+         "/v1/{kind}/{name}",
+         command,
+         {},
+         at_once(commands::patch_object),
+         {"Change parts of: {}.", Body::merge_patch}},
+        {"DELETE",
+         "/v1/{kind}/{name}",
+         command,
+         {},
+         at_once(commands::delete_object),
+         {"Delete: {}.", Body::nothing, 204}},
     };
+    *description = openapi_document(routes, SALLYPORT_VERSION);
+    return routes;
 }
 
 std::vector<Route> metrics_routes(const telemetry::Metrics& metrics) {

@@ -105,6 +105,7 @@ std::vector<Fault> not_in_force(const DesiredState& state) {
 
 std::vector<std::string_view> kinds_not_in_force() {
     std::vector<std::string_view> kinds;
+    kinds.reserve(table.size());
     for (const NotInForce& entry : table) kinds.push_back(entry.what);
     return kinds;
 }

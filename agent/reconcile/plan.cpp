@@ -18,7 +18,6 @@ namespace {
 
 using dataplane::DeviceEntry;
 using dataplane::Exhaustion;
-using dataplane::ForwardingTables;
 using dataplane::Identifier;
 using dataplane::Role;
 using dataplane::RouteKind;

@@ -304,7 +304,8 @@ TEST_F(OwnElasticIp, RandomRulesAllowWhatTheySay) {
     for (int round = 0; round < 40; round++) {
         std::vector<std::uint16_t> numbers;
         std::vector<security_rule> ingress, egress;
-        for (std::uint16_t number = 10; number < 10 + 1 + below(5); number++) {
+        const auto end = static_cast<std::uint16_t>(10 + 1 + below(5));
+        for (std::uint16_t number = 10; number < end; number++) {
             std::vector<security_rule> ways[2];
             for (auto& way : ways)
                 for (std::uint32_t i = below(number == 10 ? 61 : 5); i > 0; i--) way.push_back(random_rule());

@@ -160,7 +160,7 @@ struct Judge {
     static void allow_lower_mss(const Ipv4View& in, const Ipv4View& out, const Allow& allow) {
         View tcp = in.transport;
         if (tcp.size() < 20 || !(tcp[13] & syn)) return;
-        std::size_t end = std::min<std::size_t>((tcp[12] >> 4) * 4u, tcp.size());
+        std::size_t end = std::min<std::size_t>((tcp[12] >> 4) * std::size_t{4}, tcp.size());
         for (std::size_t at = 20; at + 1 < end;) {
             if (tcp[at] == 0) return;
             if (tcp[at] == 1) {

@@ -596,7 +596,7 @@ std::map<Bytes, Bytes> dump(int fd) {
                    info.type == BPF_MAP_TYPE_LRU_PERCPU_HASH;
     bool array = info.type == BPF_MAP_TYPE_ARRAY || info.type == BPF_MAP_TYPE_PERCPU_ARRAY;
     std::size_t bytes =
-        per_cpu ? (info.value_size + 7) / 8 * 8 * static_cast<std::size_t>(libbpf_num_possible_cpus())
+        per_cpu ? (info.value_size + 7UL) / 8 * 8 * static_cast<std::size_t>(libbpf_num_possible_cpus())
                 : info.value_size;
     std::map<Bytes, Bytes> elements;
     Bytes key(info.key_size), next(info.key_size), value(bytes);

@@ -45,6 +45,7 @@ static int observed_remove(const struct flow_entry *known, int removal, __u32 no
 
 		flow_reverse_key(known, &reverse.key);
 		remove_watched(&reverse, FLOW_REMOVE_ANY, now, &reverse);
+		host_yield(); /* an interrupt just here is rare, and what shows the fault */
 	}
 #endif
 	return remove_watched(known, removal, now, removed);
