@@ -174,8 +174,16 @@ void host_transmit(__u32 slot, __u32 ifindex)
 	transmit.value[slot] = ifindex;
 }
 
-#define PUT(map, key, value)                                                                                 \
-	((value) ? bpf_map_update_elem(&map, key, value, BPF_ANY) : bpf_map_delete_elem(&map, key))
+/* No program runs meanwhile, so what is removed need not stay readable. */
+#define PUT(map, key, what)                                                                                  \
+	do {                                                                                                 \
+		if (what) {                                                                                  \
+			bpf_map_update_elem(&map, key, what, BPF_ANY);                                       \
+		} else {                                                                                     \
+			bpf_map_delete_elem(&map, key);                                                      \
+			host_map_forget((struct host_map *)(map).value);                                     \
+		}                                                                                            \
+	} while (0)
 
 void host_elastic_ip(__be32 address, const struct elastic_ip *value)
 {
@@ -212,6 +220,26 @@ void host_route(const struct route_key *key, const struct route *value)
 void host_private_prefix(const struct prefix_key *key, int there)
 {
 	PUT(private_prefixes, key, unused_value(there));
+}
+
+void host_instance(const struct instance_key *key, const struct instance *value)
+{
+	PUT(instances, key, value);
+}
+
+void host_security_group(__u32 number, const struct security_group *value)
+{
+	PUT(security_groups, &number, value);
+}
+
+void host_port_forward(const struct port_forward_key *key, const struct port_forward *value)
+{
+	PUT(port_forwards, key, value);
+}
+
+void host_forwarded_endpoint(const struct forwarded_endpoint_key *key, const struct forwarded_endpoint *value)
+{
+	PUT(forwarded_endpoints, key, value);
 }
 
 __u32 host_ticks(void)
@@ -269,7 +297,8 @@ static void judge(struct flow_entry *entry, __u32 slot, void *argument)
 		*fault = "INV-8: an entry has no peer";
 	else if (flow_peer(peer) != entry)
 		*fault = "INV-8: an entry is not its peer's peer";
-	else if (entry->key.kind == FLOW_KIND_FLOW && peer->state != entry->state) /* a mapping rests in one */
+	else if (entry->key.kind == FLOW_KIND_FLOW &&
+		 peer->state != entry->state) /* a mapping rests in one */
 		*fault = "INV-8: a flow is in two states";
 }
 

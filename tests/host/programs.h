@@ -53,6 +53,11 @@ void host_neighbour(const struct neighbour_key *key, const __u32 *number);
 void host_subnet(const struct subnet_key *key, const struct subnet *value);
 void host_route(const struct route_key *key, const struct route *value);
 void host_private_prefix(const struct prefix_key *key, int there);
+void host_instance(const struct instance_key *key, const struct instance *value);
+void host_security_group(__u32 number, const struct security_group *value);
+void host_port_forward(const struct port_forward_key *key, const struct port_forward *value);
+void host_forwarded_endpoint(const struct forwarded_endpoint_key *key,
+			     const struct forwarded_endpoint *value);
 
 /* What the agent would read. */
 __u32 host_ticks(void);

@@ -14,6 +14,7 @@
 #define SPOILT_PAIRS 6
 #define SPOILT_RECHECK 7
 #define SPOILT_ANSWERS 8
+#define SPOILT_GROUPS 9
 
 #ifdef HOST_SPOILT
 #include "lib/drop.h"
@@ -44,6 +45,10 @@
 #elif HOST_SPOILT == SPOILT_ANSWERS
 /* Who sends to a group of the link is answered. */
 #define packet_is_for_many(packet) 0
+#elif HOST_SPOILT == SPOILT_GROUPS
+/* Security groups are not asked. */
+#include "lib/security_group.h"
+#define security_groups_admit() 1
 #endif
 
 #endif

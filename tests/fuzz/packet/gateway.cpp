@@ -88,16 +88,6 @@ std::uint32_t net(std::uint32_t value) {
     return htonl(value);
 }
 
-void add_route(std::uint32_t table, Ipv4Prefix to, route_target target, std::uint16_t index) {
-    const route_key key{32u + to.length(), net(table), to.address().to_network()};
-    const struct route value { static_cast<std::uint16_t>(target), index };
-    host_route(&key, &value);
-}
-void remove_route(std::uint32_t table, Ipv4Prefix to) {
-    const route_key key{32u + to.length(), net(table), to.address().to_network()};
-    host_route(&key, nullptr);
-}
-
 void put_device(std::uint8_t slot, std::uint16_t mtu) {
     const Device& device = all_devices[slot];
     struct device value {};
@@ -124,6 +114,16 @@ void put_next_hop(const Neighbour& neighbour, std::uint16_t mtu, next_hop_state 
     std::ranges::copy(all_devices[neighbour.slot].mac, value.source_mac);
     *host_next_hop(neighbour.number) = value;
 }
+void put_internet_gateway() {
+    struct nat_gateway value {};
+    value.flags = NAT_GATEWAY_IN_USE | NAT_GATEWAY_CLAMP_MSS | NAT_GATEWAY_HAIRPIN;
+    std::ranges::fill(value.timeouts, units);
+    value.timeouts[TIMEOUT_TCP_ESTABLISHED] = 4 * units;
+    std::ranges::fill(value.mapping, static_cast<std::uint8_t>(ADDRESS_AND_PORT_DEPENDENT));
+    std::ranges::fill(value.filtering, static_cast<std::uint8_t>(ADDRESS_AND_PORT_DEPENDENT));
+    *host_nat_gateway(INTERNET_GATEWAY_FIRST) = value;
+}
+
 void put_next_hops(std::uint16_t outside_mtu, next_hop_state state) {
     for (const Neighbour& neighbour : neighbours)
         put_next_hop(neighbour,
@@ -131,14 +131,77 @@ void put_next_hops(std::uint16_t outside_mtu, next_hop_state state) {
                      neighbour.resolved ? state : NEXT_HOP_UNRESOLVED);
 }
 
-void add_subnet(std::uint16_t zone, Ipv4Prefix prefix, std::uint32_t route_table) {
-    const subnet_key key{32u + prefix.length(), net(zone), prefix.address().to_network()};
-    const subnet value{route_table, route_table, SUBNET_HAS_INSTANCES, {}};
-    host_subnet(&key, &value);
+struct Subnet {
+    std::uint16_t zone;
+    Ipv4Prefix prefix;
+    std::uint32_t route_table;
+};
+constexpr std::array<Subnet, 3> subnets{{
+    {1, {Ipv4Address(10, 0, 0, 0), 24}, 1},
+    {1, {Ipv4Address(10, 0, 1, 0), 24}, 2},
+    {2, {Ipv4Address(10, 1, 0, 0), 24}, 3},
+}};
+const Subnet* subnet_with(Ipv4Address instance) {
+    const auto found =
+        std::ranges::find_if(subnets, [&](const Subnet& subnet) { return subnet.prefix.contains(instance); });
+    return found == subnets.end() ? nullptr : &*found;
 }
 
+std::uint16_t zone_of(Ipv4Address instance) {
+    const Subnet* subnet = subnet_with(instance);
+    return subnet == nullptr ? std::uint16_t{0} : subnet->zone;
+}
+
+// Those that may have what instances have of their own.
+constexpr std::array<Ipv4Address, 4> owners{Ipv4Address(10, 0, 0, 11), Ipv4Address(10, 0, 0, 12),
+                                            Ipv4Address(10, 1, 0, 11), Ipv4Address(10, 0, 1, 11)};
+
+struct Rule {
+    std::uint8_t protocol;  // 0: any
+    std::uint16_t first, last;
+    Ipv4Prefix remote;
+};
 constexpr Ipv4Prefix everything(Ipv4Address(0, 0, 0, 0), 0);
 constexpr Ipv4Prefix servers(Ipv4Address(203, 0, 113, 0), 24);
+
+const std::array<std::vector<Rule>, 8> sets_of_rules{{
+    {},
+    {{0, 0, 65535, everything}},
+    {{6, 0, 65535, everything}},
+    {{17, 5000, 5001, servers}},
+    {{6, 443, 443, everything}, {17, 53, 53, everything}},
+    {{1, 0, 65535, servers}},
+    {{0, 0, 65535, Ipv4Prefix(Ipv4Address(203, 0, 113, 10), 32)}},
+    {{6, 5000, 5001, Ipv4Prefix(Ipv4Address(198, 51, 100, 0), 24)}, {0, 0, 1023, servers}},
+}};
+constexpr std::size_t all_allowed = 1;
+
+std::uint16_t put_rules(security_rule* to, const std::vector<Rule>& rules) {
+    for (const Rule& rule : rules) {
+        const std::uint8_t length = rule.remote.length();
+        *to++ = {rule.remote.address().to_network(),
+                 length == 0 ? 0 : net(~0U << (32 - length)),
+                 rule.first,
+                 rule.last,
+                 rule.protocol,
+                 {}};
+    }
+    return static_cast<std::uint16_t>(rules.size());
+}
+
+security_group_list list_of(unsigned groups) {
+    security_group_list list{};
+    for (std::uint16_t number = 0; number < 2; ++number)
+        if (groups & 1u << number) list.number[list.count++] = number;
+    return list;
+}
+
+// The length of a prefix of ports; all ranges are one.
+std::uint32_t port_prefix(std::uint16_t first, std::uint16_t last) {
+    std::uint32_t length = 16;
+    for (unsigned ports = last - first + 1u; ports > 1; ports /= 2) --length;
+    return length;
+}
 
 }  // namespace
 
@@ -148,15 +211,10 @@ Gateway::Gateway() {
     host_fib_lookup = route;
 
     // What never changes.
-    add_subnet(1, {Ipv4Address(10, 0, 0, 0), 24}, 1);
-    add_subnet(1, {Ipv4Address(10, 0, 1, 0), 24}, 2);
-    add_subnet(2, {Ipv4Address(10, 1, 0, 0), 24}, 3);
     add_route(1, {Ipv4Address(10, 0, 0, 0), 16}, ROUTE_LOCAL, 0);
     add_route(1, {Ipv4Address(198, 18, 1, 0), 24}, ROUTE_NAT_GATEWAY, 2);
     add_route(1, {Ipv4Address(198, 18, 2, 0), 24}, ROUTE_NAT_GATEWAY, 3);
     add_route(1, {Ipv4Address(198, 18, 3, 0), 24}, ROUTE_BLACKHOLE, 0);
-    add_route(2, servers, ROUTE_NAT_GATEWAY, 1);
-    add_route(3, everything, ROUTE_NAT_GATEWAY, 1);
     for (const auto& prefix : {Ipv4Address(10, 0, 0, 0), Ipv4Address(10, 1, 0, 0)}) {
         const prefix_key key{16, prefix.to_network()};
         host_private_prefix(&key, 1);
@@ -185,9 +243,37 @@ void Gateway::configure() {
         put_nat_gateway(number);
         *host_limits_of(number) = {};
     }
-    for (std::size_t place = 0; place < elastic_ips.size(); ++place) bind(place, true);
+    put_internet_gateway();
+    owner_.reset();
+    instance_groups_.clear();
+    put_instances();
+    for (std::size_t place = 0; place < elastic_ips.size(); ++place) {
+        forward(place, {});
+        bind(place, true);
+    }
+    for (std::size_t place = 0; place < subnets.size(); ++place) {
+        subnet_groups_[place] = 0;
+        put_subnet(place);
+    }
+    put_group(0, all_allowed, all_allowed);
+    put_group(1, 0, 0);
     add_route(1, everything, ROUTE_NAT_GATEWAY, 0);
+    add_route(2, servers, ROUTE_NAT_GATEWAY, 1);
+    add_route(3, everything, ROUTE_NAT_GATEWAY, 1);
     remove_route(1, servers);
+}
+
+void Gateway::add_route(std::uint32_t table, Ipv4Prefix to, route_target target, std::uint16_t index) {
+    const route_key key{32u + to.length(), net(table), to.address().to_network()};
+    const struct route value { static_cast<std::uint16_t>(target), index };
+    host_route(&key, &value);
+    routes_[{table, to}] = value;
+}
+
+void Gateway::remove_route(std::uint32_t table, Ipv4Prefix to) {
+    const route_key key{32u + to.length(), net(table), to.address().to_network()};
+    host_route(&key, nullptr);
+    routes_.erase({table, to});
 }
 
 void Gateway::put_nat_gateway(std::uint32_t number) {
@@ -205,20 +291,85 @@ void Gateway::put_nat_gateway(std::uint32_t number) {
     *host_nat_gateway(number) = value;
 }
 
-// The first two Elastic IPs are NAT gateway 0's, the third is 1's.
+// The first two Elastic IPs are NAT gateway 0's, unless an instance has the second; the third is 1's.
 void Gateway::bind(std::size_t place, bool bound) {
     bound_[place] = bound;
-    const std::uint16_t number = place == 2;
+    const Ipv4Address address = elastic_ips[place];
     elastic_ip value{};
-    value.nat_gateway = number;
+    value.nat_gateway = nat_gateway_of(address);
     value.on_link_device = outside_slot;
     value.identifier = static_cast<std::uint32_t>(place);
-    host_elastic_ip(elastic_ips[place].to_network(), bound ? &value : nullptr);
-    struct nat_gateway& gateway = *host_nat_gateway(number);
-    gateway.elastic_ip_count = 0;
-    for (std::size_t i = 0; i < elastic_ips.size(); ++i)
-        if (bound_[i] && (i == 2) == (number == 1))
-            gateway.elastic_ips[gateway.elastic_ip_count++] = elastic_ips[i].to_network();
+    if (forwards_[place]) value.flags = ELASTIC_IP_FORWARDS_PORTS;
+    if (value.nat_gateway == INTERNET_GATEWAY_FIRST) {
+        value.instance = owner_->to_network();
+        value.zone = zone_of(*owner_);
+    }
+    host_elastic_ip(address.to_network(), bound ? &value : nullptr);
+    for (std::uint16_t number = 0; number < 2; ++number) {
+        struct nat_gateway& gateway = *host_nat_gateway(number);
+        gateway.elastic_ip_count = 0;
+        gateway.flags &= ~static_cast<std::uint32_t>(NAT_GATEWAY_FORWARDS_PORTS);
+        for (std::size_t i = 0; i < elastic_ips.size(); ++i) {
+            if (nat_gateway_of(elastic_ips[i]) != number) continue;
+            if (forwards_[i]) gateway.flags |= NAT_GATEWAY_FORWARDS_PORTS;
+            if (bound_[i]) gateway.elastic_ips[gateway.elastic_ip_count++] = elastic_ips[i].to_network();
+        }
+    }
+}
+
+std::uint16_t Gateway::nat_gateway_of(Ipv4Address elastic_ip) const {
+    if (elastic_ip == elastic_ips[2]) return 1;
+    return elastic_ip == elastic_ips[1] && owner_ ? INTERNET_GATEWAY_FIRST : 0;
+}
+
+// For TCP and UDP.
+void Gateway::forward(std::size_t place, const std::optional<Forward>& forward) {
+    const auto put = [&](const Forward& of, bool there) {
+        for (const std::uint8_t protocol : {std::uint8_t{6}, std::uint8_t{17}}) {
+            const std::uint32_t length = port_prefix(of.first, of.last);
+            const std::uint16_t zone = zone_of(of.to.address);
+            const port_forward_key key{48 + length, elastic_ips[place].to_network(), protocol, 0,
+                                       htons(of.first)};
+            const port_forward value{of.to.address.to_network(), zone, of.first, of.to.port, 0};
+            host_port_forward(&key, there ? &value : nullptr);
+            const forwarded_endpoint_key endpoint{
+                64 + length, zone, protocol, 0, of.to.address.to_network(), htons(of.to.port), 0};
+            const forwarded_endpoint leads{elastic_ips[place].to_network(), of.to.port, of.first};
+            host_forwarded_endpoint(&endpoint, there ? &leads : nullptr);
+        }
+    };
+    if (forwards_[place]) put(*forwards_[place], false);
+    forwards_[place] = forward;
+    if (forward) put(*forward, true);
+}
+
+void Gateway::put_instances() {
+    for (const Ipv4Address address : owners) {
+        const instance_key key{zone_of(address), address.to_network()};
+        instance value{};
+        if (owner_ == address) value.elastic_ip = elastic_ips[1].to_network();
+        value.groups = list_of(groups_of(address));
+        host_instance(&key, value.elastic_ip != 0 || instance_groups_.contains(address) ? &value : nullptr);
+    }
+}
+
+void Gateway::put_subnet(std::size_t place) {
+    const Subnet& subnet = subnets[place];
+    const subnet_key key{32u + subnet.prefix.length(), net(subnet.zone),
+                         subnet.prefix.address().to_network()};
+    const struct subnet value {
+        subnet.route_table, subnet.route_table, SUBNET_HAS_INSTANCES, list_of(subnet_groups_[place])
+    };
+    host_subnet(&key, &value);
+}
+
+void Gateway::put_group(std::size_t number, std::size_t ingress, std::size_t egress) {
+    static security_group value;
+    value = {};
+    value.ingress_count = put_rules(value.ingress, sets_of_rules[ingress]);
+    value.egress_count = put_rules(value.egress, sets_of_rules[egress]);
+    host_security_group(static_cast<std::uint32_t>(number), &value);
+    groups_[number] = {ingress, egress};
 }
 
 void Gateway::new_generation() {
@@ -290,7 +441,9 @@ void Gateway::change(std::uint8_t what, std::uint8_t value) {
             new_generation();
             break;
         case 7:
-            gateway.flags ^= (1u << (1 + value / 2 % 15));  // all but "in use"
+            // All but "in use", and but what the Elastic IPs say.
+            gateway.flags ^=
+                (1u << (1 + value / 2 % 15)) & ~static_cast<std::uint32_t>(NAT_GATEWAY_FORWARDS_PORTS);
             new_generation();
             break;
         case 8:
@@ -353,8 +506,85 @@ void Gateway::change(std::uint8_t what, std::uint8_t value) {
         case 21:
             host_settings()->fragments_held_until ^= 1u << 31;
             break;
-        default:
+        case 22:
+            lead_inside(value);
             new_generation();
+            break;
+        default:
+            secure(value);
+            new_generation();
+            break;
+    }
+}
+
+// A port forward, an Elastic IP of an instance's own, or a route to the internet gateway comes or goes.
+void Gateway::lead_inside(std::uint8_t value) {
+    const auto bits = [value](unsigned from, unsigned count) { return value >> from & ((1u << count) - 1); };
+    const Ipv4Address instance = owners[bits(4, 2)];
+    switch (bits(0, 2)) {
+        case 0:
+        case 3: {
+            constexpr std::array<std::pair<std::uint16_t, std::uint16_t>, 4> ranges{
+                {{5000, 5001}, {443, 443}, {53, 53}, {2000, 2003}}};
+            const auto [first, last] = ranges[bits(2, 2)];
+            const std::size_t place = bits(0, 2) == 0 ? 0 : 2;
+            const std::uint16_t to = bits(6, 1) ? 5000 : first;
+            const auto last_to = static_cast<std::uint16_t>(to + (last - first));
+            // No endpoint of an instance has two external ones.
+            const bool taken = std::ranges::any_of(forwards_, [&](const auto& other) {
+                return other && other->to.address == instance && other->to.port <= last_to &&
+                       other->to.port + (other->last - other->first) >= to;
+            });
+            if (forwards_[place])
+                forward(place, {});
+            else if (!taken)
+                forward(place, Forward{first, last, {instance, to}});
+            bind(place, bound_[place]);
+            break;
+        }
+        case 1:
+            if (owner_)
+                owner_.reset();
+            else
+                owner_ = instance;
+            put_instances();
+            bind(1, bound_[1]);
+            break;
+        default: {
+            const bool internet = bits(4, 1);
+            const std::uint32_t table = bits(2, 2) == 0 ? 1 : bits(2, 2);
+            const Ipv4Prefix& to = bits(2, 2) % 2 ? (bits(2, 2) == 3 ? everything : servers)
+                                                  : (table == 1 ? everything : servers);
+            if (internet)
+                add_route(table, to, ROUTE_INTERNET_GATEWAY, INTERNET_GATEWAY_FIRST);
+            else if (table == 1 && to == servers)
+                remove_route(table, to);
+            else
+                add_route(table, to, ROUTE_NAT_GATEWAY, table == 1 ? 0 : 1);
+            break;
+        }
+    }
+}
+
+// Security groups of a subnet or of an instance, or the rules of one.
+void Gateway::secure(std::uint8_t value) {
+    switch (value % 4) {
+        case 0:
+            subnet_groups_[value / 16 % subnets.size()] = value / 4 % 4;
+            for (std::size_t place = 0; place < subnets.size(); ++place) put_subnet(place);
+            put_instances();
+            break;
+        case 1: {
+            const Ipv4Address instance = owners[value / 4 % 4];
+            if (value & 64)
+                instance_groups_.erase(instance);
+            else
+                instance_groups_[instance] = value / 16 % 4;
+            put_instances();
+            break;
+        }
+        default:
+            put_group(value % 4 - 2, value / 4 % 8, value / 32 % 8);
             break;
     }
 }
@@ -365,10 +595,86 @@ bool Gateway::is_elastic_ip(Ipv4Address address) const {
     return false;
 }
 
-endpoint_rule Gateway::filtering_of(Ipv4Address elastic_ip, std::uint8_t protocol) {
-    const nat_gateway& gateway = *host_nat_gateway(elastic_ip == elastic_ips[2]);
+endpoint_rule Gateway::filtering_of(Ipv4Address elastic_ip, std::uint8_t protocol) const {
+    const nat_gateway& gateway = *host_nat_gateway(nat_gateway_of(elastic_ip));
     const auto index = protocol == 6 ? NAT_TCP : protocol == 17 ? NAT_UDP : NAT_ICMP;
     return static_cast<endpoint_rule>(gateway.filtering[index]);
+}
+
+bool Gateway::is_own(Ipv4Address elastic_ip) const {
+    return owner_ && elastic_ip == elastic_ips[1];
+}
+
+std::optional<Endpoint> Gateway::led_inside(std::uint8_t protocol, Endpoint external) const {
+    for (std::size_t place = 0; place < elastic_ips.size(); ++place) {
+        if (!bound_[place] || elastic_ips[place] != external.address) continue;
+        if (is_own(external.address)) return Endpoint{*owner_, external.port};
+        const auto& forward = forwards_[place];
+        if (!forward || (protocol != 6 && protocol != 17)) continue;
+        if (external.port < forward->first || external.port > forward->last) continue;
+        return Endpoint{forward->to.address,
+                        static_cast<std::uint16_t>(forward->to.port + (external.port - forward->first))};
+    }
+    return {};
+}
+
+std::optional<Endpoint> Gateway::static_external(std::uint8_t protocol, Endpoint instance) const {
+    if (owner_ == instance.address && bound_[1]) return Endpoint{elastic_ips[1], instance.port};
+    if (protocol != 6 && protocol != 17) return {};
+    for (std::size_t place = 0; place < elastic_ips.size(); ++place) {
+        const auto& forward = forwards_[place];
+        if (!bound_[place] || !forward || forward->to.address != instance.address) continue;
+        const int further = instance.port - forward->to.port;
+        if (further < 0 || further > forward->last - forward->first) continue;
+        return Endpoint{elastic_ips[place], static_cast<std::uint16_t>(forward->first + further)};
+    }
+    return {};
+}
+
+bool Gateway::routes(Ipv4Address instance, Ipv4Address remote, Ipv4Address elastic_ip) const {
+    const Subnet* subnet = subnet_with(instance);
+    if (subnet == nullptr) return false;
+    const struct route* best = nullptr;
+    std::uint8_t length = 0;
+    for (const auto& [key, route] : routes_)
+        if (key.first == subnet->route_table && key.second.contains(remote) &&
+            (best == nullptr || key.second.length() >= length)) {
+            best = &route;
+            length = key.second.length();
+        }
+    if (best == nullptr) return false;
+    if (is_own(elastic_ip))
+        return owner_ == instance &&
+               (best->target == ROUTE_NAT_GATEWAY || best->target == ROUTE_INTERNET_GATEWAY);
+    return best->target == ROUTE_NAT_GATEWAY && best->index == nat_gateway_of(elastic_ip);
+}
+
+Gateway::Groups Gateway::groups_of(Ipv4Address instance) const {
+    if (const auto own = instance_groups_.find(instance); own != instance_groups_.end()) return own->second;
+    const Subnet* subnet = subnet_with(instance);
+    return subnet == nullptr ? 0 : subnet_groups_[static_cast<std::size_t>(subnet - subnets.data())];
+}
+
+bool Gateway::rule_allows(const Ends& ends, bool inward) const {
+    const std::uint16_t called = ends.protocol == 1 ? 0 : inward ? ends.instance.port : ends.remote.port;
+    const Groups groups = groups_of(ends.instance.address);
+    for (std::size_t number = 0; number < groups_.size(); ++number) {
+        if (!(groups & 1u << number)) continue;
+        const std::size_t rules = inward ? groups_[number].ingress : groups_[number].egress;
+        for (const Rule& rule : sets_of_rules[rules])
+            if ((rule.protocol == 0 || rule.protocol == ends.protocol) && rule.first <= called &&
+                called <= rule.last && rule.remote.contains(ends.remote.address))
+                return true;
+    }
+    return false;
+}
+
+bool Gateway::lets_out(const Ends& ends) const {
+    return groups_of(ends.instance.address) == 0 || rule_allows(ends, false);
+}
+
+bool Gateway::lets_in(const Ends& ends, Ipv4Address elastic_ip) const {
+    return groups_of(ends.instance.address) == 0 ? !is_own(elastic_ip) : rule_allows(ends, true);
 }
 
 Role Gateway::role_of(std::uint8_t slot) {

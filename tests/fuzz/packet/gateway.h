@@ -5,11 +5,15 @@
 //   10.0.0.0/24, 10.0.1.0/24 (zone 1) -- slot 0, inside | slot 1, outside -- 198.51.100.0/24, router .254
 //                  10.1.0.0/24 (zone 2) -- slot 2, both ways: to 203.0.113.20 as well
 //
-// NAT gateway 0 has two Elastic IPs, 1 has one with four ports, 2 has none, 3 is not in use.
+// NAT gateway 0 has two Elastic IPs, 1 has one with four ports, 2 has none, 3 is not in use. Of the first and
+// the last Elastic IP a range of ports may be forwarded; the second may be an instance's own, behind an
+// internet gateway. Two security groups may hold for subnets and instances.
 #pragma once
 
 #include <array>
 #include <cstdint>
+#include <map>
+#include <optional>
 #include <vector>
 
 #include "core/address.h"
@@ -30,6 +34,18 @@ struct Run {
     std::uint32_t egress = 0;
 };
 
+struct Endpoint {
+    Ipv4Address address;
+    std::uint16_t port;
+    bool operator==(const Endpoint&) const = default;
+};
+
+// Somebody outside, and an instance, as both know themselves. An echo's identifier is the instance's port.
+struct Ends {
+    std::uint8_t protocol;
+    Endpoint instance, remote;
+};
+
 class Gateway {
   public:
     Gateway();
@@ -48,20 +64,59 @@ class Gateway {
     // Has a NAT gateway another mapping than in the beginning, or had for a while?
     [[nodiscard]] bool mapping_has_changed() const { return mapping_changed_; }
     // Who else may send to an external endpoint of this address, while its NAT gateway says so.
-    static endpoint_rule filtering_of(Ipv4Address elastic_ip, std::uint8_t protocol);
+    [[nodiscard]] endpoint_rule filtering_of(Ipv4Address elastic_ip, std::uint8_t protocol) const;
+
+    // What the configuration says, worked out from what was chosen and not from the programs' maps.
+    // Where what is sent to an external endpoint is led to, whoever may be allowed to.
+    [[nodiscard]] std::optional<Endpoint> led_inside(std::uint8_t protocol, Endpoint external) const;
+    // Where what an endpoint of an instance begins has to leave from, if that is not a NAT gateway's choice.
+    [[nodiscard]] std::optional<Endpoint> static_external(std::uint8_t protocol, Endpoint instance) const;
+    // Has an instance this Elastic IP to itself?
+    [[nodiscard]] bool is_own(Ipv4Address elastic_ip) const;
+    // Does the instance's route to the remote lead to whatever has the Elastic IP?
+    [[nodiscard]] bool routes(Ipv4Address instance, Ipv4Address remote, Ipv4Address elastic_ip) const;
+    // Do the instance's security groups allow the flow, if the instance begins it, or the remote?
+    [[nodiscard]] bool lets_out(const Ends& ends) const;
+    [[nodiscard]] bool lets_in(const Ends& ends, Ipv4Address elastic_ip) const;
     static Role role_of(std::uint8_t slot);
     // Of whoever sends on a device, so that the frame looks as if it were for the gateway.
     static const std::array<std::uint8_t, 6>& mac_of(std::uint8_t slot);
 
   private:
+    struct Forward {
+        std::uint16_t first, last;  // of the Elastic IP
+        Endpoint to;                // where the first leads to
+    };
+    using Groups = unsigned;  // a bit each
+
     void configure();
     void put_nat_gateway(std::uint32_t number);
     void bind(std::size_t place, bool bound);
     void new_generation();
+    void lead_inside(std::uint8_t value);
+    void secure(std::uint8_t value);
+    void forward(std::size_t place, const std::optional<Forward>& forward);
+    void put_instances();
+    void put_subnet(std::size_t place);
+    void put_group(std::size_t number, std::size_t ingress, std::size_t egress);
+    void add_route(std::uint32_t table, Ipv4Prefix to, route_target target, std::uint16_t index);
+    void remove_route(std::uint32_t table, Ipv4Prefix to);
+    [[nodiscard]] std::uint16_t nat_gateway_of(Ipv4Address elastic_ip) const;
+    [[nodiscard]] Groups groups_of(Ipv4Address instance) const;
+    [[nodiscard]] bool rule_allows(const Ends& ends, bool inward) const;
 
     bool changed_ = true, mapping_changed_ = false;
     std::array<Run, HOST_WORLDS> runs_;  // which keep their memory
     std::array<bool, 3> bound_{};
+    std::array<std::optional<Forward>, 3> forwards_;  // by place of the Elastic IP
+    std::optional<Ipv4Address> owner_;                // of the second Elastic IP
+    std::array<Groups, 3> subnet_groups_{};
+    std::map<Ipv4Address, Groups> instance_groups_;  // of those that have others than their subnet
+    struct RulesOfGroup {
+        std::size_t ingress = 0, egress = 0;  // numbers of sets of rules
+    };
+    std::array<RulesOfGroup, 2> groups_;
+    std::map<std::pair<std::uint32_t, Ipv4Prefix>, route> routes_;
 };
 
 inline constexpr std::array<Ipv4Address, 3> elastic_ips{

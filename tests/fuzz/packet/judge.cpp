@@ -54,7 +54,7 @@ Ways ways_of(const support::Passage& passage) {
 
 // The ports of a packet that goes out, or came in. An echo's identifier is its instance's port, and the
 // remote has none, whichever of the two asks.
-struct Ends {
+struct Ports {
     std::uint16_t source_port = 0, destination_port = 0;
     bool known = false;
 };
@@ -64,13 +64,13 @@ std::uint64_t attempts(const struct counters& counted) {
     return sum;
 }
 
-Ends ends_of(const Ipv4View& ip, bool outward) {
+Ports ports_of(const Ipv4View& ip, bool outward) {
     if (ip.later_fragment() || ip.transport.size() < 8) return {};
     if (ip.protocol() == 6 || ip.protocol() == 17)
         return {get16(ip.transport, 0), get16(ip.transport, 2), true};
     if (ip.protocol() != 1 || (ip.transport[0] != 8 && ip.transport[0] != 0)) return {};
     const std::uint16_t id = get16(ip.transport, 4);
-    return outward ? Ends{id, 0, true} : Ends{0, id, true};
+    return outward ? Ports{id, 0, true} : Ports{0, id, true};
 }
 
 }  // namespace
@@ -107,6 +107,7 @@ std::uint64_t Judge::play(std::span<const std::uint8_t> input) {
     digest_ = 0xcbf29ce484222325ULL;
     shown_.clear();
     unseen_.clear();
+    callers_.clear();
     gateway_.reset();
     ++tally_.scripts;
     Script script(input);
@@ -128,7 +129,7 @@ std::uint64_t Judge::play(std::span<const std::uint8_t> input) {
                 break;
             case Script::Next::reconfigure:
                 if (tell_)
-                    tell(fmt::format("configuration {} {}", script.step().with[0] % 16,
+                    tell(fmt::format("configuration {} {}", script.step().with[0] % 24,
                                      script.step().with[1]));
                 gateway_.change(script.step().with[0], script.step().with[1]);
                 break;
@@ -216,11 +217,20 @@ void Judge::judge_ownership(const Bytes& in_frame, const Bytes& out_frame) {
     if (!in || !out) return;  // said already
     const Ways ways = ways_of(passage_);
     if (ways.out) {
-        const Ends before = ends_of(*in, true), after = ends_of(*out, true);
+        const Ports before = ports_of(*in, true), after = ports_of(*out, true);
         require(gateway_.is_elastic_ip(out->source()), "an instance is shown as an Elastic IP in use");
-        if (after.known)
-            shown_.push_back({in->protocol(), out->source(), in->destination(), in->source(),
-                              after.source_port, after.destination_port, before.source_port});
+        if (after.known) {
+            const Shown shown{in->protocol(),    out->source(),           in->destination(), in->source(),
+                              after.source_port, before.destination_port, before.source_port};
+            judge_sender(shown, ways.in);
+            shown_.push_back(shown);
+            const Shown met{in->protocol(),        in->destination(),       out->source(),
+                            out->destination(),    before.destination_port, after.source_port,
+                            after.destination_port};
+            if (ways.in)
+                require(gateway_.lets_in(met.ends(), met.external) || gateway_.lets_out(met.ends()),
+                        "a hairpin ends at an instance whose security groups allow it");
+        }
         // Where a hairpin goes is its receiver's affair, who may have let it in by a packet that was refused
         // itself.
         if (ways.in) require(is_private(out->destination()), "a hairpin ends at an instance");
@@ -232,7 +242,7 @@ void Judge::judge_ownership(const Bytes& in_frame, const Bytes& out_frame) {
     const auto about = error ? Ipv4View::of(in->transport.subspan(8), true) : in;
     const auto told = error ? Ipv4View::of(out->transport.subspan(8), true) : out;
     require(about && told, "an error that goes in quotes something");
-    const Ends asked = ends_of(*about, error), got = ends_of(*told, error);
+    const Ports asked = ports_of(*about, error), got = ports_of(*told, error);
     const Ipv4Address external = error ? about->source() : about->destination();
     const Ipv4Address remote = error ? about->destination() : about->source();
     const std::uint16_t external_port = error ? asked.source_port : asked.destination_port;
@@ -247,27 +257,110 @@ void Judge::judge_ownership(const Bytes& in_frame, const Bytes& out_frame) {
     // The endpoint may have been given to another since that instance sent: then it is as if it never had.
     const bool own = owner != shown_.rend() && owner->instance == instance &&
                      (!asked.known || owner->instance_port == instance_port);
-    if (!own && asked.known)
-        return judge_guest(
-            {about->protocol(), external, remote, instance, external_port, remote_port, instance_port},
-            !error);
+    const Shown receiver{about->protocol(), external,    remote,       instance,
+                         external_port,     remote_port, instance_port};
+    if (asked.known) return judge_receiver(*about, receiver, own, error);
     require(own, "INV-7: what goes in belongs to a flow that an instance has begun");
     require(out->destination() == instance, "INV-7: what goes in reaches the instance that is meant");
+}
+
+// What an instance sends leaves as the configuration has it.
+void Judge::judge_sender(const Shown& shown, bool hairpin) {
+    require(gateway_.routes(shown.instance, shown.remote, shown.external),
+            "an instance is shown as what its route leads to");
+    // A hairpin's receiver may have been called by a packet whose sender nobody has seen.
+    require(gateway_.lets_out(shown.ends()) || (gateway_.lets_in(shown.ends(), shown.external) &&
+                                                (has_called(shown) || gateway_.is_elastic_ip(shown.remote))),
+            "security groups let out what an instance sends");
+    if (gateway_.is_own(shown.external))
+        require(shown.external_port == shown.instance_port,
+                "an instance's own Elastic IP shows the instance's own ports");
+    const auto led = gateway_.led_inside(shown.protocol, {shown.external, shown.external_port});
+    if (led && *led != Endpoint{shown.instance, shown.instance_port})
+        // It had the port when the forward came.
+        require(
+            is_unseen(shown) || std::ranges::any_of(shown_,
+                                                    [&](const Shown& earlier) {
+                                                        return earlier.protocol == shown.protocol &&
+                                                               earlier.external == shown.external &&
+                                                               earlier.external_port == shown.external_port &&
+                                                               earlier.instance == shown.instance &&
+                                                               earlier.instance_port == shown.instance_port;
+                                                    }),
+            "a port that leads to one instance is not given to another");
+    const auto external = gateway_.static_external(shown.protocol, {shown.instance, shown.instance_port});
+    if (external && !hairpin && attempts(passage_.after) != attempts(passage_.before) &&
+        gateway_.routes(shown.instance, shown.remote, external->address))
+        require(*external == Endpoint{shown.external, shown.external_port},
+                "a new flow leaves from the external endpoint that leads to its instance");
+}
+
+// Whom something from outside, `about` a packet from there or itself one, may reach.
+void Judge::judge_receiver(const Ipv4View& about, const Shown& receiver, bool own, bool error) {
+    const bool unseen = is_unseen(receiver), called = has_called(receiver);
+    const Ends ends = receiver.ends();
+    require(gateway_.routes(receiver.instance, receiver.remote, receiver.external),
+            "nothing comes from where the instance may not send");
+    require(gateway_.lets_in(ends, receiver.external) || ((own || unseen) && gateway_.lets_out(ends)),
+            "security groups let in what reaches an instance");
+    if (gateway_.is_own(receiver.external))
+        require(receiver.external_port == receiver.instance_port,
+                "an instance is reached at its own ports by an Elastic IP of its own");
+    if (!error && attempts(passage_.after) != attempts(passage_.before))
+        callers_.push_back({receiver.protocol,
+                            {receiver.remote, receiver.remote_port},
+                            {receiver.external, receiver.external_port}});
+    if (own) return;
+    const auto led = gateway_.led_inside(receiver.protocol, {receiver.external, receiver.external_port});
+    const bool is_led = led && *led == Endpoint{receiver.instance, receiver.instance_port};
+    if (is_led && (called || unseen)) return;
+    // What goes by a mapping that was there before the configuration led its port elsewhere is an error.
+    if (!led || error) return judge_guest(receiver, !error);
+    if (!is_led) {
+        require(called || unseen, "what opens a flow reaches the endpoint that the configuration leads to");
+        return judge_guest(receiver, true);
+    }
+    require(!is_private(receiver.remote) && !gateway_.is_elastic_ip(receiver.remote),
+            "nobody of the inside opens a flow from outside");
+    require(receiver.protocol == 6   ? (about.transport[13] & 0x17) == support::syn
+            : receiver.protocol == 1 ? about.transport[0] == 8
+                                     : true,
+            "a flow is opened by what opens one");
+    shown_.push_back(receiver);
+}
+
+bool Judge::is_unseen(const Shown& sender) const {
+    return std::ranges::any_of(unseen_, [&](const Unseen& unseen) {
+        return unseen.protocol == sender.protocol && unseen.instance == sender.instance &&
+               unseen.port == sender.instance_port;
+    });
+}
+
+bool Judge::has_called(const Shown& shown) const {
+    const Caller caller{
+        shown.protocol, {shown.remote, shown.remote_port}, {shown.external, shown.external_port}};
+    return std::ranges::find(callers_, caller) != callers_.end();
 }
 
 // A packet may have got an endpoint for its sender, and then be refused: by its receiver's filter where that
 // is an instance as well, or because it cannot be sent on.
 void Judge::note_unseen(const Bytes& frame) {
     const auto in = Ipv4View::of_frame(frame);
-    if (!in || !is_private(in->source()) || attempts(passage_.after) == attempts(passage_.before)) return;
-    const Ends ends = ends_of(*in, true);
-    if (ends.known) unseen_.push_back({in->protocol(), in->source(), ends.source_port});
+    if (!in || attempts(passage_.after) == attempts(passage_.before)) return;
+    const bool outward = is_private(in->source());
+    const Ports ports = ports_of(*in, outward);
+    if (!ports.known) return;
+    if (outward)
+        unseen_.push_back({in->protocol(), in->source(), ports.source_port});
+    else
+        callers_.push_back(
+            {in->protocol(), {in->source(), ports.source_port}, {in->destination(), ports.destination_port}});
 }
 
 // To or about a remote that the instance never sent to: the filter has to say that it may, and to the owner
 // it goes.
 void Judge::judge_guest(const Shown& guest, bool sends) {
-    const endpoint_rule rule = Gateway::filtering_of(guest.external, guest.protocol);
+    const endpoint_rule rule = gateway_.filtering_of(guest.external, guest.protocol);
     const auto admits = [&](const Shown& shown) {
         return shown.protocol == guest.protocol && shown.external == guest.external &&
                shown.external_port == guest.external_port &&
@@ -277,10 +370,7 @@ void Judge::judge_guest(const Shown& guest, bool sends) {
         return shown.instance == guest.instance && shown.instance_port == guest.instance_port;
     };
     const auto owner = std::find_if(shown_.rbegin(), shown_.rend(), admits);
-    const bool unseen = std::any_of(unseen_.begin(), unseen_.end(), [&](const Unseen& sender) {
-        return sender.protocol == guest.protocol && sender.instance == guest.instance &&
-               sender.port == guest.instance_port;
-    });
+    const bool unseen = is_unseen(guest);
     require(unseen || owner != shown_.rend(), "INV-7: what goes in belongs to a flow, or the filter lets it");
     // Before or after the mapping was another, flows may have had the port each towards its own remote (RFC
     // 7857 section 3), though it belongs to a mapping: which alone is asked about others, and was shown

@@ -46,6 +46,16 @@ class Judge {
         std::uint8_t protocol;
         Ipv4Address external, remote, instance;
         std::uint16_t external_port, remote_port, instance_port;
+
+        [[nodiscard]] Ends ends() const {
+            return {protocol, {instance, instance_port}, {remote, remote_port}};
+        }
+    };
+    // Who has opened a flow from outside, whatever became of the packet.
+    struct Caller {
+        std::uint8_t protocol;
+        Endpoint remote, external;
+        bool operator==(const Caller&) const = default;
     };
 
     // Who may have an external endpoint without having been seen to send as it.
@@ -59,7 +69,11 @@ class Judge {
     void compare_worlds(const Run& express, const Run& stages);
     void judge_frame(const Script::Frame& frame, const Run& run);
     void judge_ownership(const Bytes& in, const Bytes& out);
+    void judge_sender(const Shown& shown, bool hairpin);
+    void judge_receiver(const support::Ipv4View& about, const Shown& receiver, bool own, bool error);
     void note_unseen(const Bytes& frame);
+    [[nodiscard]] bool is_unseen(const Shown& sender) const;
+    [[nodiscard]] bool has_called(const Shown& shown) const;
     void judge_guest(const Shown& guest, bool sends);
     bool has_mapping(const Shown& owner);
     void judge_event(std::uint64_t reported);
@@ -73,6 +87,7 @@ class Judge {
     support::Passage passage_;
     std::vector<Shown> shown_;
     std::vector<Unseen> unseen_;
+    std::vector<Caller> callers_;
     std::vector<flow_entry> entries_;
     std::span<const std::uint8_t> input_;
     std::uint64_t digest_ = 0;

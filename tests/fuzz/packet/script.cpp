@@ -468,6 +468,14 @@ Step new_step(std::minstd_rand& random) {
     }
     if (step.what == report || step.what == cut_up) step.with[0] %= 4;
     if (random() % 4) step.with[5] = 255;
+    // What the configuration leads inside, and what comes to it: a SYN, a datagram or an echo.
+    if (step.what == reconfigure && random() % 4 == 0)
+        step.with[0] = static_cast<std::uint8_t>(22 + random() % 2);
+    if (step.what == unsolicited && random() % 2) {
+        step.with[0] %= 3;
+        step.with[2] = static_cast<std::uint8_t>(4 + random() % 3);
+        step.with[4] = random() % 2 ? 0 : 8;
+    }
     if (step.what == request && random() % 2) step.with[2] = 4;
     return step;
 }
