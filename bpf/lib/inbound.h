@@ -156,12 +156,20 @@ static __always_inline enum verdict check_inbound_source(struct packet *packet)
 	return address_is_private(packet->key.source) ? drop(packet, DROP_FILTERED) : VERDICT_NEXT;
 }
 
+/* By its type: the key of an answer whose identifier is 0 is that of a request. */
+static __always_inline int packet_is_echo_request(const struct packet *packet)
+{
+	const struct icmp_header *icmp = packet->transport;
+
+	return (const void *)(icmp + 1) <= packet_end(packet) && icmp->type == ICMP_ECHO_REQUEST;
+}
+
 /* TCP begins with a SYN and nothing else, an echo with a request. */
 static __always_inline int packet_opens(const struct packet *packet)
 {
 	if (packet->key.protocol == IPPROTO_TCP)
 		return (packet->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) == TCP_SYN;
-	return packet->key.protocol != IPPROTO_ICMP || !packet->key.destination_port;
+	return packet->key.protocol != IPPROTO_ICMP || packet_is_echo_request(packet);
 }
 
 /*
@@ -275,10 +283,12 @@ static __noinline enum verdict inbound_created(struct packet *packet, struct fou
 		return VERDICT_NEXT;
 	/*
 	 * The instance has a flow to this very remote already, through another external port, which its answers
-	 * will take. A datagram is let in all the same; a connection cannot begin.
+	 * will take. A datagram is let in all the same; a connection cannot begin. Nor does a port forward let anything
+	 * in: a mapping that had its port before may be another instance's, and nobody has asked its filtering.
 	 */
-	return packet->key.protocol == IPPROTO_TCP ? drop(packet, DROP_UNSOLICITED)
-						   : inbound_by_mapping(packet, found, work);
+	return packet->key.protocol == IPPROTO_TCP || work->wish.is_static
+		       ? drop(packet, DROP_UNSOLICITED)
+		       : inbound_by_mapping(packet, found, work);
 }
 
 #endif

@@ -34,7 +34,7 @@ static __always_inline enum verdict check_opening(struct packet *packet)
 		reply_tcp_reset(packet); /* decision C20 */
 		return drop(packet, DROP_TCP_WITHOUT_FLOW);
 	}
-	if (packet->key.protocol == IPPROTO_ICMP && packet->key.destination_port)
+	if (packet->key.protocol == IPPROTO_ICMP && !packet_is_echo_request(packet))
 		return drop(packet, DROP_UNSUPPORTED_ICMP); /* an answer to nothing */
 	return check_options(packet);
 }

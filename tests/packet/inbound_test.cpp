@@ -157,6 +157,23 @@ TEST_F(Forward, AnotherTargetCutsTheFlow) {
     lab().forward_ports(eip, tcp_number, {8080, 8080}, instance, 80);
 }
 
+// The port was another instance's when the forward came, and the instance that it leads to has a flow to this
+// remote by another port: what comes is neither's, and the mapping's filtering lets in nobody.
+TEST_F(Forward, OpensNothingThatAMappingWouldNot) {
+    struct nat_gateway narrow = lab().nat_gateway(0), wide = narrow;
+    narrow.first_port = narrow.last_port = 7000;
+    lab().change_nat_gateway(0, narrow);
+    const Packet held = out(udp().from(instance, 1).to(other_remote, 9));
+    ASSERT_EQ(held.source_port, 7000);
+    lab().change_nat_gateway(0, wide);
+    out(udp().from(other_instance, 7100).to(remote, 9));
+    lab().forward_ports(eip, udp_number, {7000, 7000}, other_instance, 7100);
+    lab().bump_generation();
+    EXPECT_EQ(refusal(Role::outside, udp().from(remote, 9).to(eip, 7000)), "unsolicited");
+    EXPECT_EQ(in(udp().from(remote, 10).to(eip, 7000)).destination.to_string(), other_instance);
+    EXPECT_EQ(in(answer(held)).destination.to_string(), instance);
+}
+
 TEST_F(Forward, IsWhatItsEndpointLeavesBy) {
     const Packet seen = out(udp().from(other_instance, 6003).to(remote, 9000));
     EXPECT_EQ(seen.source.to_string(), eip);
@@ -212,11 +229,14 @@ TEST_F(OwnElasticIp, IsPingedFromOutside) {
     const std::size_t identifier = 20 + 4;
     ASSERT_GT(told.payload.size(), identifier + 1);
     EXPECT_EQ(told.payload[identifier] << 8 | told.payload[identifier + 1], 99);
-    // A reply that nobody asked for opens nothing.
-    Packet reply = ping().from(remote).to(own_eip);
-    reply.icmp_type = 0;
-    reply.icmp_id = 100;
-    EXPECT_EQ(refusal(Role::outside, reply), "unsolicited");
+    // A reply that nobody asked for opens nothing; one with the identifier 0 has the key of a request.
+    for (const std::uint16_t id : {std::uint16_t{100}, std::uint16_t{0}}) {
+        Packet reply = ping().from(remote).to(own_eip);
+        reply.icmp_type = 0;
+        reply.icmp_id = id;
+        EXPECT_EQ(refusal(Role::outside, reply), "unsolicited");
+        EXPECT_EQ(refusal(Role::inside, reply.from(instance).to(remote)), "unsupported_icmp");
+    }
 }
 
 TEST_F(OwnElasticIp, IsAsOpenAsTheSecurityGroupsAre) {
