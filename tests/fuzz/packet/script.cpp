@@ -206,7 +206,7 @@ bool Script::make_report() {
     if (at == 0 || at + 20 > about->out.size()) return false;
     Bytes quoted(about->out.begin() + static_cast<std::ptrdiff_t>(at), about->out.end());
     constexpr std::array<std::uint8_t, 8> types{3, 11, 12, 3, 4, 5, 3, 11};
-    const std::size_t header = std::min<std::size_t>((about->out[at] & 15u) * 4u, quoted.size());
+    const std::size_t header = std::min<std::size_t>((about->out[at] & 15u) * std::size_t{4}, quoted.size());
     const std::size_t cut = with[2] < 200 ? header + with[2] : with[2] - 200u;
     Packet packet = support::icmp_error(types[with[1] % 8], with[1] / 8, quoted, 8);
     packet.payload.assign(quoted.begin(),
@@ -329,7 +329,7 @@ void Script::make_odd(Packet& packet, Oddity oddity) const {
         case 5: {
             // No operation, record route, timestamps with addresses, loose and strict source route, alert.
             constexpr std::array<std::uint8_t, 6> types{1, 7, 68, 131, 137, 148};
-            packet.options.assign(much / 8u % 11u * 4u, types[much % 6u]);
+            packet.options.assign(much / 8u % 11u * std::size_t{4}, types[much % 6u]);
             if (packet.options.size() >= 8 && much % 6u != 0) {
                 packet.options.assign(packet.options.size(), 0);
                 packet.options[0] = types[much % 6u];
@@ -351,7 +351,7 @@ void Script::make_odd(Packet& packet, Oddity oddity) const {
             packet.protocol = much;
             break;
         case 10:
-            packet.payload.resize(packet.payload.size() + much * 8u, much);
+            packet.payload.resize(packet.payload.size() + much * std::size_t{8}, much);
             break;
         case 11:
             packet.source = much & 1 ? pick(remotes, much / 2u) : pick(instances, much / 2u);
@@ -400,7 +400,8 @@ void Script::spoil(Bytes& frame, Oddity oddity) {
     switch (oddity.how % 64) {
         case 20: {  // the header's checksum agrees with whatever it says
             if (at == 0) return;
-            const std::size_t header = std::clamp<std::size_t>((frame[at] & 15u) * 4u, 20, frame.size() - at);
+            const std::size_t header =
+                std::clamp<std::size_t>((frame[at] & 15u) * std::size_t{4}, 20, frame.size() - at);
             put16(frame, at + 10, 0);
             put16(frame, at + 10, support::internet_checksum({frame.data() + at, header}));
             return;
