@@ -315,7 +315,10 @@ void Judge::judge_receiver(const Ipv4View& about, const Shown& receiver, bool ow
     if (own) return;
     const auto led = gateway_.led_inside(receiver.protocol, {receiver.external, receiver.external_port});
     const bool is_led = led && *led == Endpoint{receiver.instance, receiver.instance_port};
-    if (is_led && (called || unseen)) return;
+    if (is_led && (called || unseen)) {
+        if (!error) shown_.push_back(receiver);  // fragments may follow
+        return;
+    }
     // What goes by a mapping that was there before the configuration led its port elsewhere is an error.
     if (!led || error) return judge_guest(receiver, !error);
     if (!is_led) {
