@@ -168,11 +168,11 @@ const std::array<std::vector<Rule>, 8> sets_of_rules{{
     {},
     {{0, 0, 65535, everything}},
     {{6, 0, 65535, everything}},
-    {{17, 5000, 5001, servers}},
+    {{17, 5000, 5000, servers}},
     {{6, 443, 443, everything}, {17, 53, 53, everything}},
     {{1, 0, 65535, servers}},
     {{0, 0, 65535, Ipv4Prefix(Ipv4Address(203, 0, 113, 10), 32)}},
-    {{6, 5000, 5001, Ipv4Prefix(Ipv4Address(198, 51, 100, 0), 24)}, {0, 0, 1023, servers}},
+    {{6, 5001, 65534, Ipv4Prefix(Ipv4Address(198, 51, 100, 0), 24)}, {0, 0, 1022, servers}},
 }};
 constexpr std::size_t all_allowed = 1;
 

@@ -44,6 +44,7 @@ struct Endpoint {
 struct Ends {
     std::uint8_t protocol;
     Endpoint instance, remote;
+    bool operator==(const Ends&) const = default;
 };
 
 class Gateway {

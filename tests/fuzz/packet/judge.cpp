@@ -220,8 +220,8 @@ void Judge::judge_ownership(const Bytes& in_frame, const Bytes& out_frame) {
         const Ports before = ports_of(*in, true), after = ports_of(*out, true);
         require(gateway_.is_elastic_ip(out->source()), "an instance is shown as an Elastic IP in use");
         if (after.known) {
-            const Shown shown{in->protocol(),    out->source(),           in->destination(), in->source(),
-                              after.source_port, before.destination_port, before.source_port};
+            Shown shown{in->protocol(),    out->source(),           in->destination(), in->source(),
+                        after.source_port, before.destination_port, before.source_port};
             judge_sender(shown, ways.in);
             shown_.push_back(shown);
             const Shown met{in->protocol(),        in->destination(),       out->source(),
@@ -257,21 +257,39 @@ void Judge::judge_ownership(const Bytes& in_frame, const Bytes& out_frame) {
     // The endpoint may have been given to another since that instance sent: then it is as if it never had.
     const bool own = owner != shown_.rend() && owner->instance == instance &&
                      (!asked.known || owner->instance_port == instance_port);
-    const Shown receiver{about->protocol(), external,    remote,       instance,
-                         external_port,     remote_port, instance_port};
-    if (asked.known) return judge_receiver(*about, receiver, own, error);
+    if (asked.known) {
+        Shown receiver{about->protocol(), external,    remote,       instance,
+                       external_port,     remote_port, instance_port};
+        return judge_receiver(*about, receiver, own ? &*owner : nullptr, error);
+    }
     require(own, "INV-7: what goes in belongs to a flow that an instance has begun");
     require(out->destination() == instance, "INV-7: what goes in reaches the instance that is meant");
 }
 
 // What an instance sends leaves as the configuration has it.
-void Judge::judge_sender(const Shown& shown, bool hairpin) {
+void Judge::judge_sender(Shown& shown, bool hairpin) {
+    const bool is_new = attempts(passage_.after) != attempts(passage_.before);
+    const auto external = gateway_.static_external(shown.protocol, {shown.instance, shown.instance_port});
     require(gateway_.routes(shown.instance, shown.remote, shown.external),
             "an instance is shown as what its route leads to");
+    const auto earlier = std::find_if(shown_.rbegin(), shown_.rend(), [&](const Shown& other) {
+        return other.protocol == shown.protocol && other.ends() == shown.ends() &&
+               other.external == shown.external && other.external_port == shown.external_port;
+    });
+    const bool is_known = earlier != shown_.rend() && !is_new && !hairpin;
+    if (is_known) {
+        shown.from_outside = earlier->from_outside;
+        shown.is_static = earlier->is_static;
+    } else if (is_new && !hairpin) {
+        shown.is_static = external == Endpoint{shown.external, shown.external_port};
+    }
     // A hairpin's receiver may have been called by a packet whose sender nobody has seen.
-    require(gateway_.lets_out(shown.ends()) || (gateway_.lets_in(shown.ends(), shown.external) &&
-                                                (has_called(shown) || gateway_.is_elastic_ip(shown.remote))),
+    require(hairpin || gateway_.is_elastic_ip(shown.remote)
+                ? gateway_.lets_out(shown.ends()) || gateway_.lets_in(shown.ends(), shown.external)
+                : groups_admit(shown, is_known || is_new ? &shown : nullptr),
             "security groups let out what an instance sends");
+    require(!has_ended(shown) || is_unseen(shown),
+            "what the configuration no longer leads inside sends nothing");
     // Of an echo through a hairpin nobody sees the identifier that it had between its two ways.
     if (hairpin && shown.protocol == 1) return;
     if (gateway_.is_own(shown.external))
@@ -280,41 +298,58 @@ void Judge::judge_sender(const Shown& shown, bool hairpin) {
     const auto led = gateway_.led_inside(shown.protocol, {shown.external, shown.external_port});
     if (led && *led != Endpoint{shown.instance, shown.instance_port})
         // It had the port when the forward came.
-        require(
-            is_unseen(shown) || std::ranges::any_of(shown_,
-                                                    [&](const Shown& earlier) {
-                                                        return earlier.protocol == shown.protocol &&
-                                                               earlier.external == shown.external &&
-                                                               earlier.external_port == shown.external_port &&
-                                                               earlier.instance == shown.instance &&
-                                                               earlier.instance_port == shown.instance_port;
-                                                    }),
-            "a port that leads to one instance is not given to another");
-    const auto external = gateway_.static_external(shown.protocol, {shown.instance, shown.instance_port});
-    if (external && !hairpin && attempts(passage_.after) != attempts(passage_.before) &&
-        gateway_.routes(shown.instance, shown.remote, external->address))
+        require(is_unseen(shown) || std::ranges::any_of(shown_,
+                                                        [&](const Shown& other) {
+                                                            return other.protocol == shown.protocol &&
+                                                                   other.external == shown.external &&
+                                                                   other.external_port ==
+                                                                       shown.external_port &&
+                                                                   other.instance == shown.instance &&
+                                                                   other.instance_port == shown.instance_port;
+                                                        }),
+                "a port that leads to one instance is not given to another");
+    if (external && !hairpin && is_new && gateway_.routes(shown.instance, shown.remote, external->address))
         require(*external == Endpoint{shown.external, shown.external_port},
                 "a new flow leaves from the external endpoint that leads to its instance");
 }
 
-// Whom something from outside, `about` a packet from there or itself one, may reach.
-void Judge::judge_receiver(const Ipv4View& about, const Shown& receiver, bool own, bool error) {
+// Do the security groups allow the flow, of which nobody knows who began it if there is no `earlier` packet?
+bool Judge::groups_admit(const Shown& shown, const Shown* earlier) const {
+    const bool in = gateway_.lets_in(shown.ends(), shown.external), out = gateway_.lets_out(shown.ends());
+    if (earlier == nullptr || is_unseen(shown) || has_called(shown)) return in || out;
+    return earlier->from_outside ? in : out;
+}
+
+// Was it of a flow that the configuration led inside, and no longer does?
+bool Judge::has_ended(const Shown& shown) const {
+    return shown.is_static && gateway_.led_inside(shown.protocol, {shown.external, shown.external_port}) !=
+                                  Endpoint{shown.instance, shown.instance_port};
+}
+
+// Whom something from outside, `about` a packet from there or itself one, may reach. `owner` is the last
+// packet of the flow that was seen, if any.
+void Judge::judge_receiver(const Ipv4View& about, Shown& receiver, const Shown* owner, bool error) {
     const bool unseen = is_unseen(receiver), called = has_called(receiver);
-    const Ends ends = receiver.ends();
+    const bool is_new = !error && attempts(passage_.after) != attempts(passage_.before);
+    receiver.from_outside = is_new;
     require(gateway_.routes(receiver.instance, receiver.remote, receiver.external),
             "nothing comes from where the instance may not send");
-    require(gateway_.lets_in(ends, receiver.external) || ((own || unseen) && gateway_.lets_out(ends)),
+    // An error may come by a mapping without the flow.
+    require(is_new  ? gateway_.lets_in(receiver.ends(), receiver.external)
+            : error ? groups_admit(receiver, nullptr)
+                    : groups_admit(receiver, owner),
             "security groups let in what reaches an instance");
     if (gateway_.is_own(receiver.external))
         require(receiver.external_port == receiver.instance_port,
                 "an instance is reached at its own ports by an Elastic IP of its own");
-    if (!error && attempts(passage_.after) != attempts(passage_.before))
-        callers_.push_back({receiver.protocol,
-                            {receiver.remote, receiver.remote_port},
-                            {receiver.external, receiver.external_port}});
-    if (own) return;
     const auto led = gateway_.led_inside(receiver.protocol, {receiver.external, receiver.external_port});
     const bool is_led = led && *led == Endpoint{receiver.instance, receiver.instance_port};
+    receiver.is_static = is_led && is_new;
+    // What the configuration has led inside ends with it. The endpoint may be a mapping's by now.
+    if (owner != nullptr && !has_ended(*owner)) {
+        if (is_new) shown_.push_back(receiver);
+        return;
+    }
     if (is_led && (called || unseen)) {
         if (!error) shown_.push_back(receiver);  // fragments may follow
         return;

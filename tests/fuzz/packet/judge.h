@@ -46,12 +46,14 @@ class Judge {
         std::uint8_t protocol;
         Ipv4Address external, remote, instance;
         std::uint16_t external_port, remote_port, instance_port;
+        // Of the flow: did a packet from outside open it, and by an external endpoint that was configured?
+        bool from_outside = false, is_static = false;
 
         [[nodiscard]] Ends ends() const {
             return {protocol, {instance, instance_port}, {remote, remote_port}};
         }
     };
-    // Who has opened a flow from outside, whatever became of the packet.
+    // Who has opened a flow from outside by a packet that was refused.
     struct Caller {
         std::uint8_t protocol;
         Endpoint remote, external;
@@ -69,8 +71,10 @@ class Judge {
     void compare_worlds(const Run& express, const Run& stages);
     void judge_frame(const Script::Frame& frame, const Run& run);
     void judge_ownership(const Bytes& in, const Bytes& out);
-    void judge_sender(const Shown& shown, bool hairpin);
-    void judge_receiver(const support::Ipv4View& about, const Shown& receiver, bool own, bool error);
+    void judge_sender(Shown& shown, bool hairpin);
+    void judge_receiver(const support::Ipv4View& about, Shown& receiver, const Shown* owner, bool error);
+    [[nodiscard]] bool groups_admit(const Shown& shown, const Shown* earlier) const;
+    [[nodiscard]] bool has_ended(const Shown& shown) const;
     void note_unseen(const Bytes& frame);
     [[nodiscard]] bool is_unseen(const Shown& sender) const;
     [[nodiscard]] bool has_called(const Shown& shown) const;
