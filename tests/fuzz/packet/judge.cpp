@@ -38,6 +38,11 @@ bool is_private(Ipv4Address address) {
     return address.value() >> 24 == 10;
 }
 
+// Of the gateway's own private prefixes: what else is in 10.0.0.0/8 is outside like any other.
+bool is_of_a_vpc(Ipv4Address address) {
+    return address.value() >> 17 == 10 << 7;
+}
+
 // A translated packet's ways, as they were counted: a hairpin goes both.
 struct Ways {
     bool out = false, in = false;
@@ -360,7 +365,7 @@ void Judge::judge_receiver(const Ipv4View& about, Shown& receiver, const Shown* 
         require(called || unseen, "what opens a flow reaches the endpoint that the configuration leads to");
         return judge_guest(receiver, true);
     }
-    require(!is_private(receiver.remote) && !gateway_.is_elastic_ip(receiver.remote),
+    require(!is_of_a_vpc(receiver.remote) && !gateway_.is_elastic_ip(receiver.remote),
             "nobody of the inside opens a flow from outside");
     require(receiver.protocol == 6   ? (about.transport[13] & 0x17) == support::syn
             : receiver.protocol == 1 ? about.transport[0] == 8
@@ -387,7 +392,7 @@ bool Judge::has_called(const Shown& shown) const {
 void Judge::note_unseen(const Bytes& frame) {
     const auto in = Ipv4View::of_frame(frame);
     if (!in || attempts(passage_.after) == attempts(passage_.before)) return;
-    const bool outward = is_private(in->source());
+    const bool outward = is_of_a_vpc(in->source());
     const Ports ports = ports_of(*in, outward);
     if (!ports.known) return;
     if (outward)
