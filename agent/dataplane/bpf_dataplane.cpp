@@ -291,6 +291,13 @@ Result<void> BpfDataplane::bump_generation() {
     return impl_->live->change_settings([](settings& value, std::uint32_t) { ++value.generation; });
 }
 
+Result<std::uint16_t> BpfDataplane::generation() {
+    if (!impl_->live) return tl::make_unexpected(no_state());
+    const auto value = impl_->live->read_settings();
+    if (!value) return tl::make_unexpected(value.error());
+    return static_cast<std::uint16_t>(value->generation);
+}
+
 Result<std::vector<Attachment>> BpfDataplane::attach(std::span<const AttachRequest> wanted, ModeWish mode) {
     if (!impl_->live) return tl::make_unexpected(no_state());
     return impl_->live->attacher.attach(wanted, mode);

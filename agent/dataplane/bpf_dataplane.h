@@ -32,6 +32,7 @@ class BpfDataplane final : public Dataplane {
     Result<ForwardingTables> read_tables() override;
     Result<ApplyReport> apply(const ForwardingTables& wanted) override;
     Result<void> bump_generation() override;
+    Result<std::uint16_t> generation() override;
     Result<std::vector<Attachment>> attach(std::span<const AttachRequest> wanted, ModeWish mode) override;
     [[nodiscard]] std::vector<Attachment> attachments() const override;
     Result<void> detach_all() override;

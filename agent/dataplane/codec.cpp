@@ -247,6 +247,11 @@ ReservedPorts decode(const port_mask& value) {
     std::uint32_t first = 0;
     bool within = false;
     for (std::uint32_t port = 0; port <= 65536; ++port) {
+        // Most words go on as the one before ended, and there is a mask for every NAT gateway that may be.
+        if (port < 65536 && port % 64 == 0 && value.word[port / 64] == (within ? ~std::uint64_t{0} : 0)) {
+            port += 63;
+            continue;
+        }
         const bool reserved = port < 65536 && (value.word[port / 64] >> (port % 64) & 1) != 0;
         if (reserved && !within) first = port;
         if (!reserved && within) {

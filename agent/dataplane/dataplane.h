@@ -59,13 +59,19 @@ struct FlowRecord {
     std::string_view state;
     std::uint32_t idle_seconds = 0;
     std::uint32_t timeout_seconds = 0;
-    std::uint32_t generation = 0;
+    std::uint32_t generation = 0;  // of the configuration that the instance's direction was checked against
+    std::uint32_t generation_in = 0;  // the same of the remote's
     std::uint32_t packets_out = 0;
     std::uint64_t bytes_out = 0;
     std::uint32_t packets_in = 0;
     std::uint64_t bytes_in = 0;
     std::uint32_t slot = 0;     // of the forward entry
     std::uint32_t flow_id = 0;  // with slot: names this flow for cut()
+    bool from_outside = false;  // a packet from outside has opened it
+    bool is_static = false;     // the configuration gives its external endpoint
+    bool mapped = false;        // it is one of a mapping's, whose port is nobody else's
+    bool permitted = false;     // its remote's address may send to the mapping
+    bool hairpin = false;       // the remote is an Elastic IP of this gateway
 };
 
 struct FlowTableStatus {
@@ -150,6 +156,8 @@ class Dataplane {
 
     // Every flow is checked again on its next packet.
     virtual Result<void> bump_generation() = 0;
+    // What FlowRecord::generation says of a flow that has been checked since.
+    virtual Result<std::uint16_t> generation() = 0;
 
     // Attaches to all of `wanted`, detaches from the rest. What is attached already gets the new program
     // in one atomic step; what this object attached itself is left alone. The answer has one element for

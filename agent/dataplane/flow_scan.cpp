@@ -127,9 +127,15 @@ std::optional<FlowRecord> FlowScan::record_of(std::size_t bucket, std::uint32_t 
         static_cast<std::uint32_t>((std::uint64_t{idle} << FLOW_TICK_SHIFT) / 1'000'000'000);
     record.timeout_seconds = static_cast<std::uint32_t>(decode_timeout(entry->timeout).count());
     record.generation = entry->generation;
+    record.is_static = (entry->flags & FLOW_STATIC) != 0;
+    record.mapped = (entry->flags & FLOW_MAPPED) != 0;
+    record.permitted = (entry->flags & FLOW_PERMITTED) != 0;
+    record.hairpin = (entry->flags & FLOW_HAIRPIN) != 0;
     record.packets_out = entry->packets;
     record.bytes_out = entry->bytes;
     if (reverse) {
+        record.generation_in = reverse->generation;
+        record.from_outside = (reverse->flags & FLOW_FROM_OUTSIDE) != 0;
         record.packets_in = reverse->packets;
         record.bytes_in = reverse->bytes;
     }

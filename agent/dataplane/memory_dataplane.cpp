@@ -69,6 +69,11 @@ Result<void> MemoryDataplane::bump_generation() {
     return {};
 }
 
+Result<std::uint16_t> MemoryDataplane::generation() {
+    if (!kernel_->prepared) return no_state();
+    return static_cast<std::uint16_t>(kernel_->generation);
+}
+
 Result<std::vector<Attachment>> MemoryDataplane::attach(std::span<const AttachRequest> wanted,
                                                         ModeWish mode) {
     if (!kernel_->prepared) return no_state();

@@ -45,13 +45,9 @@ verified_alone int elastic_ip_home(__u32 number, __be32 instance, __u32 zone)
 
 		if (i >= nat_gateway->elastic_ip_count)
 			break;
-		weight = ((__u64)instance << 32 | nat_gateway->elastic_ips[i]) ^ (__u64)zone << 16;
-		weight = (weight ^ weight >> 32) * 0x9e3779b97f4a7c15ULL;
-		weight = (weight ^ weight >> 29) * 0xbf58476d1ce4e5b9ULL;
-		weight >>= 32;
 		/* One comparison for place and weight: a branch here would double the verifier's paths each
 		 * time round. */
-		weight = (weight & ~(NAT_GATEWAY_ELASTIC_IPS_MAX - 1ULL)) | i;
+		weight = elastic_ip_weight(nat_gateway->elastic_ips[i], i, instance, zone);
 		best_weight = weight > best_weight ? weight : best_weight;
 		best = best_weight % NAT_GATEWAY_ELASTIC_IPS_MAX;
 	}

@@ -344,6 +344,7 @@ TEST_P(DataplaneContract, what_is_detached_answers_or_fails_but_does_not_break) 
     ASSERT_TRUE(dataplane_->detach_all());
     EXPECT_FALSE(dataplane_->apply(ForwardingTables{}));
     EXPECT_FALSE(dataplane_->bump_generation());
+    EXPECT_FALSE(dataplane_->generation());
     EXPECT_FALSE(dataplane_->attach({}, ModeWish::automatic));
     EXPECT_FALSE(dataplane_->keep_next_hops_valid(std::chrono::seconds{30}));
     EXPECT_TRUE(dataplane_->counters());
@@ -389,7 +390,10 @@ TEST_P(DataplaneContract, an_empty_table_is_swept_and_listed) {
 }
 
 TEST_P(DataplaneContract, settings_can_be_written) {
+    const auto before = dataplane_->generation();
+    ASSERT_TRUE(before);
     EXPECT_TRUE(dataplane_->bump_generation());
+    EXPECT_EQ(dataplane_->generation().value(), static_cast<std::uint16_t>(*before + 1));
     EXPECT_TRUE(dataplane_->keep_next_hops_valid(std::chrono::seconds{30}));
     EXPECT_TRUE(dataplane_->watch_drops(std::chrono::seconds{10}));
     EXPECT_TRUE(dataplane_->poll_drop_events([](const DropEvent&) {}));

@@ -205,6 +205,22 @@ struct nat_gateway {
 };
 ABI_ASSERT_SIZE(struct nat_gateway, 320);
 
+/*
+ * How much an instance belongs to the Elastic IP at a place in its NAT gateway's list: it is at home where that is
+ * most, and stays there when others come and go (rendezvous hashing). The place is in the lowest bits.
+ */
+static inline __attribute__((always_inline)) __u64 elastic_ip_weight(__be32 elastic_ip, __u32 place,
+								     __be32 instance, __u32 zone)
+{
+	__u64 weight = instance, tenant = zone;
+
+	weight = (weight << 32 | elastic_ip) ^ tenant << 16;
+	weight = (weight ^ weight >> 32) * 0x9e3779b97f4a7c15ULL;
+	weight = (weight ^ weight >> 29) * 0xbf58476d1ce4e5b9ULL;
+	weight >>= 32;
+	return (weight & ~(NAT_GATEWAY_ELASTIC_IPS_MAX - 1ULL)) | place;
+}
+
 /* "nat_gateway_usage", by number: what the programs count, exactly and for all processors together. */
 struct nat_gateway_usage {
 	__u32 resting_ports;

@@ -67,6 +67,17 @@ TEST(Codec, a_next_hop_that_is_not_resolved_says_so) {
     EXPECT_EQ(encode(Neighbour{1, Ipv4Address(10, 0, 0, 1)}, entry).state, NEXT_HOP_UNREACHABLE);
 }
 
+TEST(Codec, reserved_ports_are_read_as_they_were_written) {
+    const std::vector<std::vector<PortRange>> sets{
+        {},
+        {{0, 65535}},
+        {{0, 0}, {63, 64}, {127, 300}, {320, 383}, {65535, 65535}},
+        {{64, 127}, {1024, 65534}},
+        {{1, 62}, {65472, 65535}},
+    };
+    for (const auto& ranges : sets) EXPECT_EQ(decode(encode(ReservedPorts{ranges})).ranges, ranges);
+}
+
 TEST(Codec, a_nat_gateway_is_marked_in_use) {
     EXPECT_NE(encode(NatGatewayEntry{}).flags & NAT_GATEWAY_IN_USE, 0U);
 }

@@ -108,6 +108,24 @@ TEST_F(FlowScanTest, a_flow_is_listed_once_with_both_directions) {
     EXPECT_EQ(flow.flow_id, 77U);
 }
 
+TEST_F(FlowScanTest, a_flow_tells_how_it_came_about) {
+    pair(FLOW_SLOT(3, 14), FLOW_SLOT(60, 0), 77);
+    at(FLOW_SLOT(3, 14)).generation = 5;
+    at(FLOW_SLOT(3, 14)).flags |= FLOW_MAPPED | FLOW_PERMITTED | FLOW_COUNTED;
+    at(FLOW_SLOT(60, 0)).generation = 6;
+    FlowRecord flow = flows().at(0);
+    EXPECT_EQ(flow.generation, 5U);
+    EXPECT_EQ(flow.generation_in, 6U);
+    EXPECT_TRUE(flow.mapped);
+    EXPECT_TRUE(flow.permitted);
+    EXPECT_FALSE(flow.from_outside || flow.is_static || flow.hairpin);
+    at(FLOW_SLOT(3, 14)).flags = FLOW_FORWARD | FLOW_STATIC | FLOW_HAIRPIN;
+    at(FLOW_SLOT(60, 0)).flags = FLOW_FROM_OUTSIDE;
+    flow = flows().at(0);
+    EXPECT_TRUE(flow.from_outside && flow.is_static && flow.hairpin);
+    EXPECT_FALSE(flow.mapped || flow.permitted);
+}
+
 TEST_F(FlowScanTest, a_connection_that_stood_is_known_with_its_numbers) {
     pair(FLOW_SLOT(3, 14), FLOW_SLOT(60, 0), 77);
     flow_entry& forward = at(FLOW_SLOT(3, 14));
