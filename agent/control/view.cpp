@@ -32,6 +32,12 @@ Names Names::of(std::shared_ptr<const model::DesiredState> state, const dataplan
             names.internet_gateway_numbers[identifier.name] = short_number;
         } else if (identifier.kind == IDENTIFIER_VPC) {
             names.vpcs[short_number] = identifier.name;
+        } else if (identifier.kind == IDENTIFIER_SUBNET) {
+            names.subnets[number] = identifier.name;
+        } else if (identifier.kind == IDENTIFIER_ROUTE_TABLE) {
+            names.route_tables[number] = identifier.name;
+        } else if (identifier.kind == IDENTIFIER_SECURITY_GROUP) {
+            names.security_groups[short_number] = identifier.name;
         } else if (identifier.kind == IDENTIFIER_DEVICE) {
             names.devices[static_cast<std::uint8_t>(number)] = identifier.name;
             names.device_slots[identifier.name] = static_cast<std::uint8_t>(number);
@@ -52,6 +58,15 @@ std::string_view Names::internet_gateway(std::uint16_t number) const {
 }
 std::string_view Names::vpc(std::uint16_t zone) const {
     return name_in(vpcs, zone);
+}
+std::string_view Names::subnet(std::uint32_t number) const {
+    return name_in(subnets, number);
+}
+std::string_view Names::route_table(std::uint32_t number) const {
+    return name_in(route_tables, number);
+}
+std::string_view Names::security_group(std::uint16_t number) const {
+    return name_in(security_groups, number);
 }
 std::string_view Names::device(std::uint8_t slot) const {
     return name_in(devices, slot);

@@ -29,7 +29,10 @@ struct Names {
     std::map<std::string, std::uint16_t, std::less<>> nat_gateway_numbers;
     std::map<std::uint16_t, std::string> internet_gateways;  // their numbers are other ones
     std::map<std::string, std::uint16_t, std::less<>> internet_gateway_numbers;
-    std::map<std::uint16_t, std::string> vpcs;    // by zone
+    std::map<std::uint16_t, std::string> vpcs;  // by zone
+    std::map<std::uint32_t, std::string> subnets;
+    std::map<std::uint32_t, std::string> route_tables;  // that the configuration names
+    std::map<std::uint16_t, std::string> security_groups;
     std::map<std::uint8_t, std::string> devices;  // by slot
     std::map<std::string, std::uint8_t, std::less<>> device_slots;
     std::map<Ipv4Address, std::string> elastic_ips;
@@ -46,6 +49,9 @@ struct Names {
     [[nodiscard]] std::string_view nat_gateway(std::uint16_t number) const;
     [[nodiscard]] std::string_view internet_gateway(std::uint16_t number) const;
     [[nodiscard]] std::string_view vpc(std::uint16_t zone) const;
+    [[nodiscard]] std::string_view subnet(std::uint32_t number) const;
+    [[nodiscard]] std::string_view route_table(std::uint32_t number) const;
+    [[nodiscard]] std::string_view security_group(std::uint16_t number) const;
     [[nodiscard]] std::string_view device(std::uint8_t slot) const;
     [[nodiscard]] std::string_view elastic_ip(Ipv4Address address) const;
 };

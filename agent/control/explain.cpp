@@ -1,0 +1,1269 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/explain.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bitset>
+#include <iterator>
+#include <map>
+#include <set>
+
+#include "sallyport/abi/drop_reason.h"
+#include "sallyport/abi/limits.h"
+#include "sallyport/abi/maps.h"
+
+namespace sallyport::control {
+
+namespace {
+
+using dataplane::DeviceEntry;
+using dataplane::ElasticIpEntry;
+using dataplane::Exhaustion;
+using dataplane::FlowRecord;
+using dataplane::ForwardingTables;
+using dataplane::NatGatewayEntry;
+using dataplane::NextHopEntry;
+using dataplane::Role;
+using dataplane::RouteEntry;
+using dataplane::RouteKind;
+using dataplane::Rule;
+using dataplane::SecurityGroupNumbers;
+using dataplane::SecurityRule;
+using dataplane::SubnetEntry;
+
+constexpr std::uint16_t last_low_port = 1023;
+constexpr std::uint32_t reason_none = DROP_REASON_NONE;
+
+// Addresses that are no single host's (bpf/lib/packet.h).
+bool is_multicast_or_broadcast(Ipv4Address address) {
+    return address.value() >> 28 == 14 || address.value() == 0xffffffff;
+}
+bool is_no_source(Ipv4Address address) {
+    return address.value() >> 28 >= 14 || address.value() >> 24 == 127 || address.value() >> 24 == 0;
+}
+
+std::size_t nat_protocol_of(Protocol protocol) {
+    switch (protocol) {
+        case Protocol::tcp:
+            return NAT_TCP;
+        case Protocol::udp:
+            return NAT_UDP;
+        case Protocol::icmp:
+            break;
+    }
+    return NAT_ICMP;
+}
+
+// The most specific prefix of a table that contains the address: one look for each length, as there is no
+// trie on this side.
+template <typename Map, typename MakeKey>
+typename Map::const_iterator longest_match(const Map& map, Ipv4Address address, const MakeKey& make_key) {
+    for (int length = 32; length >= 0; --length) {
+        const auto found = map.find(make_key(Ipv4Prefix(address, static_cast<std::uint8_t>(length))));
+        if (found != map.end()) return found;
+    }
+    return map.end();
+}
+
+// The same for ports: of the entries whose keys differ in their port prefix alone.
+template <typename Map, typename Key>
+typename Map::const_iterator longest_port_match(const Map& map, Key key) {
+    const std::uint16_t port = key.port;
+    for (int length = 16; length >= 0; --length) {
+        key.length = static_cast<std::uint8_t>(length);
+        key.port = static_cast<std::uint16_t>(length == 0 ? 0 : port & (0xffffU << (16 - length)));
+        const auto found = map.find(key);
+        if (found != map.end()) return found;
+    }
+    return map.end();
+}
+
+// Both ends of a flow that stands or is to be made.
+struct Ends {
+    Endpoint instance;
+    Endpoint remote;
+    Endpoint external;
+    std::uint16_t zone = 0;
+    Protocol protocol = Protocol::tcp;
+    bool is_static = false;
+    bool from_outside = false;
+};
+
+// What holds for the address of an instance.
+struct Place {
+    const SubnetEntry* subnet = nullptr;
+    Ipv4Prefix prefix;
+    Ipv4Address own_elastic_ip;
+    SecurityGroupNumbers groups;
+};
+
+// How a packet from outside gets on, be it that it has come from there or that it has turned around.
+struct Inward {
+    LeavingEndpoint source;
+    Endpoint destination;
+    bool turned = false;
+    std::uint16_t sender_zone = 0;
+    std::uint16_t sender_gateway = 0;
+};
+
+struct PortChoice {
+    std::optional<LeavingEndpoint> external;  // none: all are in use
+    std::string text;
+};
+
+class Walk {
+  public:
+    Walk(const Question& question, const LiveState& live, const Names& names)
+        : question_(question), live_(live), tables_(live.tables), names_(names) {}
+
+    Result<Explanation> run();
+
+  private:
+    // How each way ends. `return` them.
+    void drop(std::uint32_t reason, Told told = Told::nothing);
+    void pass() { answer_.verdict = Verdict::pass; }
+
+    void step(Stage stage, std::string_view name, std::string text) {
+        answer_.steps.push_back({stage, std::string(name), std::move(text)});
+    }
+
+    // Where the packet comes from.
+    Result<void> find_origin();
+    [[nodiscard]] std::vector<std::uint16_t> zones_of(Ipv4Address address) const;
+    void note_device();
+
+    // The stages, in the order of bpf/README.md.
+    Result<void> from_inside();
+    Result<void> miss_from_inside();
+    Result<void> open_outwards(std::uint16_t number, const RouteEntry& route, const Place& place,
+                               Ipv4Address external);
+    Result<void> leave(std::uint16_t number, const LeavingEndpoint& external, bool hairpin);
+    Result<void> from_outside(const Inward& packet);
+    Result<void> miss_from_outside(const Inward& packet);
+    Result<void> enter_static(const Inward& packet, std::uint16_t number, const Endpoint& instance,
+                              std::uint16_t zone);
+    Result<void> enter_by_mapping(const Inward& packet, std::uint16_t number);
+    Result<void> make_inward_flow(const Inward& packet, const Ends& ends, std::uint16_t number);
+    void enter(const Inward& packet, std::uint16_t number, const Endpoint& instance, std::uint16_t zone);
+    void send(const LeavingEndpoint& source, const LeavingEndpoint& destination, bool outwards);
+
+    // Questions that stages ask.
+    [[nodiscard]] std::optional<Place> place_of(std::uint16_t zone, Ipv4Address address) const;
+    [[nodiscard]] const RouteEntry* route_to(const Place& place, Ipv4Address destination,
+                                             Ipv4Prefix* prefix = nullptr) const;
+    [[nodiscard]] const ElasticIpEntry* elastic_ip(Ipv4Address address) const;
+    [[nodiscard]] const NatGatewayEntry* gateway(std::uint16_t number) const;
+    [[nodiscard]] const dataplane::PortForwardEntry* port_forward(const Endpoint& external) const;
+    [[nodiscard]] const dataplane::ForwardedEndpointEntry* forwarded_endpoint(std::uint16_t zone,
+                                                                              const Endpoint& inside) const;
+    [[nodiscard]] bool is_private(Ipv4Address address) const;
+    [[nodiscard]] std::uint32_t route_refusal(std::uint16_t number, const Ends& ends, Place& place,
+                                              bool& open) const;
+    [[nodiscard]] bool groups_admit(const Place& place, bool open, const Ends& ends, std::string* by) const;
+    [[nodiscard]] bool group_admits(std::uint16_t number, const Ends& ends) const;
+    bool note_groups(const Place& place, bool open, const Ends& ends);
+    [[nodiscard]] bool is_cut(const FlowRecord& flow, bool outwards) const;
+    [[nodiscard]] bool is_allowed(const FlowRecord& flow) const;
+    [[nodiscard]] bool filter_admits(const NatGatewayEntry& nat, const Endpoint& external,
+                                     Ipv4Address remote) const;
+    [[nodiscard]] std::uint32_t hairpin_opening_refusal(std::uint16_t number) const;
+    [[nodiscard]] std::uint32_t hairpin_refusal(std::uint16_t sender, std::uint16_t sender_zone,
+                                                std::uint16_t receiver, std::uint16_t receiver_zone) const;
+    [[nodiscard]] bool opens() const;
+    [[nodiscard]] Told reset() const;
+    [[nodiscard]] Told icmp(Told told) const;
+
+    // The flow table.
+    Result<void> collect();
+    [[nodiscard]] const FlowRecord* outward_flow(std::uint16_t zone, const Endpoint& inside,
+                                                 const Endpoint& remote) const;
+    [[nodiscard]] const FlowRecord* inward_flow(const Endpoint& external, const Endpoint& remote) const;
+    [[nodiscard]] const FlowRecord* mapping_of(std::uint16_t zone, const Endpoint& inside) const;
+    [[nodiscard]] const FlowRecord* mapping_at(const Endpoint& external) const;
+    Result<std::uint32_t> admission_refusal(std::uint16_t number, std::uint16_t zone, Ipv4Address instance,
+                                            bool takes_port);
+    Result<PortChoice> choose_port(std::uint16_t number, std::uint16_t zone, bool mapped);
+    [[nodiscard]] std::vector<Ipv4Address> addresses_in_turn(const NatGatewayEntry& nat,
+                                                             std::uint16_t zone) const;
+
+    // Words.
+    [[nodiscard]] std::string gateway_name(std::uint16_t number) const;
+    void note_gateway(std::uint16_t number, std::string text);
+    void note_elastic_ip(Ipv4Address address, std::string text);
+    void note_flow(const FlowRecord& flow);
+
+    const Question& question_;
+    const LiveState& live_;
+    const ForwardingTables& tables_;
+    const Names& names_;
+    std::uint16_t zone_ = 0;
+    const DeviceEntry* device_ = nullptr;  // that the packet comes in by, as far as is known
+    std::vector<FlowRecord> flows_;        // those that may have to do with the packet
+    Explanation answer_;
+};
+
+void Walk::drop(std::uint32_t reason, Told told) {
+    answer_.verdict = Verdict::drop;
+    answer_.reason = reason;
+    answer_.told = told;
+    answer_.translation.reset();
+}
+
+// Which flows the stages may ask for. All that is asked of the rest is how many there are: see choose_port().
+Result<void> Walk::collect() {
+    const auto visited = live_.visit_flows([&](const FlowRecord& flow) {
+        if (flow.protocol == question_.protocol &&
+            (flow.inside == question_.source || flow.external == question_.destination ||
+             flow.remote == question_.destination || flow.remote == question_.source)) {
+            flows_.push_back(flow);
+        }
+        return true;
+    });
+    if (!visited) return failure_within("read the flow table", visited.error());
+    return {};
+}
+
+const FlowRecord* Walk::outward_flow(std::uint16_t zone, const Endpoint& inside,
+                                     const Endpoint& remote) const {
+    const auto found = std::find_if(flows_.begin(), flows_.end(), [&](const FlowRecord& flow) {
+        return flow.zone == zone && flow.inside == inside && flow.remote == remote;
+    });
+    return found == flows_.end() ? nullptr : &*found;
+}
+
+const FlowRecord* Walk::inward_flow(const Endpoint& external, const Endpoint& remote) const {
+    const auto found = std::find_if(flows_.begin(), flows_.end(), [&](const FlowRecord& flow) {
+        return flow.external == external && flow.remote == remote;
+    });
+    return found == flows_.end() ? nullptr : &*found;
+}
+
+const FlowRecord* Walk::mapping_of(std::uint16_t zone, const Endpoint& inside) const {
+    const auto found = std::find_if(flows_.begin(), flows_.end(), [&](const FlowRecord& flow) {
+        return flow.mapped && flow.zone == zone && flow.inside == inside;
+    });
+    return found == flows_.end() ? nullptr : &*found;
+}
+
+const FlowRecord* Walk::mapping_at(const Endpoint& external) const {
+    const auto found = std::find_if(flows_.begin(), flows_.end(), [&](const FlowRecord& flow) {
+        return flow.mapped && flow.external == external;
+    });
+    return found == flows_.end() ? nullptr : &*found;
+}
+
+std::vector<std::uint16_t> Walk::zones_of(Ipv4Address address) const {
+    std::set<std::uint16_t> zones;
+    for (const auto& [key, subnet] : tables_.subnets) {
+        if (key.prefix.contains(address)) zones.insert(static_cast<std::uint16_t>(key.zone));
+    }
+    return {zones.begin(), zones.end()};
+}
+
+Result<void> Walk::find_origin() {
+    const std::vector<std::uint16_t> zones = zones_of(question_.source.address);
+    if (!question_.vpc.empty()) {
+        const auto vpc = std::find_if(names_.vpcs.begin(), names_.vpcs.end(),
+                                      [&](const auto& numbered) { return numbered.second == question_.vpc; });
+        const bool exists = vpc != names_.vpcs.end() && names_.state != nullptr &&
+                            std::any_of(names_.state->vpcs.begin(), names_.state->vpcs.end(),
+                                        [&](const model::Vpc& known) { return known.name == question_.vpc; });
+        if (!exists) return failure(fmt::format("there is no VPC \"{}\"", question_.vpc), EINVAL);
+        zone_ = vpc->first;
+        answer_.from_inside = true;
+    } else if (zones.size() > 1) {
+        std::vector<std::string_view> candidates;
+        candidates.reserve(zones.size());
+        for (const std::uint16_t zone : zones) candidates.push_back(names_.vpc(zone));
+        return failure(fmt::format("{} is in a subnet of several VPCs; name the one that is meant: {}",
+                                   question_.source.address.to_string(), fmt::join(candidates, ", ")),
+                       EINVAL);
+    } else if (zones.size() == 1) {
+        zone_ = zones.front();
+        answer_.from_inside = true;
+    }
+    if (answer_.from_inside) answer_.vpc = std::string(names_.vpc(zone_));
+    return {};
+}
+
+// Several devices may have instances of one VPC: the one on which the sender is a neighbour, else any of
+// them.
+void Walk::note_device() {
+    std::vector<std::string_view> candidates;
+    bool certain = false;
+    for (const auto& [slot, device] : tables_.devices) {
+        const bool fits = answer_.from_inside ? device.role != Role::outside && device.zone == zone_
+                                              : device.role != Role::inside;
+        if (!fits) continue;
+        candidates.push_back(device.name);
+        const bool neighbour =
+            tables_.next_hops.contains(dataplane::Neighbour{device.ifindex, question_.source.address});
+        // A device that is outside only comes before one that is both.
+        const bool better = device_ == nullptr || (!answer_.from_inside && device_->role == Role::both &&
+                                                   device.role == Role::outside);
+        if ((neighbour && !certain) || (better && !certain)) device_ = &device;
+        certain = certain || neighbour;
+    }
+    // On one arm it is the source that tells where a packet comes from, whichever VPC is named.
+    if (answer_.from_inside && device_ != nullptr && device_->role == Role::both &&
+        !place_of(zone_, question_.source.address)) {
+        answer_.from_inside = false;
+        answer_.vpc.clear();
+    }
+    const std::string from =
+        answer_.from_inside ? fmt::format("from inside, VPC {}", answer_.vpc) : std::string("from outside");
+    if (device_ == nullptr) {
+        step(Stage::device, "", fmt::format("{}; no device is attached there", from));
+    } else if (certain || candidates.size() == 1) {
+        step(Stage::device, device_->name, from);
+    } else {
+        step(Stage::device, "", fmt::format("{}, by {}", from, fmt::join(candidates, " or ")));
+    }
+}
+
+bool Walk::opens() const {
+    return question_.protocol != Protocol::tcp || question_.segment == Segment::syn;
+}
+
+Told Walk::reset() const {
+    const bool sent = device_ != nullptr && device_->replies_per_second != 0;
+    return sent && question_.protocol == Protocol::tcp && question_.segment != Segment::rst ? Told::reset
+                                                                                            : Told::nothing;
+}
+
+Told Walk::icmp(Told told) const {
+    const bool sent = device_ != nullptr && device_->replies_per_second != 0 &&
+                      device_->address != Ipv4Address{} && !is_no_source(question_.source.address) &&
+                      !(device_->role == Role::outside && is_private(question_.source.address));
+    return sent ? told : Told::nothing;
+}
+
+std::optional<Place> Walk::place_of(std::uint16_t zone, Ipv4Address address) const {
+    const auto found = longest_match(tables_.subnets, address, [zone](Ipv4Prefix prefix) {
+        return dataplane::ZonePrefix{zone, prefix};
+    });
+    if (found == tables_.subnets.end()) return std::nullopt;
+    Place place{&found->second, found->first.prefix, {}, found->second.security_groups};
+    if (found->second.has_instances) {
+        const auto instance = tables_.instances.find(dataplane::ZoneAddress{zone, address});
+        if (instance != tables_.instances.end()) {
+            place.own_elastic_ip = instance->second.elastic_ip;
+            place.groups = instance->second.security_groups;
+        }
+    }
+    return place;
+}
+
+const RouteEntry* Walk::route_to(const Place& place, Ipv4Address destination, Ipv4Prefix* prefix) const {
+    const auto found = longest_match(tables_.routes, destination, [&place](Ipv4Prefix candidate) {
+        return dataplane::RouteKey{place.subnet->route_table, candidate};
+    });
+    if (found == tables_.routes.end()) return nullptr;
+    if (prefix != nullptr) *prefix = found->first.destination;
+    return &found->second;
+}
+
+const ElasticIpEntry* Walk::elastic_ip(Ipv4Address address) const {
+    const auto found = tables_.elastic_ips.find(address);
+    return found == tables_.elastic_ips.end() ? nullptr : &found->second;
+}
+
+const NatGatewayEntry* Walk::gateway(std::uint16_t number) const {
+    const auto found = tables_.nat_gateways.find(number);
+    return found == tables_.nat_gateways.end() ? nullptr : &found->second;
+}
+
+const dataplane::PortForwardEntry* Walk::port_forward(const Endpoint& external) const {
+    const auto found = longest_port_match(
+        tables_.port_forwards,
+        dataplane::PortForwardKey{external.address, static_cast<std::uint8_t>(question_.protocol),
+                                  external.port, 16});
+    return found == tables_.port_forwards.end() ? nullptr : &found->second;
+}
+
+const dataplane::ForwardedEndpointEntry* Walk::forwarded_endpoint(std::uint16_t zone,
+                                                                  const Endpoint& inside) const {
+    const auto found = longest_port_match(
+        tables_.forwarded_endpoints,
+        dataplane::ForwardedEndpointKey{zone, inside.address, static_cast<std::uint8_t>(question_.protocol),
+                                        inside.port, 16});
+    return found == tables_.forwarded_endpoints.end() ? nullptr : &found->second;
+}
+
+std::uint16_t forwarded_port(const dataplane::PortForwardEntry& forward, std::uint16_t port) {
+    return static_cast<std::uint16_t>(forward.to_port + (port - forward.first_port));
+}
+
+bool Walk::is_private(Ipv4Address address) const {
+    return std::any_of(tables_.private_prefixes.begin(), tables_.private_prefixes.end(),
+                       [address](const Ipv4Prefix& prefix) { return prefix.contains(address); });
+}
+
+bool Walk::group_admits(std::uint16_t number, const Ends& ends) const {
+    const auto group = tables_.security_groups.find(number);
+    if (group == tables_.security_groups.end()) return false;
+    const std::vector<SecurityRule>& rules = ends.from_outside ? group->second.ingress : group->second.egress;
+    const std::uint16_t port = ends.protocol == Protocol::icmp ? std::uint16_t{0}
+                               : ends.from_outside             ? ends.instance.port
+                                                               : ends.remote.port;
+    return std::any_of(rules.begin(), rules.end(), [&](const SecurityRule& rule) {
+        return rule.remote.contains(ends.remote.address) && rule.ports.contains(port) &&
+               (rule.protocol == 0 || rule.protocol == static_cast<std::uint8_t>(ends.protocol));
+    });
+}
+
+// `open`: whether what has no security groups may have the flow. `by` is the group that allows it.
+bool Walk::groups_admit(const Place& place, bool open, const Ends& ends, std::string* by) const {
+    if (place.groups.empty()) return open;
+    for (const std::uint16_t number : place.groups) {
+        if (!group_admits(number, ends)) continue;
+        if (by != nullptr) *by = std::string(names_.security_group(number));
+        return true;
+    }
+    return false;
+}
+
+bool Walk::note_groups(const Place& place, bool open, const Ends& ends) {
+    const std::string_view way = ends.from_outside ? "ingress" : "egress";
+    std::string by;
+    const bool admitted = groups_admit(place, open, ends, &by);
+    if (place.groups.empty()) {
+        step(Stage::security_group, "",
+             open ? fmt::format("{} has none, which leaves this open", ends.instance.address.to_string())
+                  : fmt::format("{} has none, so nobody may come in by its Elastic IP",
+                                ends.instance.address.to_string()));
+    } else if (admitted) {
+        step(Stage::security_group, by, fmt::format("an {} rule allows it", way));
+    } else {
+        std::vector<std::string_view> groups;
+        groups.reserve(place.groups.size());
+        for (const std::uint16_t number : place.groups) groups.push_back(names_.security_group(number));
+        step(Stage::security_group, "",
+             fmt::format("no {} rule of {} allows it", way, fmt::join(groups, ", ")));
+    }
+    return admitted;
+}
+
+// flow_route_refusal() of bpf/lib/find.h.
+std::uint32_t Walk::route_refusal(std::uint16_t number, const Ends& ends, Place& place, bool& open) const {
+    const auto placed = place_of(ends.zone, ends.instance.address);
+    if (!placed) return DROP_FILTERED;
+    place = *placed;
+    const RouteEntry* route = route_to(place, ends.remote.address);
+    if (route == nullptr) return DROP_FILTERED;
+    open = true;
+    if (route->kind == RouteKind::untranslated) {
+        const bool same = route->index == number && ends.external.address == ends.instance.address;
+        return same ? reason_none : std::uint32_t{DROP_FILTERED};
+    }
+    if (route->kind != RouteKind::nat_gateway && route->kind != RouteKind::internet_gateway)
+        return DROP_FILTERED;
+    const ElasticIpEntry* bound = elastic_ip(ends.external.address);
+    if (bound == nullptr || bound->nat_gateway != number) return DROP_FILTERED;
+    if (bound->instance != Ipv4Address{}) {
+        if (bound->instance != ends.instance.address || bound->zone != ends.zone) return DROP_FILTERED;
+        open = !ends.from_outside;
+        return reason_none;
+    }
+    if (route->kind != RouteKind::nat_gateway || route->index != number) return DROP_FILTERED;
+    if (ends.is_static) {
+        const auto* forward = port_forward(ends.external);
+        if (forward == nullptr || forward->address != ends.instance.address || forward->zone != ends.zone ||
+            forwarded_port(*forward, ends.external.port) != ends.instance.port)
+            return DROP_FILTERED;
+    }
+    return reason_none;
+}
+
+bool Walk::filter_admits(const NatGatewayEntry& nat, const Endpoint& external, Ipv4Address remote) const {
+    switch (nat.filtering[nat_protocol_of(question_.protocol)]) {
+        case Rule::endpoint_independent:
+            return true;
+        case Rule::address_dependent:
+            return std::any_of(flows_.begin(), flows_.end(), [&](const FlowRecord& flow) {
+                return flow.permitted && flow.external == external && flow.remote.address == remote;
+            });
+        case Rule::address_and_port_dependent:
+            break;
+    }
+    return false;
+}
+
+// Has the configuration changed since a packet of this direction came by, so that it forbids the flow?
+bool Walk::is_cut(const FlowRecord& flow, bool outwards) const {
+    return (outwards ? flow.generation : flow.generation_in) != live_.generation && !is_allowed(flow);
+}
+
+// flow_recheck() of bpf/lib/find.h.
+bool Walk::is_allowed(const FlowRecord& flow) const {
+    const NatGatewayEntry* nat = gateway(flow.nat_gateway);
+    if (nat == nullptr) return false;
+    const Ends ends{flow.inside,   flow.remote,    flow.external,    flow.zone,
+                    flow.protocol, flow.is_static, flow.from_outside};
+    Place place;
+    bool open = false;
+    if (route_refusal(flow.nat_gateway, ends, place, open) != reason_none ||
+        !groups_admit(place, open, ends, nullptr))
+        return false;
+    const bool remote_is_here = elastic_ip(flow.remote.address) != nullptr;
+    if (remote_is_here != flow.hairpin || (remote_is_here && !nat->hairpin)) return false;
+    return flow.is_static || flow.state != "opening_from_outside" ||
+           filter_admits(*nat, flow.external, flow.remote.address);
+}
+
+std::string Walk::gateway_name(std::uint16_t number) const {
+    const std::string_view name =
+        number >= INTERNET_GATEWAY_FIRST ? names_.internet_gateway(number) : names_.nat_gateway(number);
+    return std::string(name);
+}
+
+void Walk::note_gateway(std::uint16_t number, std::string text) {
+    step(number >= INTERNET_GATEWAY_FIRST ? Stage::internet_gateway : Stage::nat_gateway,
+         gateway_name(number), std::move(text));
+}
+
+void Walk::note_elastic_ip(Ipv4Address address, std::string text) {
+    step(Stage::elastic_ip, names_.elastic_ip(address), std::move(text));
+}
+
+void Walk::note_flow(const FlowRecord& flow) {
+    step(Stage::flow, "",
+         fmt::format("{}: {} leaves as {}, and what {} sends there comes in to {}", flow.state,
+                     flow.inside.to_string(), flow.external.to_string(), flow.remote.to_string(),
+                     flow.inside.to_string()));
+    note_gateway(flow.nat_gateway, "has the flow");
+}
+
+Result<Explanation> Walk::run() {
+    if (auto found = find_origin(); !found) return tl::unexpected(found.error());
+    if (auto collected = collect(); !collected) return tl::unexpected(collected.error());
+    note_device();
+    const Inward inward{
+        {question_.source.address, question_.source.port}, question_.destination, false, 0, 0};
+    const Result<void> walked = answer_.from_inside ? from_inside() : from_outside(inward);
+    if (!walked) return tl::unexpected(walked.error());
+    return std::move(answer_);
+}
+
+Result<void> Walk::from_inside() {
+    const FlowRecord* flow = outward_flow(zone_, question_.source, question_.destination);
+    if (flow == nullptr) {
+        step(Stage::flow, "", "there is none");
+        return miss_from_inside();
+    }
+    answer_.flow = *flow;
+    note_flow(*flow);
+    if (is_cut(*flow, true)) {
+        drop(DROP_FLOW_CUT, reset());
+        return {};
+    }
+    return leave(flow->nat_gateway, {flow->external.address, flow->external.port}, flow->hairpin);
+}
+
+// check_miss_from_inside() of bpf/lib/miss.h.
+Result<void> Walk::miss_from_inside() {
+    const Ipv4Address source = question_.source.address;
+    const Ipv4Address destination = question_.destination.address;
+    if (is_multicast_or_broadcast(destination) || tables_.local_addresses.contains(destination)) {
+        step(Stage::route, "", "the destination is the host's own, or a multicast or broadcast address");
+        pass();
+        return {};
+    }
+    if (is_no_source(source) || is_no_source(destination) || source == destination) {
+        drop(DROP_INVALID_ADDRESS);
+        return {};
+    }
+    const auto place = place_of(zone_, source);
+    if (!place) {
+        step(Stage::subnet, "", fmt::format("{} is in no subnet of VPC {}", source.to_string(), answer_.vpc));
+        drop(DROP_SOURCE_NOT_IN_SUBNET);
+        return {};
+    }
+    step(Stage::subnet, names_.subnet(place->subnet->subnet), place->prefix.to_string());
+    Ipv4Prefix prefix;
+    const RouteEntry* route = route_to(*place, destination, &prefix);
+    const std::string_view table = names_.route_table(place->subnet->route_table);
+    if (route == nullptr) {
+        step(Stage::route, table, fmt::format("none to {}", destination.to_string()));
+        drop(DROP_NO_ROUTE, icmp(Told::net_unreachable));
+        return {};
+    }
+    const auto note_route = [&](std::string_view target) {
+        step(Stage::route, table, fmt::format("{} {}", prefix.to_string(), target));
+    };
+    std::uint16_t number = route->index;
+    Ipv4Address external;
+    switch (route->kind) {
+        case RouteKind::local:
+            note_route("is local: the host forwards it within the VPC");
+            pass();
+            return {};
+        case RouteKind::untranslated:
+            note_route(
+                fmt::format("leads to NAT gateway {}, which does not translate it", gateway_name(number)));
+            external = source;
+            break;
+        case RouteKind::nat_gateway:
+            note_route(fmt::format("leads to NAT gateway {}", gateway_name(number)));
+            break;
+        case RouteKind::internet_gateway:
+            note_route(fmt::format("leads to internet gateway {}", gateway_name(number)));
+            break;
+        default:
+            note_route("is a blackhole");
+            drop(DROP_BLACKHOLE_ROUTE);
+            return {};
+    }
+    if (route->kind != RouteKind::untranslated) {
+        const ElasticIpEntry* own =
+            place->own_elastic_ip == Ipv4Address{} ? nullptr : elastic_ip(place->own_elastic_ip);
+        if (own != nullptr && own->nat_gateway != NO_NAT_GATEWAY) {
+            number = own->nat_gateway;
+            external = place->own_elastic_ip;
+        } else if (route->kind == RouteKind::internet_gateway) {
+            note_gateway(number, fmt::format("{} has no Elastic IP of its own", source.to_string()));
+            drop(DROP_INSTANCE_WITHOUT_ELASTIC_IP, icmp(Told::prohibited));
+            return {};
+        }
+    }
+    if (tables_.link_broadcasts.contains(dataplane::LinkBroadcast{destination})) {
+        step(Stage::route, "", fmt::format("{} is the broadcast address of a link", destination.to_string()));
+        drop(DROP_INVALID_ADDRESS);
+        return {};
+    }
+    return open_outwards(number, *route, *place, external);
+}
+
+// wish_flow() and flow_create() of bpf/lib/. `external` is 0.0.0.0 where the NAT gateway is to choose.
+Result<void> Walk::open_outwards(std::uint16_t number, const RouteEntry& route, const Place& place,
+                                 Ipv4Address external) {
+    const NatGatewayEntry* nat = gateway(number);
+    if (nat == nullptr) {
+        drop(DROP_INTERNAL_ERROR);
+        return {};
+    }
+    const Ipv4Address chosen_by_configuration = external;
+    note_gateway(number, route.kind == RouteKind::untranslated ? "leaves the address as it is"
+                         : chosen_by_configuration != Ipv4Address{}
+                             ? "translates the instance's own Elastic IP"
+                             : "translates it");
+    if (!opens()) {
+        step(Stage::flow, "", "a TCP segment that is no SYN opens none");
+        drop(DROP_TCP_WITHOUT_FLOW, reset());
+        return {};
+    }
+    if (question_.protocol == Protocol::icmp && question_.destination.port != 0) {
+        step(Stage::flow, "", "an echo reply opens none");
+        drop(DROP_UNSUPPORTED_ICMP);
+        return {};
+    }
+    Ends ends{question_.source, question_.destination, {}, zone_, question_.protocol, false, false};
+    if (!note_groups(place, true, ends)) {
+        drop(DROP_SECURITY_GROUP, icmp(Told::prohibited));
+        return {};
+    }
+    const bool hairpin = elastic_ip(question_.destination.address) != nullptr;
+    if (hairpin) {
+        if (const std::uint32_t refused = hairpin_opening_refusal(number); refused != reason_none) {
+            step(Stage::hairpin, names_.elastic_ip(question_.destination.address),
+                 refused == DROP_UNSOLICITED ? "nothing answers at this port of an Elastic IP of the gateway"
+                                             : "the NAT gateways do not allow it");
+            drop(refused);
+            return {};
+        }
+    }
+    if (nat->elastic_ips.empty() && external == Ipv4Address{}) {
+        step(Stage::elastic_ip, "", "the NAT gateway has none");
+        drop(DROP_NAT_GATEWAY_WITHOUT_ELASTIC_IP);
+        return {};
+    }
+
+    LeavingEndpoint leaving{external, question_.source.port};
+    bool is_static = external != Ipv4Address{};
+    std::string port_text = "kept";
+    if (!is_static && nat->forwards_ports) {
+        const auto* forwarded = forwarded_endpoint(zone_, question_.source);
+        const ElasticIpEntry* bound = forwarded == nullptr ? nullptr : elastic_ip(forwarded->elastic_ip);
+        if (bound != nullptr && bound->nat_gateway == number) {
+            is_static = true;
+            leaving.address = forwarded->elastic_ip;
+            leaving.port = static_cast<std::uint16_t>(forwarded->to_port +
+                                                      (question_.source.port - forwarded->first_port));
+            port_text = fmt::format("{}, given by the port forward that leads here", *leaving.port);
+        }
+    }
+
+    const std::size_t protocol = nat_protocol_of(question_.protocol);
+    const bool shared_mapping = nat->mapping[protocol] == Rule::endpoint_independent;
+    const bool mapped =
+        !is_static && (shared_mapping || nat->filtering[protocol] != Rule::address_and_port_dependent);
+    const FlowRecord* mapping = mapped && shared_mapping ? mapping_of(zone_, question_.source) : nullptr;
+    if (mapping != nullptr) {
+        const ElasticIpEntry* bound = elastic_ip(mapping->external.address);
+        if (bound == nullptr || bound->nat_gateway != number) mapping = nullptr;
+    }
+    const auto refused =
+        admission_refusal(number, zone_, question_.source.address, !is_static && mapping == nullptr);
+    if (!refused) return tl::unexpected(refused.error());
+    const Told exhausted = nat->exhaustion == Exhaustion::not_told ? Told::nothing
+                           : nat->exhaustion == Exhaustion::administratively_prohibited
+                               ? icmp(Told::prohibited)
+                               : icmp(Told::host_unreachable);
+    if (*refused != reason_none) {
+        drop(*refused, exhausted);
+        return {};
+    }
+    if (mapping != nullptr) {
+        leaving = {mapping->external.address, mapping->external.port};
+        port_text =
+            fmt::format("{}, that of the mapping that {} has", *leaving.port, question_.source.to_string());
+        const auto limits = tables_.host_limits.find(number);
+        if (nat->limits && limits != tables_.host_limits.end() && limits->second.flows_per_mapping != 0) {
+            const auto flows = std::count_if(flows_.begin(), flows_.end(), [&](const FlowRecord& flow) {
+                return flow.mapped && flow.zone == zone_ && flow.inside == question_.source;
+            });
+            if (static_cast<std::uint32_t>(flows) >= limits->second.flows_per_mapping) {
+                drop(DROP_MAPPING_FLOW_LIMIT, exhausted);
+                return {};
+            }
+        }
+    } else if (!is_static) {
+        auto choice = choose_port(number, zone_, mapped);
+        if (!choice) return tl::unexpected(choice.error());
+        if (!choice->external) {
+            step(Stage::port, "", std::move(choice->text));
+            drop(DROP_PORT_EXHAUSTED, exhausted);
+            return {};
+        }
+        leaving = *choice->external;
+        port_text = std::move(choice->text);
+    }
+    if (route.kind != RouteKind::untranslated)
+        note_elastic_ip(leaving.address,
+                        fmt::format("{}{}", leaving.address.to_string(),
+                                    chosen_by_configuration != Ipv4Address{} ? ", the instance's own" : ""));
+    // A settled endpoint may be in use towards this remote by a flow of another time's configuration.
+    if (leaving.port) {
+        const FlowRecord* other =
+            inward_flow(Endpoint{leaving.address, *leaving.port}, question_.destination);
+        if (other != nullptr && (other->zone != zone_ || other->inside != question_.source)) {
+            step(Stage::port, "",
+                 fmt::format("{} is in use towards this remote by {}", *leaving.port,
+                             other->inside.to_string()));
+            drop(DROP_PORT_EXHAUSTED, exhausted);
+            return {};
+        }
+    }
+    step(Stage::port, "", std::move(port_text));
+    return leave(number, leaving, hairpin);
+}
+
+// The first address that an instance's flows are tried on is its home; the others follow in the list's order.
+std::vector<Ipv4Address> Walk::addresses_in_turn(const NatGatewayEntry& nat, std::uint16_t zone) const {
+    std::vector<Ipv4Address> addresses = nat.elastic_ips;
+    std::size_t home = 0;
+    std::uint64_t most = 0;
+    for (std::size_t i = 0; i < addresses.size(); ++i) {
+        const std::uint64_t weight =
+            elastic_ip_weight(addresses[i].to_network(), static_cast<std::uint32_t>(i),
+                              question_.source.address.to_network(), zone);
+        if (weight > most) {
+            most = weight;
+            home = i;
+        }
+    }
+    std::rotate(addresses.begin(), addresses.begin() + static_cast<std::ptrdiff_t>(home), addresses.end());
+    if (nat.strict_pairing && addresses.size() > 1) addresses.resize(1);
+    return addresses;
+}
+
+// bpf/lib/ports.h, without claiming anything. A port that rests is not known here and counts as free.
+Result<PortChoice> Walk::choose_port(std::uint16_t number, std::uint16_t zone, bool mapped) {
+    const NatGatewayEntry& nat = *gateway(number);
+    const std::vector<Ipv4Address> addresses = addresses_in_turn(nat, zone);
+    std::map<Ipv4Address, std::bitset<65536>> in_use;
+    for (const Ipv4Address address : addresses) in_use[address];
+    const auto visited = live_.visit_flows([&](const FlowRecord& flow) {
+        if (flow.protocol != question_.protocol ||
+            (mapped ? !flow.mapped : flow.remote != question_.destination))
+            return true;
+        if (const auto used = in_use.find(flow.external.address); used != in_use.end())
+            used->second.set(flow.external.port);
+        return true;
+    });
+    if (!visited) return failure_within("read the flow table", visited.error());
+
+    const bool is_port = question_.protocol != Protocol::icmp;
+    const std::uint16_t wanted = question_.source.port;
+    std::uint32_t first = nat.ports.first;
+    std::uint32_t last = nat.ports.last;
+    std::uint32_t every = 1;
+    if (is_port && nat.preserve_range) {
+        if (wanted <= last_low_port) {
+            first = 1;
+            last = last_low_port;
+        } else {
+            first = std::max<std::uint32_t>(first, last_low_port + 1U);
+        }
+    }
+    if (is_port && nat.preserve_parity) {
+        first += (first ^ wanted) & 1U;
+        every = 2;
+    }
+    const auto reserved = tables_.reserved_ports.find(number);
+    for (const Ipv4Address address : addresses) {
+        const auto is_taken = [&](std::uint32_t port) {
+            if (in_use[address].test(port)) return true;
+            if (nat.forwards_ports &&
+                port_forward(Endpoint{address, static_cast<std::uint16_t>(port)}) != nullptr)
+                return true;
+            if (!nat.reserves_ports || reserved == tables_.reserved_ports.end()) return false;
+            return std::any_of(
+                reserved->second.ranges.begin(), reserved->second.ranges.end(),
+                [port](const PortRange& range) { return range.contains(static_cast<std::uint16_t>(port)); });
+        };
+        if (is_port && nat.preserve_port && nat.port_block_size == 0 && wanted >= first && wanted <= last &&
+            !is_taken(wanted))
+            return PortChoice{LeavingEndpoint{address, wanted}, "kept"};
+        for (std::uint32_t port = first; port <= last; port += every) {
+            if (is_taken(port)) continue;
+            return PortChoice{LeavingEndpoint{address, std::nullopt},
+                              nat.port_block_size != 0 ? "one of the instance's port blocks, chosen at random"
+                                                       : "one of the NAT gateway's, chosen at random"};
+        }
+    }
+    return PortChoice{std::nullopt, "none is free for this remote, as far as is known"};
+}
+
+// What flow_admit() of bpf/lib/flow.h counts, counted here: a flow that has timed out is none, and how fast
+// an instance opens flows is not known.
+Result<std::uint32_t> Walk::admission_refusal(std::uint16_t number, std::uint16_t zone, Ipv4Address instance,
+                                              bool takes_port) {
+    const std::uint32_t capacity = tables_.gateway.unanswered_capacity;
+    const NatGatewayEntry& nat = *gateway(number);
+    const auto found = tables_.host_limits.find(number);
+    const bool limited = nat.limits && found != tables_.host_limits.end();
+    if (capacity == 0 && !limited) return reason_none;
+    std::uint32_t waiting = 0;
+    std::uint32_t waiting_here = 0;
+    std::uint32_t flows = 0;
+    std::set<std::tuple<Protocol, Endpoint, std::optional<Endpoint>>> ports;
+    const auto visited = live_.visit_flows([&](const FlowRecord& flow) {
+        const bool here = flow.zone == zone && flow.inside.address == instance;
+        if (flow.state == "opening" || flow.state == "opening_from_outside") {
+            ++waiting;
+            if (here) ++waiting_here;
+        }
+        if (here && limited && flow.nat_gateway == number) {
+            ++flows;
+            if (!flow.is_static)
+                ports.emplace(flow.protocol, flow.external,
+                              flow.mapped ? std::nullopt : std::optional(flow.remote));
+        }
+        return true;
+    });
+    if (!visited) return failure_within("read the flow table", visited.error());
+    if (capacity != 0 && (waiting >= capacity || waiting_here >= capacity - waiting))
+        return std::uint32_t{DROP_UNANSWERED_LIMIT};
+    if (!limited) return reason_none;
+    if (found->second.flows != 0 && flows >= found->second.flows) return std::uint32_t{DROP_FLOW_LIMIT};
+    if (takes_port && found->second.ports != 0 && ports.size() >= found->second.ports)
+        return std::uint32_t{DROP_PORT_LIMIT};
+    return reason_none;
+}
+
+// hairpin_refused() of bpf/lib/hairpin.h.
+std::uint32_t Walk::hairpin_refusal(std::uint16_t sender, std::uint16_t sender_zone, std::uint16_t receiver,
+                                    std::uint16_t receiver_zone) const {
+    const NatGatewayEntry* from = gateway(sender);
+    const NatGatewayEntry* to = gateway(receiver);
+    if (from == nullptr || to == nullptr) return DROP_INTERNAL_ERROR;
+    const bool same_tenant = from->hairpin_same_tenant || to->hairpin_same_tenant;
+    if (!from->hairpin || !to->hairpin || (same_tenant && sender_zone != receiver_zone))
+        return DROP_ELASTIC_IP_FROM_INSIDE;
+    return reason_none;
+}
+
+// hairpin_check_opening() of bpf/lib/hairpin.h.
+std::uint32_t Walk::hairpin_opening_refusal(std::uint16_t number) const {
+    if (!gateway(number)->hairpin) return DROP_ELASTIC_IP_FROM_INSIDE;
+    const ElasticIpEntry* to = elastic_ip(question_.destination.address);
+    if (to->instance != Ipv4Address{} ||
+        (to->forwards_ports && port_forward(question_.destination) != nullptr))
+        return reason_none;
+    const FlowRecord* receiver = mapping_at(question_.destination);
+    if (receiver == nullptr) {
+        const FlowRecord* own = mapping_of(zone_, question_.source);
+        if (own != nullptr) receiver = inward_flow(question_.destination, own->external);
+    }
+    if (receiver == nullptr) return DROP_UNSOLICITED;
+    return hairpin_refusal(number, zone_, receiver->nat_gateway, receiver->zone);
+}
+
+// The packet has a flow outwards that gives it this source.
+Result<void> Walk::leave(std::uint16_t number, const LeavingEndpoint& external, bool hairpin) {
+    if (!hairpin) {
+        send(external, {question_.destination.address, question_.destination.port}, true);
+        return {};
+    }
+    step(Stage::hairpin, names_.elastic_ip(question_.destination.address),
+         fmt::format("an Elastic IP of this gateway: {} turns around", external.to_string()));
+    if (external == LeavingEndpoint{question_.destination.address, question_.destination.port}) {
+        step(Stage::flow, "", "its own, which leads back to the sender");
+        enter({external, question_.destination, true, zone_, number}, number, question_.source, zone_);
+        return {};
+    }
+    return from_outside({external, question_.destination, true, zone_, number});
+}
+
+Result<void> Walk::from_outside(const Inward& packet) {
+    const FlowRecord* flow =
+        packet.source.port
+            ? inward_flow(packet.destination, Endpoint{packet.source.address, *packet.source.port})
+            : nullptr;
+    if (flow == nullptr) {
+        step(Stage::flow, "", packet.turned ? "there is none inwards" : "there is none");
+        return miss_from_outside(packet);
+    }
+    if (!packet.turned) answer_.flow = *flow;
+    note_flow(*flow);
+    if (is_cut(*flow, false)) {
+        drop(DROP_FLOW_CUT);
+        return {};
+    }
+    if (!packet.turned && flow->hairpin) {
+        note_elastic_ip(packet.source.address, "as source of a packet from outside it is forged");
+        drop(DROP_ELASTIC_IP_FROM_OUTSIDE);
+        return {};
+    }
+    enter(packet, flow->nat_gateway, flow->inside, flow->zone);
+    return {};
+}
+
+// check_miss_from_outside() of bpf/lib/miss.h.
+Result<void> Walk::miss_from_outside(const Inward& packet) {
+    const Ipv4Address source = packet.source.address;
+    const Ipv4Address destination = packet.destination.address;
+    if (tables_.local_addresses.contains(destination) || is_multicast_or_broadcast(destination)) {
+        step(Stage::route, "", "the destination is the host's own, or a multicast or broadcast address");
+        pass();
+        return {};
+    }
+    if (is_no_source(source) || is_no_source(destination)) {
+        drop(DROP_INVALID_ADDRESS);
+        return {};
+    }
+    const ElasticIpEntry* bound = elastic_ip(destination);
+    if (bound == nullptr) {
+        if (is_private(destination)) {
+            step(Stage::route, "", "the destination is a prefix of a VPC, which nobody outside can reach");
+            drop(DROP_PRIVATE_DESTINATION);
+        } else if (device_ != nullptr && device_->role == Role::both && is_private(source)) {
+            step(Stage::subnet, "", fmt::format("{} is in no subnet", source.to_string()));
+            drop(DROP_SOURCE_NOT_IN_SUBNET);
+        } else {
+            step(Stage::route, "", "no address of the gateway's: the host does as its own routes say");
+            pass();
+        }
+        return {};
+    }
+    if (!packet.turned && elastic_ip(source) != nullptr) {
+        note_elastic_ip(source, "as source of a packet from outside it is forged");
+        drop(DROP_ELASTIC_IP_FROM_OUTSIDE);
+        return {};
+    }
+    if (bound->instance != Ipv4Address{}) {
+        note_elastic_ip(destination, fmt::format("{} has it to itself", bound->instance.to_string()));
+        return enter_static(packet, bound->nat_gateway, Endpoint{bound->instance, packet.destination.port},
+                            bound->zone);
+    }
+    if (bound->forwards_ports) {
+        if (const auto* forward = port_forward(packet.destination); forward != nullptr) {
+            const Endpoint instance{forward->address, forwarded_port(*forward, packet.destination.port)};
+            note_elastic_ip(destination, fmt::format("port {} is forwarded to {}", packet.destination.port,
+                                                     instance.to_string()));
+            return enter_static(packet, bound->nat_gateway, instance, forward->zone);
+        }
+    }
+    note_elastic_ip(destination, "no instance's own, and this port is not forwarded");
+    return enter_by_mapping(packet, bound->nat_gateway);
+}
+
+// check_inbound_static() of bpf/lib/inbound.h.
+Result<void> Walk::enter_static(const Inward& packet, std::uint16_t number, const Endpoint& instance,
+                                std::uint16_t zone) {
+    const Ipv4Address source = packet.source.address;
+    if (!packet.turned) {
+        if (source == packet.destination.address || tables_.local_addresses.contains(source)) {
+            drop(DROP_INVALID_ADDRESS);
+            return {};
+        }
+        if (is_private(source)) {
+            drop(DROP_FILTERED);
+            return {};
+        }
+    }
+    if (!opens() || (question_.protocol == Protocol::icmp && packet.destination.port != 0)) {
+        step(Stage::flow, "",
+             question_.protocol == Protocol::icmp ? "an echo reply opens none"
+                                                  : "a TCP segment that is no SYN opens none");
+        drop(DROP_UNSOLICITED);
+        return {};
+    }
+    const Ends ends{instance,
+                    Endpoint{source, packet.source.port.value_or(0)},
+                    packet.destination,
+                    zone,
+                    question_.protocol,
+                    true,
+                    true};
+    Place place;
+    bool open = false;
+    if (const std::uint32_t refused = route_refusal(number, ends, place, open); refused != reason_none) {
+        step(Stage::route, "",
+             fmt::format("what {} sends to {} would not leave by this Elastic IP",
+                         instance.address.to_string(), source.to_string()));
+        drop(refused);
+        return {};
+    }
+    note_gateway(number, "leads it inside");
+    if (!note_groups(place, open, ends)) {
+        drop(DROP_SECURITY_GROUP);
+        return {};
+    }
+    return make_inward_flow(packet, ends, number);
+}
+
+// check_inbound() of bpf/lib/inbound.h.
+Result<void> Walk::enter_by_mapping(const Inward& packet, std::uint16_t number) {
+    const NatGatewayEntry* nat = gateway(number);
+    const FlowRecord* mapping = mapping_at(packet.destination);
+    if (nat == nullptr ||
+        nat->filtering[nat_protocol_of(question_.protocol)] == Rule::address_and_port_dependent ||
+        mapping == nullptr) {
+        if (nat != nullptr)
+            note_gateway(number, nat->filtering[nat_protocol_of(question_.protocol)] ==
+                                         Rule::address_and_port_dependent
+                                     ? "lets in only what belongs to a flow"
+                                     : "nobody has this port");
+        drop(DROP_UNSOLICITED);
+        return {};
+    }
+    const Ipv4Address source = packet.source.address;
+    if (!packet.turned) {
+        if (source == packet.destination.address || tables_.local_addresses.contains(source)) {
+            drop(DROP_INVALID_ADDRESS);
+            return {};
+        }
+        if (is_private(source)) {
+            drop(DROP_FILTERED);
+            return {};
+        }
+    }
+    const Endpoint instance = mapping->inside;
+    if (!filter_admits(*nat, packet.destination, source)) {
+        note_gateway(number, fmt::format("{} has not sent to {} from this port", instance.to_string(),
+                                         source.to_string()));
+        drop(DROP_FILTERED);
+        return {};
+    }
+    note_gateway(number, fmt::format("the filtering lets it in to {}", instance.to_string()));
+    const Ends ends{instance,
+                    Endpoint{source, packet.source.port.value_or(0)},
+                    packet.destination,
+                    mapping->zone,
+                    question_.protocol,
+                    false,
+                    true};
+    Place place;
+    bool open = false;
+    if (const std::uint32_t refused = route_refusal(number, ends, place, open); refused != reason_none) {
+        step(Stage::route, "",
+             fmt::format("what {} sends to {} would not leave by this Elastic IP",
+                         instance.address.to_string(), source.to_string()));
+        drop(refused);
+        return {};
+    }
+    if (!note_groups(place, open, ends)) {
+        drop(DROP_SECURITY_GROUP);
+        return {};
+    }
+    if (!opens()) {
+        step(Stage::flow, "", "a TCP segment that is no SYN opens none");
+        drop(DROP_UNSOLICITED);
+        return {};
+    }
+    return make_inward_flow(packet, ends, number);
+}
+
+// inbound_create() and inbound_created() of bpf/lib/inbound.h. Nobody outside is told of a limit.
+Result<void> Walk::make_inward_flow(const Inward& packet, const Ends& ends, std::uint16_t number) {
+    const NatGatewayEntry* nat = gateway(number);
+    if (nat == nullptr) {
+        drop(DROP_INTERNAL_ERROR);
+        return {};
+    }
+    const auto refused = admission_refusal(number, ends.zone, ends.instance.address, false);
+    if (!refused) return tl::unexpected(refused.error());
+    if (*refused != reason_none) {
+        drop(*refused);
+        return {};
+    }
+    const auto limits = tables_.host_limits.find(number);
+    if (!ends.is_static && nat->limits && limits != tables_.host_limits.end() &&
+        limits->second.flows_per_mapping != 0) {
+        const auto flows = std::count_if(flows_.begin(), flows_.end(), [&](const FlowRecord& flow) {
+            return flow.mapped && flow.external == packet.destination;
+        });
+        if (static_cast<std::uint32_t>(flows) >= limits->second.flows_per_mapping) {
+            drop(DROP_MAPPING_FLOW_LIMIT);
+            return {};
+        }
+    }
+    // The instance may have a flow to this very remote by another external port, which its answers will take:
+    // a datagram to a mapping is let in all the same.
+    const bool elsewhere =
+        packet.source.port && outward_flow(ends.zone, ends.instance, ends.remote) != nullptr;
+    if (elsewhere && (ends.is_static || question_.protocol == Protocol::tcp)) {
+        step(Stage::flow, "", "the instance has one to this remote already, by another external port");
+        drop(DROP_UNSOLICITED);
+        return {};
+    }
+    enter(packet, number, ends.instance, ends.zone);
+    return {};
+}
+
+// The packet is let in to an instance.
+void Walk::enter(const Inward& packet, std::uint16_t number, const Endpoint& instance, std::uint16_t zone) {
+    if (packet.turned) {
+        const std::uint32_t refused =
+            hairpin_refusal(packet.sender_gateway, packet.sender_zone, number, zone);
+        if (refused != reason_none) {
+            step(Stage::hairpin, "", "the NAT gateways do not allow it");
+            drop(refused);
+            return;
+        }
+    }
+    send(packet.source, {instance.address, instance.port}, false);
+}
+
+// Which way a remote is reached the host's routing table says, which is not looked at; but a neighbour is a
+// neighbour.
+void Walk::send(const LeavingEndpoint& source, const LeavingEndpoint& destination, bool outwards) {
+    answer_.verdict = Verdict::forward;
+    answer_.translation = Translation{source, destination};
+    std::vector<std::string_view> devices;
+    for (const auto& [slot, device] : tables_.devices) {
+        if (device.role == (outwards ? Role::inside : Role::outside)) continue;
+        devices.push_back(device.name);
+        const auto hop = tables_.next_hops.find(dataplane::Neighbour{device.ifindex, destination.address});
+        if (hop == tables_.next_hops.end()) continue;
+        const NextHopEntry& next = hop->second;
+        if (next.unreachable) {
+            step(Stage::next_hop, device.name,
+                 fmt::format("{} does not answer ARP", destination.address.to_string()));
+            drop(DROP_NEIGHBOUR_UNREACHABLE, icmp(Told::host_unreachable));
+        } else if (next.resolved) {
+            step(Stage::next_hop, device.name,
+                 fmt::format("{} itself, {}", destination.address.to_string(), next.destination.to_string()));
+        } else {
+            step(Stage::next_hop, device.name,
+                 fmt::format("{} itself, once the host has resolved it", destination.address.to_string()));
+        }
+        return;
+    }
+    step(Stage::next_hop, devices.size() == 1 ? devices.front() : std::string_view{},
+         "as the host's routes say");
+}
+
+}  // namespace
+
+std::optional<Segment> parse_segment(std::string_view text) {
+    for (const Segment segment : {Segment::syn, Segment::syn_ack, Segment::ack, Segment::rst, Segment::fin}) {
+        if (to_string(segment) == text) return segment;
+    }
+    return std::nullopt;
+}
+
+std::string_view to_string(Segment segment) {
+    switch (segment) {
+        case Segment::syn:
+            return "syn";
+        case Segment::syn_ack:
+            return "syn-ack";
+        case Segment::ack:
+            return "ack";
+        case Segment::rst:
+            return "rst";
+        case Segment::fin:
+            break;
+    }
+    return "fin";
+}
+
+std::string_view to_string(Stage stage) {
+    switch (stage) {
+        case Stage::device:
+            return "device";
+        case Stage::flow:
+            return "flow";
+        case Stage::subnet:
+            return "subnet";
+        case Stage::route:
+            return "route";
+        case Stage::nat_gateway:
+            return "nat_gateway";
+        case Stage::internet_gateway:
+            return "internet_gateway";
+        case Stage::security_group:
+            return "security_group";
+        case Stage::elastic_ip:
+            return "elastic_ip";
+        case Stage::port:
+            return "port";
+        case Stage::hairpin:
+            return "hairpin";
+        case Stage::next_hop:
+            break;
+    }
+    return "next_hop";
+}
+
+std::string_view to_string(Verdict verdict) {
+    switch (verdict) {
+        case Verdict::forward:
+            return "forward";
+        case Verdict::drop:
+            return "drop";
+        case Verdict::pass:
+            break;
+    }
+    return "pass";
+}
+
+std::string_view to_string(Told told) {
+    switch (told) {
+        case Told::nothing:
+            break;
+        case Told::net_unreachable:
+            return "icmp 3/0";
+        case Told::host_unreachable:
+            return "icmp 3/1";
+        case Told::prohibited:
+            return "icmp 3/13";
+        case Told::reset:
+            return "tcp reset";
+    }
+    return "";
+}
+
+std::string LeavingEndpoint::to_string() const {
+    return port ? Endpoint{address, *port}.to_string() : address.to_string();
+}
+
+Result<Explanation> explain(const Question& question, const LiveState& live, const Names& names) {
+    return Walk(question, live, names).run();
+}
+
+}  // namespace sallyport::control
