@@ -12,9 +12,11 @@
 
 #include "api/document.h"
 #include "api/entity_tag.h"
+#include "api/explain_question.h"
 #include "api/flow_filter.h"
 #include "api/problem.h"
 #include "api/who_filter.h"
+#include "control/explain.h"
 #include "core/moment.h"
 #include "model/enums.h"
 #include "model/json.h"
@@ -150,6 +152,31 @@ json flow_json(const control::View& view, const dataplane::FlowRecord& flow) {
             {"bytes_out", flow.bytes_out},
             {"packets_in", flow.packets_in},
             {"bytes_in", flow.bytes_in}};
+}
+
+json explanation_json(const control::View& view, const control::Question& question,
+                      const control::Explanation& answer) {
+    json steps = json::array();
+    for (const control::Step& step : answer.steps)
+        steps.push_back({{"stage", to_string(step.stage)}, {"name", step.name}, {"text", step.text}});
+    const bool dropped = answer.verdict == control::Verdict::drop;
+    const std::string_view told = to_string(answer.told);
+    return {{"protocol", to_string(question.protocol)},
+            {"source", question.source.to_string()},
+            {"destination", question.destination.to_string()},
+            {"flags", question.protocol == Protocol::tcp ? json(to_string(question.segment)) : json(nullptr)},
+            {"from", answer.from_inside ? "inside" : "outside"},
+            {"vpc", answer.vpc},
+            {"steps", std::move(steps)},
+            {"flow", answer.flow ? flow_json(view, *answer.flow) : json(nullptr)},
+            {"translation", answer.translation
+                                ? json{{"source", answer.translation->source.to_string()},
+                                       {"destination", answer.translation->destination.to_string()}}
+                                : json(nullptr)},
+            {"verdict", to_string(answer.verdict)},
+            {"reason", dropped ? json(dataplane::drop_reason_label(answer.reason)) : json(nullptr)},
+            {"text", dropped ? json(dataplane::drop_reason_text(answer.reason)) : json(nullptr)},
+            {"told", told.empty() ? json(nullptr) : json(told)}};
 }
 
 struct Usage {
@@ -295,6 +322,22 @@ Response who(const control::Gateway& gateway, const Call& call) {
                           {"until", record.until ? json(format_moment(*record.until)) : json(nullptr)}});
     }
     return json_response({{"flows", std::move(flows)}, {"port_blocks", std::move(blocks)}});
+}
+
+Response explain(const control::Gateway& gateway, const Call& call) {
+    const auto question = parse_explain_question(call.request);
+    if (!question) return problem(400, question.error());
+    const std::shared_ptr<const control::View> view = gateway.view();
+    const auto tables = gateway.dataplane().read_tables();
+    if (!tables) return problem(500, tables.error().message);
+    const auto generation = gateway.dataplane().generation();
+    if (!generation) return problem(500, generation.error().message);
+    const control::LiveState live{*tables, *generation, [&gateway](const auto& visit) {
+                                      return gateway.dataplane().visit_flows(visit);
+                                  }};
+    const auto answer = control::explain(*question, live, view->names);
+    if (!answer) return problem(answer.error().code == EINVAL ? 400 : 500, answer.error().message);
+    return json_response(explanation_json(*view, *question, *answer));
 }
 
 Response plan(const control::Gateway& gateway, const Call& call) {

@@ -192,6 +192,57 @@ TEST_F(ApiTest, WhoHasAndHadAnExternalEndpoint) {
     }
 }
 
+TEST_F(ApiTest, APacketIsExplained) {
+    const auto ask = [this](const std::string& rest) {
+        return get("/v1/explain?protocol=tcp&source=10.0.1.5:40000&destination=203.0.113.10:443" + rest);
+    };
+    const json fresh = ask("");
+    EXPECT_EQ(fresh["verdict"], "forward") << fresh;
+    EXPECT_EQ(fresh["flags"], "syn");
+    EXPECT_EQ(fresh["from"], "inside");
+    EXPECT_EQ(fresh["vpc"], "main");
+    EXPECT_EQ(fresh["translation"],
+              json::parse(R"({"source":"198.51.100.10","destination":"203.0.113.10:443"})"));
+    EXPECT_EQ(fresh["steps"][0],
+              json::parse(R"({"stage":"device","name":"lan0","text":"from inside, VPC main"})"));
+    for (const char* none : {"flow", "reason", "text", "told"}) EXPECT_EQ(fresh[none], nullptr) << none;
+    EXPECT_EQ(ask("&vpc=main&flags=syn"), fresh);
+
+    const json dropped = ask("&flags=ack");
+    EXPECT_EQ(dropped["verdict"], "drop");
+    EXPECT_EQ(dropped["reason"], "tcp_without_flow");
+    EXPECT_EQ(dropped["text"], "an instance sent a TCP segment that belongs to no flow and opens none");
+    EXPECT_EQ(dropped["told"], "tcp reset");
+    EXPECT_EQ(dropped["translation"], nullptr);
+
+    add_flow(Protocol::tcp, 5, 40000, 100);
+    here_.kernel->flows.back().generation = here_.kernel->flows.back().generation_in =
+        here_.kernel->generation;
+    const json standing = ask("&flags=ack");
+    EXPECT_EQ(standing["translation"]["source"], "198.51.100.10:40001");
+    EXPECT_EQ(standing["flow"], get("/v1/flows")["flows"][0]);
+
+    const json ping = get("/v1/explain?protocol=icmp&source=10.0.1.5:7&destination=203.0.113.10");
+    EXPECT_EQ(ping["flags"], nullptr);
+    EXPECT_EQ(ping["verdict"], "forward");
+    const json outside = get("/v1/explain?protocol=udp&source=203.0.113.10:53&destination=198.51.100.10:99");
+    EXPECT_EQ(outside["from"], "outside");
+    EXPECT_EQ(outside["reason"], "unsolicited");
+
+    for (const char* wrong :
+         {"", "protocol=tcp&source=10.0.1.5:1", "protocol=sctp&source=10.0.1.5:1&destination=10.0.1.6:1",
+          "protocol=tcp&source=10.0.1.5&destination=10.0.1.6:1",
+          "protocol=tcp&source=10.0.1.5:1&destination=10.0.1.6:70000",
+          "protocol=tcp&source=10.0.1.5:1&destination=10.0.1.6:1&flags=urg",
+          "protocol=udp&source=10.0.1.5:1&destination=10.0.1.6:1&flags=syn",
+          "protocol=icmp&source=10.0.1.5:1&destination=10.0.1.6:1",
+          "protocol=tcp&source=10.0.1.5:1&destination=10.0.1.6:1&vpc=third",
+          "protocol=tcp&source=10.0.1.5:1&destination=10.0.1.6:1&vpc=",
+          "protocol=tcp&source=10.0.1.5:1&destination=10.0.1.6:1&ttl=1"}) {
+        EXPECT_EQ(get(std::string("/v1/explain?") + wrong, 400)["status"], 400) << wrong;
+    }
+}
+
 TEST_F(ApiTest, PlanApplyAndHistory) {
     const json body{{"document", configuration("eip-1, eip-2")}, {"name", "new.yaml"}};
     const json plan = post("/v1/plan", body);
