@@ -12,6 +12,7 @@ std::span<const std::string_view> words(Value value) {
     static constexpr std::array<std::string_view, 2> formats{"text", "json"};
     static constexpr std::array<std::string_view, 3> protocols{"tcp", "udp", "icmp"};
     static constexpr std::array<std::string_view, 2> associations{"associate", "disassociate"};
+    static constexpr std::array<std::string_view, 5> segments{"syn", "syn-ack", "ack", "rst", "fin"};
     static const std::vector<std::string_view> kind_names = [] {
         std::vector<std::string_view> names;
         names.reserve(model::all_kinds.size());
@@ -23,6 +24,8 @@ std::span<const std::string_view> words(Value value) {
             return formats;
         case Value::protocol:
             return protocols;
+        case Value::segment:
+            return segments;
         case Value::kind:
             return kind_names;
         case Value::association:
@@ -189,6 +192,27 @@ std::span<const Command> commands() {
                "known, port blocks are"}},
          .exits = {{0, "somebody was found"}, {1, "nobody was found, or failed"}},
          .run = run_who},
+        {.name = "explain",
+         .summary = "show what would happen to a packet, and why",
+         .description =
+             "Follows a packet through the tables that are in force, without sending it and without changing "
+             "anything: its flow, or its subnet, route, gateway, security groups, Elastic IP and port; "
+             "whether "
+             "it is forwarded, dropped or left to the host, for which reason, and what its sender is told. "
+             "The tuple is three words, `tcp 10.0.1.12:40000 203.0.113.10:443`, or one, "
+             "`tcp:10.0.1.12:40000-203.0.113.10:443`. Of an ICMP echo the identifier stands with the source, "
+             "`icmp 10.0.1.12:7 203.0.113.10`; of its reply, with the destination. A source in a subnet of a "
+             "VPC "
+             "means a packet from inside, any other one from outside.",
+         .arguments = {{"FIVE-TUPLE", Value::tuple, true,
+                        "PROTOCOL SOURCE DESTINATION, or PROTOCOL:SOURCE-DESTINATION", 3}},
+         .options = {{"--vpc", "", Value::vpc, "NAME",
+                      "the packet comes from inside this VPC; to be given where subnets of several have the "
+                      "source"},
+                     {"--flags", "", Value::segment, "FLAGS",
+                      "of TCP: syn (unless given), syn-ack, ack, rst or fin"}},
+         .exits = {{0, "it was explained, whatever would happen to the packet"}},
+         .run = run_explain},
         {.name = "monitor",
          .summary = "show events as they happen, until interrupted",
          .description = "Prints one line for each event; with `-o json`, one object on a line. The events "

@@ -34,6 +34,9 @@ enum class Value {
     protocol,     // a protocol that is translated
     place,        // an address, a prefix or address:port
     endpoint,     // address:port
+    tuple,        // protocol and both ends of a packet, in three words or in one
+    segment,      // what kind of TCP segment
+    vpc,          // the name of a VPC
     time,         // of RFC 3339, or seconds since 1970
     kind,         // a kind of resource
     name,         // the name of a resource of the kind that stands before it
@@ -61,6 +64,7 @@ struct Argument {
     bool required = true;
     std::string_view help;
     bool repeated = false;  // the last argument, which may come several times or not at all
+    int most_words = 1;     // that it may be of; they are put together with spaces
 };
 
 struct ExitMeaning {

@@ -65,6 +65,10 @@ std::string offer(Value value) {
             return "_sallyport_names instances";
         case Value::name:
             return "_sallyport_names \"${arguments[0]}\"";
+        case Value::vpc:
+            return "_sallyport_names vpcs";
+        case Value::tuple:
+            return offer(Value::protocol);
         default:
             return words(value).empty() ? ""
                                         : fmt::format("_sallyport_words '{}'", fmt::join(words(value), " "));

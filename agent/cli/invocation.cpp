@@ -67,6 +67,20 @@ CLI::Option* add(CLI::App& app, Values& values, const std::string& spelling, std
     return option;
 }
 
+void add(CLI::App& app, Values& values, const Argument& argument) {
+    if (argument.most_words == 1) {
+        add(app, values, std::string(argument.name), argument.name, argument.value);
+        return;
+    }
+    CLI::Option* option = app.add_option_function<std::vector<std::string>>(
+        std::string(argument.name),
+        [&values, key = value_name(argument.name)](const std::vector<std::string>& words) {
+            values[key] = fmt::format("{}", fmt::join(words, " "));
+        });
+    option->expected(1, argument.most_words);
+    option->check([value = argument.value](const std::string& text) { return fault_of(value, text); });
+}
+
 void add(CLI::App& app, Values& values, const Option& option) {
     std::string spelling(option.name);
     if (!option.brief.empty()) spelling += fmt::format(",{}", option.brief);
@@ -117,7 +131,7 @@ std::variant<Invocation, Stop> parse(int argc, const char* const* argv) {
                     ->check(
                         [value = argument.value](const std::string& text) { return fault_of(value, text); });
             } else {
-                add(*sub, invocation.values, std::string(argument.name), argument.name, argument.value);
+                add(*sub, invocation.values, argument);
             }
         }
         for (const Option& option : command.options) add(*sub, invocation.values, option);

@@ -5,6 +5,10 @@
 
 #include <unistd.h>
 #include <csignal>
+#include <string>
+#include <utility>
+
+#include <tl/expected.hpp>
 
 #include "cli/session.h"
 #include "cli/views.h"
@@ -26,6 +30,37 @@ Outcome send_document(Session& session, std::string_view command) {
     if (session.invocation().has("prune")) body["prune"] = true;
     if (session.invocation().has("confirm")) body["confirm_within"] = session.invocation().value("confirm");
     return session.api().post(path_of({command}), body);
+}
+
+struct Tuple {
+    std::string protocol;
+    std::string source;
+    std::string destination;
+};
+
+// What is wrong with the end of a packet; empty: nothing. For ICMP an address alone will do.
+std::string fault_of_end(const std::string& text, bool may_lack_port) {
+    if (Endpoint::parse(text) || (may_lack_port && Ipv4Address::parse(text))) return {};
+    return fmt::format("\"{}\" is no ADDRESS:PORT", text);
+}
+
+// "tcp:10.0.1.12:40000-203.0.113.10:443", or the same in three words.
+tl::expected<Tuple, std::string> parse_tuple(const std::string& text) {
+    const bool is_one_word = text.find(' ') == std::string::npos;
+    const std::size_t first = text.find(is_one_word ? ':' : ' ');
+    const std::size_t second =
+        first == std::string::npos ? first : text.find(is_one_word ? '-' : ' ', first + 1);
+    if (second == std::string::npos)
+        return tl::unexpected<std::string>(
+            "FIVE-TUPLE is PROTOCOL SOURCE DESTINATION or PROTOCOL:SOURCE-DESTINATION");
+    Tuple tuple{text.substr(0, first), text.substr(first + 1, second - first - 1), text.substr(second + 1)};
+    const auto protocol = parse_protocol(tuple.protocol);
+    if (!protocol) return tl::unexpected(fmt::format("\"{}\" is none of tcp, udp, icmp", tuple.protocol));
+    for (const std::string& end : {tuple.source, tuple.destination}) {
+        if (std::string fault = fault_of_end(end, *protocol == Protocol::icmp); !fault.empty())
+            return tl::unexpected(std::move(fault));
+    }
+    return tuple;
 }
 
 void end_quietly(int) {
@@ -106,6 +141,18 @@ ExitCode run_who(Session& session) {
         return ExitCode::failed;
     }
     return session.show(outcome, who_view);
+}
+
+ExitCode run_explain(Session& session) {
+    const Invocation& given = session.invocation();
+    const auto tuple = parse_tuple(given.value("five-tuple"));
+    if (!tuple) return session.show(problem(ExitCode::usage, "wrong usage", tuple.error()).value());
+    Query query{
+        {"protocol", tuple->protocol}, {"source", tuple->source}, {"destination", tuple->destination}};
+    for (const char* name : {"vpc", "flags"}) {
+        if (given.has(name)) query.emplace_back(name, given.value(name));
+    }
+    return session.show(session.api().get(path_of({"explain"}), query), explain_view);
 }
 
 ExitCode run_monitor(Session& session) {

@@ -20,6 +20,7 @@ ExitCode run_delete(Session& session);
 ExitCode run_eip(Session& session);
 ExitCode run_flows(Session& session);
 ExitCode run_who(Session& session);
+ExitCode run_explain(Session& session);
 ExitCode run_monitor(Session& session);
 ExitCode run_detach(Session& session);
 ExitCode run_doctor(Session& session);

@@ -106,6 +106,12 @@ std::string title_of(std::string_view field_name) {
     return title;
 }
 
+// A label as words: "nat gateway".
+std::string spaced(std::string label) {
+    std::replace(label.begin(), label.end(), '_', ' ');
+    return label;
+}
+
 // A time of RFC 3339 without the fraction of a second: nobody reads that far.
 std::string to_the_second(std::string time) {
     const std::size_t fraction = time.find('.');
@@ -414,6 +420,30 @@ void who_view(Text& text, const Json& value) {
              cell(block, "nat_gateway")});
     }
     table.print(text);
+}
+
+void explain_view(Text& text, const Json& value) {
+    Table steps({{"STAGE"}, {"NAME"}, {"WHAT IS FOUND"}});
+    for (const Json& step : list(value, "steps"))
+        steps.row({{spaced(field(step, "stage", missing))}, cell(step, "name"), cell(step, "text")});
+    steps.print(text);
+    text.line();
+    const std::string verdict = field(value, "verdict", missing);
+    if (verdict == "forward") {
+        const Json& leaves = part(value, "translation");
+        text.line(fmt::format("{}: {} > {}", text.paint(verdict, Tone::good),
+                              field(leaves, "source", missing), field(leaves, "destination", missing)));
+    } else if (verdict == "drop") {
+        text.paragraph(fmt::format("{}: {}: {}", verdict, field(value, "reason", missing),
+                                   field(value, "text", missing)),
+                       Tone::bad);
+        const std::string told = field(value, "told");
+        text.line(told.empty() ? std::string("the sender is told nothing")
+                               : fmt::format("the sender is told: {}", told));
+    } else {
+        text.line(
+            fmt::format("{}: the host's own network stack gets it", text.paint(verdict, Tone::warning)));
+    }
 }
 
 void drop_view(Text& text, const Json& value) {

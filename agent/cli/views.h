@@ -26,6 +26,7 @@ void flows_view(Text& text, const Json& value);
 void flow_count_view(Text& text, const Json& value);
 void top_view(Text& text, const Json& value);
 void who_view(Text& text, const Json& value);
+void explain_view(Text& text, const Json& value);
 void drop_view(Text& text, const Json& value);
 void missed_view(Text& text, const Json& value);  // events that came faster than they were fetched
 void detach_view(Text& text, const Json& value);

@@ -49,6 +49,9 @@ ANSWERS = [Answer(*row) for row in [
     ("who", "who 198.51.100.10:2100", "GET /v1/who", "who", 0),
     ("who_then", "who 198.51.100.10:2100 --at 2026-01-02T03:04:05Z", "GET /v1/who", "who_then", 0),
     ("who_nobody", "who 198.51.100.10:2100 --at 1767323045", "GET /v1/who", "who_nobody", 1),
+    ("explain", "explain tcp 10.0.1.12:40000 203.0.113.10:443", "GET /v1/explain", "explain", 0),
+    ("explain_drop", "explain tcp:10.0.2.50:40000-203.0.113.10:25", "GET /v1/explain", "explain_drop", 0),
+    ("explain_pass", "explain udp 203.0.113.10:500 198.51.100.1:500", "GET /v1/explain", "explain_pass", 0),
     ("detach", "detach", "POST /v1/detach", "detach", 0),
     ("doctor", "doctor", "GET /v1/doctor", "doctor", 1),
     ("doctor_well", "doctor", "GET /v1/doctor", "doctor_well", 0),
@@ -141,6 +144,24 @@ def test_who_asks_the_agent_for_an_endpoint(sallyport, agent):
     sallyport("who", "198.51.100.10:2100", "--protocol", "udp", "--at", "2026-01-02T04:04:05+01:00")
     assert agent.requests[-1].query == {"address": "198.51.100.10", "port": "2100", "protocol": "udp",
                                         "at": "2026-01-02T04:04:05+01:00"}
+
+
+@pytest.mark.parametrize("words", ["icmp 10.0.1.12:7 203.0.113.10", "icmp:10.0.1.12:7-203.0.113.10"])
+def test_a_tuple_is_three_words_or_one(sallyport, agent, words):
+    agent.answers["GET /v1/explain"] = prepared("explain")
+    assert sallyport("explain", *words.split()).returncode == 0
+    tuple_ = {"protocol": "icmp", "source": "10.0.1.12:7", "destination": "203.0.113.10"}
+    assert agent.requests[-1].query == tuple_
+    sallyport("explain", *words.split(), "--vpc", "main", "--flags=syn-ack")
+    assert agent.requests[-1].query == {**tuple_, "vpc": "main", "flags": "syn-ack"}
+
+
+@pytest.mark.parametrize("words", ["", "tcp", "tcp 10.0.1.12:1", "tcp:10.0.1.12:1", "tcp:10.0.1.12:1-10.0.1.13:1 10.0.1.1",
+                                   "tcp 10.0.1.12:1 10.0.1.300:1", "tcp 10.0.1.12:1 10.0.1.3:1 --flags urg"])
+def test_what_is_no_tuple_is_wrong_usage(sallyport, agent, words):
+    done = sallyport("explain", *words.split())
+    assert (done.returncode, done.stdout) == (2, "")
+    assert not agent.requests
 
 
 def test_wide_screens_show_all_columns(sallyport, agent, golden):

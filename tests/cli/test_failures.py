@@ -64,7 +64,8 @@ def test_refusals_that_are_no_json_keep_their_exit_code(sallyport, agent, answer
 
 
 @pytest.mark.parametrize("words", ["status", "plan /dev/null", "apply /dev/null", "reload", "get vpcs", "flows",
-                                   "monitor", "detach", "history", "who 198.51.100.10:1"])
+                                   "monitor", "detach", "history", "who 198.51.100.10:1",
+                                   "explain tcp 10.0.1.12:1 203.0.113.10:1"])
 def test_agent_not_there(run, words):
     done = run("sallyport", "--socket", "/nonexistent/api.sock", *words.split())
     assert (done.returncode, done.stdout) == (3, "")
