@@ -205,7 +205,7 @@ std::span<const Command> commands() {
              "VPC "
              "means a packet from inside, any other one from outside.",
          .arguments = {{"FIVE-TUPLE", Value::tuple, true,
-                        "PROTOCOL SOURCE DESTINATION, or PROTOCOL:SOURCE-DESTINATION", 3}},
+                        "PROTOCOL SOURCE DESTINATION, or PROTOCOL:SOURCE-DESTINATION", false, 3}},
          .options = {{"--vpc", "", Value::vpc, "NAME",
                       "the packet comes from inside this VPC; to be given where subnets of several have the "
                       "source"},
