@@ -438,6 +438,7 @@ void Gateway::change(std::uint8_t what, std::uint8_t value) {
             break;
         case 6:
             gateway.filtering[protocol] = rule;
+            mapping_changed_ = true;  // of a flow alone, where others than its remote may send to its port
             new_generation();
             break;
         case 7:
