@@ -321,7 +321,9 @@ void Judge::judge_sender(Shown& shown, bool hairpin) {
 // Do the security groups allow the flow, of which nobody knows who began it if there is no `earlier` packet?
 bool Judge::groups_admit(const Shown& shown, const Shown* earlier) const {
     const bool in = gateway_.lets_in(shown.ends(), shown.external), out = gateway_.lets_out(shown.ends());
-    if (earlier == nullptr || is_unseen(shown) || has_called(shown)) return in || out;
+    // Queries of both ends may have one identifier: they are two flows, and look like one here.
+    const bool of_either = shown.protocol == 1;
+    if (earlier == nullptr || of_either || is_unseen(shown) || has_called(shown)) return in || out;
     return earlier->from_outside ? in : out;
 }
 
