@@ -18,8 +18,8 @@
 #define SALLYPORT_KINDS(X)                                                                                  \
     X(vpcs, Vpc, "VPC", "Private networks. Their prefixes may overlap with those of other VPCs.")           \
     X(security_groups, SecurityGroup, "security group",                                                     \
-      "Stateful, allow-only rules that are checked when a flow is made. Without any, everything may leave " \
-      "and nothing may enter.")                                                                             \
+      "Stateful, allow-only rules that are checked when a flow is made. A group without rules lets "        \
+      "everything out and nothing in.")                                                                     \
     X(elastic_ips, ElasticIp, "Elastic IP",                                                                 \
       "Public addresses that the gateway answers for, bound to a NAT gateway or to one instance.")          \
     X(nat_gateways, NatGateway, "NAT gateway",                                                              \
