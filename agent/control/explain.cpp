@@ -141,6 +141,8 @@ class Walk {
     Result<void> leave(std::uint16_t number, const LeavingEndpoint& external, bool hairpin);
     Result<void> from_outside(const Inward& packet);
     Result<void> miss_from_outside(const Inward& packet);
+    bool source_may_open(const Inward& packet);
+    bool leads_back(std::uint16_t number, const Ends& ends, Place& place, bool& open);
     Result<void> enter_static(const Inward& packet, std::uint16_t number, const Endpoint& instance,
                               std::uint16_t zone);
     Result<void> enter_by_mapping(const Inward& packet, std::uint16_t number);
@@ -990,20 +992,37 @@ Result<void> Walk::miss_from_outside(const Inward& packet) {
     return enter_by_mapping(packet, bound->nat_gateway);
 }
 
+// check_inbound_source() of bpf/lib/inbound.h.
+bool Walk::source_may_open(const Inward& packet) {
+    const Ipv4Address source = packet.source.address;
+    if (packet.turned) return true;
+    if (source == packet.destination.address || tables_.local_addresses.contains(source)) {
+        drop(DROP_INVALID_ADDRESS);
+        return false;
+    }
+    if (is_private(source)) {
+        drop(DROP_FILTERED);
+        return false;
+    }
+    return true;
+}
+
+// Would the instance's answer leave as it has to?
+bool Walk::leads_back(std::uint16_t number, const Ends& ends, Place& place, bool& open) {
+    const std::uint32_t refused = route_refusal(number, ends, place, open);
+    if (refused == reason_none) return true;
+    step(Stage::route, "",
+         fmt::format("what {} sends to {} would not leave by this Elastic IP",
+                     ends.instance.address.to_string(), ends.remote.address.to_string()));
+    drop(refused);
+    return false;
+}
+
 // check_inbound_static() of bpf/lib/inbound.h.
 Result<void> Walk::enter_static(const Inward& packet, std::uint16_t number, const Endpoint& instance,
                                 std::uint16_t zone) {
     const Ipv4Address source = packet.source.address;
-    if (!packet.turned) {
-        if (source == packet.destination.address || tables_.local_addresses.contains(source)) {
-            drop(DROP_INVALID_ADDRESS);
-            return {};
-        }
-        if (is_private(source)) {
-            drop(DROP_FILTERED);
-            return {};
-        }
-    }
+    if (!source_may_open(packet)) return {};
     if (!opens() || (question_.protocol == Protocol::icmp && packet.destination.port != 0)) {
         step(Stage::flow, "",
              question_.protocol == Protocol::icmp ? "an echo reply opens none"
@@ -1020,13 +1039,7 @@ Result<void> Walk::enter_static(const Inward& packet, std::uint16_t number, cons
                     true};
     Place place;
     bool open = false;
-    if (const std::uint32_t refused = route_refusal(number, ends, place, open); refused != reason_none) {
-        step(Stage::route, "",
-             fmt::format("what {} sends to {} would not leave by this Elastic IP",
-                         instance.address.to_string(), source.to_string()));
-        drop(refused);
-        return {};
-    }
+    if (!leads_back(number, ends, place, open)) return {};
     note_gateway(number, "leads it inside");
     if (!note_groups(place, open, ends)) {
         drop(DROP_SECURITY_GROUP);
@@ -1051,16 +1064,7 @@ Result<void> Walk::enter_by_mapping(const Inward& packet, std::uint16_t number) 
         return {};
     }
     const Ipv4Address source = packet.source.address;
-    if (!packet.turned) {
-        if (source == packet.destination.address || tables_.local_addresses.contains(source)) {
-            drop(DROP_INVALID_ADDRESS);
-            return {};
-        }
-        if (is_private(source)) {
-            drop(DROP_FILTERED);
-            return {};
-        }
-    }
+    if (!source_may_open(packet)) return {};
     const Endpoint instance = mapping->inside;
     if (!filter_admits(*nat, packet.destination, source)) {
         note_gateway(number, fmt::format("{} has not sent to {} from this port", instance.to_string(),
@@ -1078,13 +1082,7 @@ Result<void> Walk::enter_by_mapping(const Inward& packet, std::uint16_t number) 
                     true};
     Place place;
     bool open = false;
-    if (const std::uint32_t refused = route_refusal(number, ends, place, open); refused != reason_none) {
-        step(Stage::route, "",
-             fmt::format("what {} sends to {} would not leave by this Elastic IP",
-                         instance.address.to_string(), source.to_string()));
-        drop(refused);
-        return {};
-    }
+    if (!leads_back(number, ends, place, open)) return {};
     if (!note_groups(place, open, ends)) {
         drop(DROP_SECURITY_GROUP);
         return {};

@@ -57,7 +57,7 @@ verified_alone int flow_route_refusal(__u32 number)
 	if (bound->instance) {
 		if (bound->instance != ends->instance || bound->zone != ends->zone)
 			return DROP_FILTERED;
-		/* All of its ports would be. */
+		/* Without a security group it is closed: all of its ports would be open. */
 		ends->is_open = !(ends->flags & FLOW_FROM_OUTSIDE);
 		return 0;
 	}
@@ -78,7 +78,7 @@ static __always_inline int flow_refusal(__u32 number)
 	return security_groups_admit() ? 0 : DROP_SECURITY_GROUP;
 }
 
-/* Fills in work->ends of a flow one of whose entries is found, with `key` and `view`; `forward` and `reverse` are both. */
+/* Fills in `ends` of a flow: `key` and `view` are of the entry that was found, `forward` and `reverse` are both. */
 static __always_inline void flow_ends_of(struct flow_ends *ends, const struct flow_key *key,
 					 const struct flow_view *view, const struct flow_entry *forward,
 					 const struct flow_entry *reverse)
