@@ -58,11 +58,23 @@ verified_alone int elastic_ip_home(__u32 number, __be32 instance, __u32 zone)
 #define MAPPING_TOUCH_SHIFT 8
 #define MAPPING_TOUCH_UNITS ((1 << (MAPPING_TOUCH_SHIFT - FLOW_TICKS_PER_TIMEOUT_SHIFT)) + 1)
 
-/* As long as any flow on a mapping may live, and the time by which their touch may lag behind. */
+static __always_inline __u16 longer(__u16 a, __u16 b)
+{
+	return a > b ? a : b;
+}
+
+/* As long as any flow on a mapping may live, in whatever state, and the time by which their touch may lag behind. */
 static __always_inline __u16 mapping_timeout(const struct nat_gateway *nat_gateway, __u8 protocol)
 {
-	return nat_gateway->timeouts[flow_timeout_class(protocol, FLOW_STATE_ESTABLISHED)] +
-	       MAPPING_TOUCH_UNITS;
+	__u16 longest = nat_gateway->timeouts[flow_timeout_class(protocol, FLOW_STATE_ESTABLISHED)];
+
+	if (protocol ==
+	    IPPROTO_TCP) { /* an operator may let connections that stand rest for less than others */
+		longest = longer(longest, nat_gateway->timeouts[TIMEOUT_TCP_OPENING]);
+		longest = longer(longest, nat_gateway->timeouts[TIMEOUT_TCP_CLOSING]);
+		longest = longer(longest, nat_gateway->timeouts[TIMEOUT_TCP_RESET]);
+	}
+	return longest + MAPPING_TOUCH_UNITS;
 }
 
 /* The same for its entries: where no agent tidies up, a mapping whose flows timed out rests as well. */

@@ -290,6 +290,18 @@ TEST_F(Filter, IsSetForEachProtocol) {  // RFC 5382 REQ-3b, RFC 7857 section 6
     EXPECT_EQ(enters(other), "unsolicited") << "a mapping is its protocol's alone";
 }
 
+TEST_F(Filter, AMappingLivesAsLongAsAnyOfItsFlows) {  // RFC 5382 REQ-1
+    set(ENDPOINT_INDEPENDENT, ADDRESS_AND_PORT_DEPENDENT);
+    struct nat_gateway gateway = lab().nat_gateway(0);
+    gateway.timeouts[TIMEOUT_TCP_ESTABLISHED] = timeout_units(seconds(60));
+    gateway.first_port = gateway.last_port = 2000;
+    lab().change_nat_gateway(0, gateway);
+    open(tcp());
+    lab().advance(seconds(200));  // of the 240 that it may take a connection to open
+    EXPECT_EQ(lab().run(Role::inside, tcp().from(other_instance, 5000).to(other_remote, 7000)).drop_reason,
+              "port_exhausted");
+}
+
 class Quarantine : public Filter {
   protected:
     void SetUp() override {
