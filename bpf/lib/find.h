@@ -156,7 +156,7 @@ verified_alone int flow_recheck(const struct flow_key *key, __u32 generation, __
 	}
 	if (forward && view.flags & FLOW_MAPPED &&
 	    filtering_of(nat_gateway, key->protocol) == ADDRESS_DEPENDENT)
-		flow_permit_late(work, forward, mapping_timeout(nat_gateway, key->protocol), now);
+		flow_permit_late(work, forward, mapping_timeout(number, key->protocol), now);
 	WRITE_ONCE(entry->timeout, nat_gateway->timeouts[flow_timeout_class(key->protocol, view.state)]);
 	WRITE_ONCE(entry->next_hop, 0);
 	WRITE_ONCE(entry->generation, (__u16)generation);

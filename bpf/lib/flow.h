@@ -63,11 +63,18 @@ static __always_inline __u16 longer(__u16 a, __u16 b)
 	return a > b ? a : b;
 }
 
-/* As long as any flow on a mapping may live, in whatever state, and the time by which their touch may lag behind. */
-static __always_inline __u16 mapping_timeout(const struct nat_gateway *nat_gateway, __u8 protocol)
+/*
+ * As long as any flow on a mapping of NAT gateway `number` may live, in whatever state, and the time by which their
+ * touch may lag behind. Its callers have no stack left for what it compares (kernel 6.1).
+ */
+verified_alone int mapping_timeout(__u32 number, __u32 protocol)
 {
-	__u16 longest = nat_gateway->timeouts[flow_timeout_class(protocol, FLOW_STATE_ESTABLISHED)];
+	struct nat_gateway *nat_gateway = bpf_map_lookup_elem(&nat_gateways, &number);
+	__u16 longest;
 
+	if (!nat_gateway)
+		return 0;
+	longest = nat_gateway->timeouts[flow_timeout_class(protocol, FLOW_STATE_ESTABLISHED)];
 	if (protocol ==
 	    IPPROTO_TCP) { /* an operator may let connections that stand rest for less than others */
 		longest = longer(longest, nat_gateway->timeouts[TIMEOUT_TCP_OPENING]);
@@ -78,9 +85,10 @@ static __always_inline __u16 mapping_timeout(const struct nat_gateway *nat_gatew
 }
 
 /* The same for its entries: where no agent tidies up, a mapping whose flows timed out rests as well. */
-static __always_inline __u16 mapping_entry_timeout(const struct nat_gateway *nat_gateway, __u8 protocol)
+static __always_inline __u16 mapping_entry_timeout(const struct nat_gateway *nat_gateway, __u32 number,
+						   __u8 protocol)
 {
-	__u32 timeout = mapping_timeout(nat_gateway, protocol) + port_quarantine(nat_gateway, protocol);
+	__u32 timeout = mapping_timeout(number, protocol) + port_quarantine(nat_gateway, protocol);
 
 	return timeout > 0xffff ? 0xffff : timeout;
 }
@@ -177,7 +185,7 @@ verified_alone int pair_create(__u32 number, __u32 place, __u32 kind)
 		reverse->new_port = forward->key.source_port;
 		forward->references = 1;
 	} else if (kind == FLOW_KIND_MAPPING) {
-		forward->timeout = mapping_entry_timeout(nat_gateway, wish->key.protocol);
+		forward->timeout = mapping_entry_timeout(nat_gateway, number, wish->key.protocol);
 		/* Nobody touches the reverse entry: it must not outlast the forward one's rest. */
 		rest = port_quarantine(nat_gateway, wish->key.protocol);
 		reverse->timeout = rest ? rest : forward->timeout;
@@ -271,8 +279,10 @@ static __always_inline int mapping_take(struct workspace *work, const struct nat
 {
 	struct flow_entry *mapping = &work->mapping;
 
-	if (!flow_reference(&mapping->key, work->wish.now,
-			    mapping_entry_timeout(nat_gateway, work->wish.key.protocol), mapping))
+	if (!flow_reference(
+		    &mapping->key, work->wish.now,
+		    mapping_entry_timeout(nat_gateway, work->wish.nat_gateway, work->wish.key.protocol),
+		    mapping))
 		return 0;
 	if (mapping->state == MAPPING_RESTING)
 		resting_port_ended(mapping->nat_gateway);
@@ -519,7 +529,7 @@ static __always_inline int flow_attach(struct workspace *work, const struct nat_
 	if (work->wish.mapping_id && mapping_is_full(work, number))
 		result = DROP_MAPPING_FLOW_LIMIT;
 	else if (work->wish.mapping_id && filtering_of(nat_gateway, protocol) == ADDRESS_DEPENDENT)
-		result = flow_permit(mapping_timeout(nat_gateway, protocol));
+		result = flow_permit(mapping_timeout(number, protocol));
 	if (!result)
 		result = pair_open_anywhere(nat_gateway, number, FLOW_KIND_FLOW, ports);
 	if (result && work->wish.permitted)

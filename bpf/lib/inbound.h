@@ -50,7 +50,7 @@ verified_alone int inbound_mapping(const struct flow_key *reverse, __u32 number,
 	    work->mapping.new_address != reverse->destination ||
 	    work->mapping.new_port != reverse->destination_port)
 		return 0;
-	timeout = (__u32)mapping_timeout(nat_gateway, reverse->protocol) << FLOW_TICKS_PER_TIMEOUT_SHIFT;
+	timeout = (__u32)mapping_timeout(number, reverse->protocol) << FLOW_TICKS_PER_TIMEOUT_SHIFT;
 	return work->mapping.references && work->mapping.state != MAPPING_RESTING &&
 	       clock_age(now, work->mapping.last_seen) <= timeout;
 }
