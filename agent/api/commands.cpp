@@ -116,6 +116,21 @@ Response detach(control::Gateway& gateway, const Call& call) {
     return json_response({{"detached", *detached}});
 }
 
+Response drain(control::Gateway& gateway, const Call& call) {
+    const auto timeout = read_timeout(call.request);
+    if (!timeout) return timeout.error();
+    const auto begun = gateway.drain(call.parts[0], *timeout, actor_of(call));
+    if (!begun) return refusal_response(begun.error());
+    return json_response(drain_json(*gateway.view()->drain(call.parts[0])));
+}
+
+Response end_drain(control::Gateway& gateway, const Call& call) {
+    if (const auto none = expect_no_arguments(call.request); !none) return none.error();
+    const auto ended = gateway.end_drain(call.parts[0], actor_of(call));
+    if (!ended) return refusal_response(ended.error());
+    return {204, "", "", {}};
+}
+
 Response create_object(control::Gateway& gateway, const Call& call) {
     const auto kind = model::parse_kind(call.parts[0]);
     if (!kind) return problem(404, fmt::format("there is no kind of object \"{}\"", call.parts[0]));

@@ -14,6 +14,8 @@ Response confirm(control::Gateway& gateway, const Call& call);
 Response rollback(control::Gateway& gateway, const Call& call);
 Response reload(control::Gateway& gateway, const Call& call);
 Response detach(control::Gateway& gateway, const Call& call);
+Response drain(control::Gateway& gateway, const Call& call);
+Response end_drain(control::Gateway& gateway, const Call& call);
 
 // On one object of the API.
 Response create_object(control::Gateway& gateway, const Call& call);

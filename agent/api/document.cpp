@@ -18,6 +18,7 @@ using nlohmann::json;
 
 constexpr std::chrono::seconds shortest_confirmation{1};
 constexpr std::chrono::seconds longest_confirmation = std::chrono::hours{24};
+constexpr std::chrono::seconds longest_timeout = std::chrono::hours{24 * 365};
 
 tl::expected<json, Response> read_object(const Request& request) {
     json body = json::parse(request.body, nullptr, false);
@@ -86,6 +87,27 @@ tl::expected<std::optional<std::uint64_t>, Response> read_revision(const Request
     return revision;
 }
 
+tl::expected<std::optional<std::chrono::seconds>, Response> read_timeout(const Request& request) {
+    if (request.body.empty()) return std::optional<std::chrono::seconds>{};
+    const auto body = read_object(request);
+    if (!body) return tl::unexpected(body.error());
+    std::optional<std::chrono::seconds> timeout;
+    for (const auto& [key, value] : body->items()) {
+        if (key != "timeout")
+            return tl::unexpected(problem(400, fmt::format("unknown key \"{}\"; expected: timeout", key)));
+        const auto read =
+            value.is_string() ? parse_duration(value.get<std::string>()) : failure("it is no string");
+        if (!read || *read > longest_timeout) {
+            return tl::unexpected(
+                problem(400, fmt::format("\"timeout\" is {}; expected a duration of at most "
+                                         "{}, such as \"90s\" or \"5m\"",
+                                         value.dump(), format_duration(longest_timeout))));
+        }
+        timeout = *read;
+    }
+    return timeout;
+}
+
 tl::expected<void, Response> expect_no_arguments(const Request& request) {
     if (request.body.empty()) return {};
     const auto body = read_object(request);
@@ -101,6 +123,14 @@ json confirmation_json(const store::Confirmation& confirmation) {
     return {{"revision", confirmation.revision},
             {"fallback", confirmation.fallback},
             {"deadline", format_moment(confirmation.deadline)}};
+}
+
+json drain_json(const control::DrainStatus& status) {
+    const store::Drain& drain = status.drain;
+    return {{"elastic_ip", drain.elastic_ip},
+            {"state", status.drained ? "drained" : "draining"},
+            {"started", format_moment(drain.started)},
+            {"deadline", drain.deadline ? json(format_moment(*drain.deadline)) : json(nullptr)}};
 }
 
 Response json_response(const json& body) {

@@ -32,10 +32,14 @@ tl::expected<Document, Response> read_document(const Request& request, bool may_
 // {"revision": 7}, {} or no body at all; otherwise the problem.
 tl::expected<std::optional<std::uint64_t>, Response> read_revision(const Request& request);
 
+// {"timeout": "90s"}, {} or no body at all; otherwise the problem.
+tl::expected<std::optional<std::chrono::seconds>, Response> read_timeout(const Request& request);
+
 // Nothing but {} or no body at all; otherwise the problem.
 tl::expected<void, Response> expect_no_arguments(const Request& request);
 
 nlohmann::json confirmation_json(const store::Confirmation& confirmation);
+nlohmann::json drain_json(const control::DrainStatus& status);
 
 Response json_response(const nlohmann::json& body);
 Response refusal_response(const control::Refusal& refusal);

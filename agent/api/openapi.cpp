@@ -87,6 +87,8 @@ Json body_schema(Body body, std::string_view kind) {
                         {"document"});
         case Body::revision:
             return with({{"revision", "integer"}}, {});
+        case Body::timeout:
+            return with({{"timeout", "string"}}, {});
         case Body::object:
             return reference_to(kind);
         case Body::merge_patch:
@@ -114,7 +116,7 @@ Json operation(const Route& route, std::string_view kind) {
         {"tags", Json::array({kind.empty() ? (route.purpose == Purpose::query ? "queries" : "commands")
                                            : std::string(kind)})}};
     Json taken = Json::array();
-    if (route.pattern.ends_with(name_part)) {
+    if (route.pattern.find(name_part) != std::string_view::npos) {
         taken.push_back(
             {{"name", "name"}, {"in", "path"}, {"required", true}, {"schema", {{"type", "string"}}}});
     }
@@ -135,8 +137,9 @@ Json operation(const Route& route, std::string_view kind) {
         Json types = content("application/json", schema);
         if (route.words.body == Body::merge_patch)
             types.update(content("application/merge-patch+json", std::move(schema)));
-        result["requestBody"] = {{"required", route.words.body != Body::revision},
-                                 {"content", std::move(types)}};
+        result["requestBody"] = {
+            {"required", route.words.body != Body::revision && route.words.body != Body::timeout},
+            {"content", std::move(types)}};
     }
     Json success{{"description", route.words.success == 201 ? "It was made." : "It was done."}};
     if (route.words.success == 204) {

@@ -20,6 +20,7 @@
 #include "core/moment.h"
 #include "model/enums.h"
 #include "model/json.h"
+#include "model/objects.h"
 #include "sallyport/abi/drop_reason.h"
 #include "telemetry/flow_census.h"
 
@@ -115,10 +116,12 @@ json elastic_ips_json(const control::View& view, const telemetry::FlowCensus& ce
         for (const Protocol protocol : telemetry::all_protocols) {
             ports[std::string(to_string(protocol))] = census.ports_of(elastic_ip.address, protocol);
         }
+        const control::DrainStatus* const drain = view.drain(elastic_ip.name);
         list.push_back({{"name", elastic_ip.name},
                         {"address", elastic_ip.address.to_string()},
                         {"nat_gateway", owners[elastic_ip.name]},
                         {"instance", elastic_ip.instance},
+                        {"drain", drain == nullptr ? json(nullptr) : drain_json(*drain)},
                         {"ports_in_use", std::move(ports)}});
     }
     return list;
@@ -293,6 +296,33 @@ Response flows(const control::Gateway& gateway, const Call& call) {
     if (filter->count) return json_response({{"count", total}});
     if (filter->top) return json_response({{"top", top_json(*view, usage, filter->limit)}, {"count", total}});
     return json_response({{"flows", std::move(list)}, {"total", total}});
+}
+
+Response drain(const control::Gateway& gateway, const Call& call) {
+    constexpr std::size_t holders = 10;
+    const std::shared_ptr<const control::View> view = gateway.view();
+    const auto elastic_ip = model::find_object(*view->state, model::Kind::elastic_ips, call.parts[0]);
+    if (!elastic_ip) return problem(404, fmt::format("there is no Elastic IP \"{}\"", call.parts[0]));
+    const control::DrainStatus* const status = view->drain(call.parts[0]);
+    if (status == nullptr)
+        return problem(404, fmt::format("Elastic IP \"{}\" is not being drained", call.parts[0]));
+    const Ipv4Address address = std::get<model::ElasticIp>(*elastic_ip).address;
+    std::uint64_t left = 0;
+    std::map<std::pair<std::uint16_t, Ipv4Address>, Usage> usage;
+    const Result<void> visited = gateway.dataplane().visit_flows([&](const dataplane::FlowRecord& flow) {
+        if (flow.external.address != address) return true;
+        ++left;
+        Usage& used = usage[{flow.zone, flow.inside.address}];
+        ++used.flows;
+        used.bytes += flow.bytes_out + flow.bytes_in;
+        return true;
+    });
+    if (!visited) return problem(500, visited.error().message);
+    json body = drain_json(*status);
+    body["address"] = address.to_string();
+    body["remaining_flows"] = left;
+    body["top"] = top_json(*view, usage, holders);
+    return json_response(body);
 }
 
 Response who(const control::Gateway& gateway, const Call& call) {

@@ -21,6 +21,7 @@ Response status(const control::Gateway& gateway, const Call& call);
 Response flows(const control::Gateway& gateway, const Call& call);
 Response who(const control::Gateway& gateway, const Call& call);
 Response explain(const control::Gateway& gateway, const Call& call);
+Response drain(const control::Gateway& gateway, const Call& call);
 Response plan(const control::Gateway& gateway, const Call& call);
 Response history(const control::Gateway& gateway, const Call& call);
 // The answer to a reader who asks for a newer revision than there is (`min_revision`).

@@ -30,6 +30,7 @@ enum class Body {
     document,             // the text of a configuration
     document_to_confirm,  // which may be rolled back by itself
     revision,             // the number of one, or nothing
+    timeout,              // how long it may take, or nothing
     object,
     merge_patch,  // of an object
 };

@@ -165,6 +165,26 @@ std::span<const Command> commands() {
                        {"NAME", Value::elastic_ip, true, "name of the Elastic IP"},
                        {"INSTANCE", Value::instance, false, "name of the instance, for associate"}},
          .run = run_eip},
+        {.name = "drain",
+         .summary = "let an Elastic IP have no new flows",
+         .description =
+             "From now on the Elastic IP gets no new flows and no new ports, and those that it has go on: "
+             "instances use the other Elastic IPs of the NAT gateway, and what comes from outside to open a "
+             "flow is dropped. A UDP socket or TCP port that has a mapping on it keeps that as long as it "
+             "has "
+             "flows. Without --timeout it waits for them however long they last; with it, what is left then "
+             "ends, and both ends of a TCP connection get a reset. The Elastic IP stays out of use until "
+             "--abort, or until it is deleted. A drain goes on when the agent is started anew, and is part "
+             "of "
+             "no revision: a rollback does not end it. Again, it sets another timeout, or none.",
+         .arguments = {{"EIP", Value::elastic_ip, true, "name of the Elastic IP"}},
+         .options = {{"--timeout", "", Value::duration, "D",
+                      "end what is left after this time, such as 90s or 5m"},
+                     {"--wait", "", Value::none, "", "answer when no flow is left"},
+                     {"--status", "", Value::none, "",
+                      "only show how many flows are left, and which instances have the most"},
+                     {"--abort", "", Value::none, "", "let it have new flows again"}},
+         .run = run_drain},
         {.name = "flows",
          .summary = "show flows that are tracked now",
          .description = "Lists flows: the instance inside, the external address and port that stand for it "

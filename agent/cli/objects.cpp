@@ -4,7 +4,9 @@
 #include <fmt/format.h>
 
 #include <charconv>
+#include <chrono>
 #include <set>
+#include <thread>
 
 #include "cli/run.h"
 #include "cli/session.h"
@@ -133,6 +135,16 @@ Outcome object_to_create(const Invocation& given) {
     return object;
 }
 
+std::string drain_path(const std::string& elastic_ip) {
+    return path_of({to_string(model::Kind::elastic_ips), elastic_ip, "drain"});
+}
+
+ExitCode abort_drain(Session& session, const std::string& elastic_ip) {
+    return session.show(session.api().remove(drain_path(elastic_ip)), [&](Text& text, const Json&) {
+        text.line(fmt::format("Elastic IP {} takes new flows", elastic_ip));
+    });
+}
+
 }  // namespace
 
 ExitCode run_create(Session& session) {
@@ -149,6 +161,29 @@ ExitCode run_delete(Session& session) {
     const Outcome deleted = session.api().remove(path_of({session.invocation().value("kind"), name}));
     return session.show(deleted,
                         [&](Text& text, const Json&) { deleted_view(text, kind_of(session), name); });
+}
+
+ExitCode run_drain(Session& session) {
+    constexpr std::chrono::seconds look_every{1};
+    const Invocation& given = session.invocation();
+    const std::string name = given.value("eip");
+    const bool only_look = given.has("status"), abort = given.has("abort");
+    if ((abort && only_look) || ((abort || only_look) && (given.has("timeout") || given.has("wait"))))
+        return session.show(
+            wrong_usage(fmt::format("{} goes with no other option", abort ? "--abort" : "--status")).value());
+    if (abort) return abort_drain(session, name);
+    if (!only_look) {
+        Json body = Json::object();
+        if (given.has("timeout")) body["timeout"] = given.value("timeout");
+        if (const Outcome begun = session.api().post(drain_path(name), body); !begun)
+            return session.show(begun.error());
+    }
+    Outcome now = session.api().get(drain_path(name));
+    while (given.has("wait") && now && field(*now, "state") != "drained") {
+        std::this_thread::sleep_for(look_every);
+        now = session.api().get(drain_path(name));
+    }
+    return session.show(now, drain_view);
 }
 
 ExitCode run_eip(Session& session) {

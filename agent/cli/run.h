@@ -18,6 +18,7 @@ ExitCode run_get(Session& session);
 ExitCode run_create(Session& session);
 ExitCode run_delete(Session& session);
 ExitCode run_eip(Session& session);
+ExitCode run_drain(Session& session);
 ExitCode run_flows(Session& session);
 ExitCode run_who(Session& session);
 ExitCode run_explain(Session& session);

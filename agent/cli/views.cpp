@@ -227,6 +227,16 @@ void print_nat_gateways(Text& text, const Json& gateways) {
     table.print(text);
 }
 
+std::string drained_or_draining(const Json& drain) {
+    const std::string name = field(drain, "elastic_ip", missing);
+    if (field(drain, "state") == "drained")
+        return fmt::format("Elastic IP {} is drained: no flow is left, and it takes no new ones", name);
+    const std::string deadline = to_the_second(field(drain, "deadline"));
+    return fmt::format("Elastic IP {} is being drained: it takes no new flows, and {}", name,
+                       deadline.empty() ? "keeps those that it has for as long as they last"
+                                        : fmt::format("those that are left at {} end", deadline));
+}
+
 void print_elastic_ips(Text& text, const Json& addresses) {
     if (addresses.empty()) return;
     text.line();
@@ -242,6 +252,22 @@ void print_elastic_ips(Text& text, const Json& addresses) {
         table.row({cell(address, "name"), cell(address, "address"), cell(address, "nat_gateway"),
                    cell(address, "instance"), count_cell(ports, "tcp"), count_cell(ports, "udp"),
                    count_cell(ports, "icmp")});
+    }
+    table.print(text);
+    for (const Json& address : addresses) {
+        const Json& drain = part(address, "drain");
+        if (drain.empty()) continue;
+        text.paragraph(drained_or_draining(drain), Tone::warning);
+    }
+}
+
+void print_top(Text& text, const Json& hosts) {
+    Table table({{"INSIDE"}, {"VPC"}, {"FLOWS", Align::right}, {"BYTES", Align::right}});
+    for (const Json& host : hosts) {
+        table.row({cell(host, "inside"),
+                   cell(host, "vpc"),
+                   count_cell(host, "flows"),
+                   {human_bytes(number(host, "bytes"))}});
     }
     table.print(text);
 }
@@ -341,6 +367,15 @@ void association_view(Text& text, const Json& value) {
                           instance.empty() ? "no instance" : "instance " + instance));
 }
 
+void drain_view(Text& text, const Json& value) {
+    text.paragraph(drained_or_draining(value));
+    const std::uint64_t left = number(value, "remaining_flows");
+    if (left == 0) return;
+    text.line(fmt::format("{} left", plural(left, "flow")));
+    text.line();
+    print_top(text, list(value, "top"));
+}
+
 void confirm_view(Text& text, const Json& value) {
     text.line(fmt::format("revision {} confirmed", field(value, "revision", missing)), Tone::good);
 }
@@ -388,14 +423,7 @@ void top_view(Text& text, const Json& value) {
         text.line("no flows");
         return;
     }
-    Table table({{"INSIDE"}, {"VPC"}, {"FLOWS", Align::right}, {"BYTES", Align::right}});
-    for (const Json& host : top) {
-        table.row({cell(host, "inside"),
-                   cell(host, "vpc"),
-                   count_cell(host, "flows"),
-                   {human_bytes(number(host, "bytes"))}});
-    }
-    table.print(text);
+    print_top(text, top);
 }
 
 void who_view(Text& text, const Json& value) {

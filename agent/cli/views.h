@@ -21,6 +21,7 @@ void apply_view(Text& text, const Json& value);
 void created_view(Text& text, model::Kind kind, const std::string& name);
 void deleted_view(Text& text, model::Kind kind, const std::string& name);
 void association_view(Text& text, const Json& value);
+void drain_view(Text& text, const Json& value);
 void confirm_view(Text& text, const Json& value);
 void flows_view(Text& text, const Json& value);
 void flow_count_view(Text& text, const Json& value);

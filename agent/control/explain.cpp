@@ -620,9 +620,13 @@ Result<void> Walk::miss_from_inside() {
     if (route->kind != RouteKind::untranslated) {
         const ElasticIpEntry* own =
             place->own_elastic_ip == Ipv4Address{} ? nullptr : elastic_ip(place->own_elastic_ip);
-        if (own != nullptr && own->nat_gateway != NO_NAT_GATEWAY) {
+        if (own != nullptr && own->nat_gateway != NO_NAT_GATEWAY && !own->draining) {
             number = own->nat_gateway;
             external = place->own_elastic_ip;
+        } else if (route->kind == RouteKind::internet_gateway && place->own_elastic_ip != Ipv4Address{}) {
+            note_elastic_ip(place->own_elastic_ip, "is being drained: it takes no new flows");
+            drop(DROP_ELASTIC_IP_DRAINING, icmp(Told::prohibited));
+            return {};
         } else if (route->kind == RouteKind::internet_gateway) {
             note_gateway(number, fmt::format("{} has no Elastic IP of its own", source.to_string()));
             drop(DROP_INSTANCE_WITHOUT_ELASTIC_IP, icmp(Told::prohibited));
@@ -687,7 +691,7 @@ Result<void> Walk::open_outwards(std::uint16_t number, const RouteEntry& route, 
     if (!is_static && nat->forwards_ports) {
         const auto* forwarded = forwarded_endpoint(zone_, question_.source);
         const ElasticIpEntry* bound = forwarded == nullptr ? nullptr : elastic_ip(forwarded->elastic_ip);
-        if (bound != nullptr && bound->nat_gateway == number) {
+        if (bound != nullptr && bound->nat_gateway == number && !bound->draining) {
             is_static = true;
             leaving.address = forwarded->elastic_ip;
             leaving.port = static_cast<std::uint16_t>(forwarded->to_port +
@@ -1100,6 +1104,11 @@ Result<void> Walk::make_inward_flow(const Inward& packet, const Ends& ends, std:
     const NatGatewayEntry* nat = gateway(number);
     if (nat == nullptr) {
         drop(DROP_INTERNAL_ERROR);
+        return {};
+    }
+    if (elastic_ip(packet.destination.address)->draining) {
+        note_elastic_ip(packet.destination.address, "is being drained: it takes no new flows");
+        drop(DROP_ELASTIC_IP_DRAINING);
         return {};
     }
     const auto refused = admission_refusal(number, ends.zone, ends.instance.address, false);

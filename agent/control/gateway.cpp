@@ -153,7 +153,10 @@ Outcome<Opening> find_opening(store::Store& store, const std::string& config_pat
 }
 
 Gateway::Gateway(Parts parts, std::string config_path, Opening opening)
-    : parts_(parts), config_path_(std::move(config_path)), opening_(std::move(opening)) {
+    : parts_(parts),
+      drains_({parts.store, parts.dataplane, parts.clock, parts.log}),
+      config_path_(std::move(config_path)),
+      opening_(std::move(opening)) {
     auto view = std::make_shared<View>();
     view->state = opening_->store_state ? opening_->store_state : share({});
     view->desired_revision = opening_->store_revision;
@@ -170,6 +173,7 @@ Result<void> Gateway::start() {
     const Result<std::optional<store::Confirmation>> awaited = parts_.store.confirmation();
     if (!awaited) return tl::unexpected(awaited.error());
     if (*awaited) await(**awaited);
+    if (const Result<void> loaded = drains_.load(); !loaded) return loaded;
     if (opening.from_file) {
         const Outcome<Applied> applied = commit(std::move(opening), {store::Source::file, "start"});
         if (!applied && applied.error().kind == Refusal::Kind::failed)
@@ -504,6 +508,45 @@ Outcome<std::vector<std::string>> Gateway::detach(const std::string& actor) {
     return names;
 }
 
+Outcome<void> Gateway::drain(const std::string& elastic_ip, std::optional<std::chrono::seconds> timeout,
+                             const std::string& actor) {
+    if (!model::find_object(*view_->state, model::Kind::elastic_ips, elastic_ip))
+        return missing_object(model::Kind::elastic_ips, elastic_ip);
+    if (const Result<void> begun = drains_.begin(elastic_ip, timeout, actor); !begun)
+        return failed(begun.error());
+    put_drains_in_force();
+    if (view_->error) return tl::unexpected(not_in_force());
+    return {};
+}
+
+Outcome<void> Gateway::end_drain(const std::string& elastic_ip, const std::string& actor) {
+    if (!model::find_object(*view_->state, model::Kind::elastic_ips, elastic_ip))
+        return missing_object(model::Kind::elastic_ips, elastic_ip);
+    const Result<bool> ended = drains_.end(elastic_ip);
+    if (!ended) return failed(ended.error());
+    if (*ended) {
+        parts_.log.notice(fmt::format("Elastic IP {} takes new flows again, by {}", elastic_ip, actor));
+        put_drains_in_force();
+    }
+    if (view_->error) return tl::unexpected(not_in_force());
+    return {};
+}
+
+void Gateway::put_drains_in_force() {
+    parts_.reconciler.set_draining(drains_.names());
+    if (view_->detached) {
+        publish_progress();
+    } else {
+        settle();
+    }
+}
+
+void Gateway::tend_drains() {
+    const Result<bool> tended = drains_.tick(*view_->state);
+    tell_upkeep("drain an Elastic IP", tended ? nullptr : &tended.error());
+    if (tended && *tended) publish_progress();
+}
+
 void Gateway::on_network_events() {
     const Result<void> polled =
         parts_.netlink.poll_events([this](const netlink::Event& event) { parts_.reconciler.handle(event); });
@@ -520,6 +563,7 @@ void Gateway::sweep_slice() {
 void Gateway::tick() {
     (void)roll_back_when_due();
     if (view_->detached) return;
+    tend_drains();
     const Result<void> ticked = parts_.reconciler.tick();
     tell_upkeep("keep next hops current", ticked ? nullptr : &ticked.error());
     if (retry_delay_ == 0s || parts_.clock.monotonic() < retry_at_) return;
@@ -536,6 +580,8 @@ void Gateway::settle() {
 
 void Gateway::reconcile() {
     retry_delay_ = 0s;
+    drains_.keep_those_of(*view_->state);
+    parts_.reconciler.set_draining(drains_.names());
     (void)parts_.reconciler.apply(view_->state);  // publish_progress() reads how it went
     publish_progress();
 }
@@ -547,6 +593,7 @@ void Gateway::publish_progress() {
     const bool failing = !before.detached && parts_.reconciler.needs_retry();
     next->error = failing ? std::optional(parts_.reconciler.last_error()) : std::nullopt;
     next->devices = parts_.reconciler.devices();
+    next->drains = drains_.all();
     if (!next->names.hold_for(next->state, parts_.reconciler.tables())) note_tables(*next);
     next->warnings = document_warnings_;
     for (const std::string& warning : parts_.reconciler.warnings()) {

@@ -21,6 +21,7 @@
 #include "config/load.h"
 #include "config/object.h"
 #include "control/api_access.h"
+#include "control/drains.h"
 #include "control/log.h"
 #include "control/view.h"
 #include "core/clock.h"
@@ -143,6 +144,13 @@ class Gateway {
     // Only of what nothing refers to.
     Outcome<void> delete_object(model::Kind kind, const std::string& name, const std::string& actor);
 
+    // The Elastic IP takes no new flows from now on. With a timeout, what is left of its flows ends then;
+    // without, it waits for them. The same again sets another deadline.
+    Outcome<void> drain(const std::string& elastic_ip, std::optional<std::chrono::seconds> timeout,
+                        const std::string& actor);
+    // It takes new flows again, drained or not.
+    Outcome<void> end_drain(const std::string& elastic_ip, const std::string& actor);
+
     // What apply() would change. Changes nothing itself.
     [[nodiscard]] Outcome<Plan> plan(std::string_view document, const std::string& name,
                                      bool prune = false) const;
@@ -185,11 +193,14 @@ class Gateway {
     bool roll_back_when_due();  // whether it did, and brought that into the kernel
     void reconcile();           // and tell in a new View how it went
     void settle();
+    void tend_drains();
+    void put_drains_in_force();
     void publish_progress();
     void note_tables(View& view);
     void tell_upkeep(const char* doing, const Error* error);
 
     Parts parts_;
+    Drains drains_;
     std::string config_path_;
     std::optional<Opening> opening_;
     ApiAccess* api_access_ = nullptr;

@@ -82,6 +82,13 @@ const reconcile::DeviceStatus* View::device(std::string_view name) const {
     return found == devices.end() ? nullptr : &*found;
 }
 
+const DrainStatus* View::drain(std::string_view elastic_ip) const {
+    const auto found = std::find_if(drains.begin(), drains.end(), [elastic_ip](const DrainStatus& one) {
+        return one.drain.elastic_ip == elastic_ip;
+    });
+    return found == drains.end() ? nullptr : &*found;
+}
+
 std::string View::why_not_ready() const {
     if (detached) return "detached by command; reload or apply attaches again";
     if (error) return *error;

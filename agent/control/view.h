@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "control/drains.h"
 #include "core/address.h"
 #include "dataplane/tables.h"
 #include "model/resources.h"
@@ -62,6 +63,7 @@ struct View {
     std::uint64_t applied_revision = 0;
     std::optional<std::string> error;                 // why the desired revision is not in force
     std::optional<store::Confirmation> confirmation;  // that the desired revision awaits
+    std::vector<DrainStatus> drains;                  // in the order of Elastic IPs' names
     bool detached = false;                            // by command, until the next apply or reload
     std::vector<reconcile::DeviceStatus> devices;     // as of the last reconciliation
     std::vector<std::string> warnings;
@@ -71,6 +73,7 @@ struct View {
     [[nodiscard]] bool ready() const { return why_not_ready().empty(); }
     [[nodiscard]] std::string why_not_ready() const;
     [[nodiscard]] const reconcile::DeviceStatus* device(std::string_view name) const;  // nullptr: none
+    [[nodiscard]] const DrainStatus* drain(std::string_view elastic_ip) const;         // the same
 };
 
 }  // namespace sallyport::control

@@ -168,8 +168,15 @@ class Live {
     EventRing<drop_event, DropEvent> drop_events;
     EventRing<port_block_event, PortBlockEvent> port_block_events;
     std::size_t sweep_position = 0;
-    std::optional<TcpResets> resets;  // once there is a NAT gateway that wants them
+    std::optional<TcpResets> resets;  // once they are wanted
 
+    Result<void> prepare_resets() {
+        if (resets) return {};
+        auto opened = TcpResets::open();
+        if (!opened) return tl::make_unexpected(opened.error());
+        resets.emplace(std::move(*opened));
+        return {};
+    }
     [[nodiscard]] bool resets_are_wanted(std::uint16_t nat_gateway) const {
         const auto found = now.nat_gateways.find(nat_gateway);
         return found != now.nat_gateways.end() && found->second.reset_on_idle;
@@ -210,10 +217,11 @@ class Live {
         return clock_ticks(coarse_clock_ns(), value ? value->clock_offset_ns : 0);
     }
 
-    Result<std::uint64_t> reap(std::size_t count) {
+    // Ends what stands in reap_batch; returns how many that were.
+    Result<std::uint64_t> reap(std::size_t count, reap_mode mode) {
         reap_command command{};
         command.count = static_cast<std::uint32_t>(count);
-        command.mode = REAP_EXPIRED;
+        command.mode = mode;
         reap_command answer{};
         LIBBPF_OPTS(bpf_test_run_opts, run);
         run.data_in = &command;
@@ -230,6 +238,50 @@ class Live {
   private:
     Live(PinnedState s, MapMemory<const flow_bucket> b, MapMemory<reap_request> r, UniqueFd p)
         : state(std::move(s)), buckets(std::move(b)), reap_batch(std::move(r)), reaper(std::move(p)) {}
+};
+
+// Ends flows, many with one run of the reaper, and sends the resets that their connections are to get.
+class Harvest {
+  public:
+    // All of them must outlive it.
+    Harvest(Live& live, const FlowScan& scan, reap_mode mode, SweepReport& report)
+        : live_(live), scan_(scan), mode_(mode), report_(report) {}
+
+    void add(const reap_request& request, const std::optional<TcpConnection>& connection) {
+        if (!done_) return;
+        if (connection) ending_.push_back(*connection);
+        live_.reap_batch.elements()[waiting_++] = request;
+        if (waiting_ == reap_run) reap();
+    }
+
+    // To be called in the end: what was added since the last run is ended here.
+    Result<void> finish() {
+        reap();
+        return done_;
+    }
+
+  private:
+    void reap() {
+        if (waiting_ == 0 || !done_) return;
+        if (auto removed = live_.reap(std::exchange(waiting_, 0), mode_)) {
+            report_.removed += *removed;
+        } else {
+            done_ = tl::make_unexpected(removed.error());
+        }
+        for (const TcpConnection& connection : std::exchange(ending_, {})) {
+            // One that is still there was used at the last moment.
+            if (scan_.is_gone(connection.slot, connection.flow_id))
+                report_.resets_sent += live_.resets->send(connection, live_.now.devices);
+        }
+    }
+
+    Live& live_;
+    const FlowScan& scan_;
+    reap_mode mode_;
+    SweepReport& report_;
+    std::size_t waiting_ = 0;
+    std::vector<TcpConnection> ending_;
+    Result<void> done_;
 };
 
 }  // namespace
@@ -419,42 +471,37 @@ Result<SweepReport> BpfDataplane::sweep(std::size_t buckets) {
 
     const bool with_resets = std::ranges::any_of(
         live.now.nat_gateways, [](const auto& numbered) { return numbered.second.reset_on_idle; });
-    if (with_resets && !live.resets) {
-        auto resets = TcpResets::open();
-        if (!resets) return tl::make_unexpected(resets.error());
-        live.resets.emplace(std::move(*resets));
+    Harvest harvest(live, *scan, REAP_EXPIRED, report);
+    if (with_resets) {
+        if (auto ready = live.prepare_resets(); !ready) return tl::make_unexpected(ready.error());
     }
-
-    const auto batch = live.reap_batch.elements();
-    std::size_t waiting = 0;
-    std::vector<TcpConnection> ending;
-    Result<void> reaped;
-    const auto reap = [&] {
-        if (waiting == 0 || !reaped) return;
-        if (auto removed = live.reap(std::exchange(waiting, 0))) {
-            report.removed += *removed;
-        } else {
-            reaped = tl::make_unexpected(removed.error());
-        }
-        for (const TcpConnection& connection : std::exchange(ending, {})) {
-            // One that is still there was used at the last moment.
-            if (scan->is_gone(connection.slot, connection.flow_id))
-                report.resets_sent += live.resets->send(connection, live.now.devices);
-        }
-    };
     scan->expired(first, count, [&](const reap_request& request) {
-        if (!reaped) return;
-        if (with_resets) {
-            const auto connection = scan->connection_of(request);
-            if (connection && live.resets_are_wanted(connection->nat_gateway)) ending.push_back(*connection);
-        }
-        batch[waiting++] = request;
-        if (waiting == reap_run) reap();
+        std::optional<TcpConnection> connection;
+        if (with_resets) connection = scan->connection_of(request);
+        if (connection && !live.resets_are_wanted(connection->nat_gateway)) connection.reset();
+        harvest.add(request, connection);
     });
-    reap();
-    if (!reaped) return tl::make_unexpected(reaped.error());
+    if (auto done = harvest.finish(); !done) return tl::make_unexpected(done.error());
     report.looked_at = count;
     live.sweep_position = first + count == total ? 0 : first + count;
+    return report;
+}
+
+Result<SweepReport> BpfDataplane::cut(std::span<const FlowRecord> flows) {
+    if (!impl_->live) return tl::make_unexpected(no_state());
+    Live& live = *impl_->live;
+    const auto scan = live.scan();
+    if (!scan) return tl::make_unexpected(scan.error());
+    if (auto ready = live.prepare_resets(); !ready) return tl::make_unexpected(ready.error());
+    SweepReport report;
+    Harvest harvest(live, *scan, REAP_CUT, report);
+    for (const FlowRecord& flow : flows) {
+        ++report.looked_at;
+        if (FLOW_SLOT_BUCKET(flow.slot) >= live.buckets.elements().size()) continue;
+        const reap_request request{flow.slot, flow.flow_id};
+        harvest.add(request, scan->connection_of(request));
+    }
+    if (auto done = harvest.finish(); !done) return tl::make_unexpected(done.error());
     return report;
 }
 

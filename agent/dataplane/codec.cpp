@@ -280,7 +280,8 @@ elastic_ip encode(const ElasticIpEntry& entry) {
     elastic_ip value{};
     value.nat_gateway = entry.nat_gateway;
     value.on_link_device = entry.on_link_device;
-    value.flags = entry.forwards_ports ? ELASTIC_IP_FORWARDS_PORTS : 0;
+    if (entry.forwards_ports) value.flags |= ELASTIC_IP_FORWARDS_PORTS;
+    if (entry.draining) value.flags |= ELASTIC_IP_DRAINING;
     value.identifier = entry.identifier;
     value.instance = entry.instance.to_network();
     value.zone = entry.zone;
@@ -293,6 +294,7 @@ ElasticIpEntry decode(const elastic_ip& value) {
     entry.on_link_device = value.on_link_device;
     entry.identifier = value.identifier;
     entry.forwards_ports = (value.flags & ELASTIC_IP_FORWARDS_PORTS) != 0;
+    entry.draining = (value.flags & ELASTIC_IP_DRAINING) != 0;
     entry.instance = Ipv4Address::from_network(value.instance);
     entry.zone = value.zone;
     return entry;

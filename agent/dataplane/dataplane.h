@@ -182,6 +182,10 @@ class Dataplane {
     // all). Both ends of a TCP connection that is removed get a reset where its NAT gateway says so.
     virtual Result<SweepReport> sweep(std::size_t buckets = 0) = 0;
 
+    // Ends these flows whatever their age, as far as they are still there. Both ends of a TCP connection get
+    // a reset.
+    virtual Result<SweepReport> cut(std::span<const FlowRecord> flows) = 0;
+
     // Drop events are sent for `duration` from now; poll_drop_events() hands over what has come.
     virtual Result<void> watch_drops(std::chrono::seconds duration) = 0;
     virtual Result<void> poll_drop_events(const std::function<void(const DropEvent&)>& handle) = 0;

@@ -178,6 +178,18 @@ Result<SweepReport> MemoryDataplane::sweep(std::size_t) {
     return report;
 }
 
+Result<SweepReport> MemoryDataplane::cut(std::span<const FlowRecord> flows) {
+    if (!kernel_->prepared) return no_state();
+    SweepReport report;
+    for (const FlowRecord& named : flows) {
+        ++report.looked_at;
+        report.removed += std::erase_if(kernel_->flows, [&](const FlowRecord& flow) {
+            return flow.slot == named.slot && flow.flow_id == named.flow_id;
+        });
+    }
+    return report;
+}
+
 Result<void> MemoryDataplane::watch_drops(std::chrono::seconds duration) {
     if (!kernel_->prepared) return no_state();
     kernel_->drops_watched_for = duration;

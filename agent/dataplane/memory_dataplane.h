@@ -63,6 +63,7 @@ class MemoryDataplane final : public Dataplane {
     Result<void> visit_flows(const std::function<bool(const FlowRecord&)>& visit) override;
     Result<FlowTableStatus> flow_table_status() override;
     Result<SweepReport> sweep(std::size_t buckets) override;
+    Result<SweepReport> cut(std::span<const FlowRecord> flows) override;
     Result<void> watch_drops(std::chrono::seconds duration) override;
     Result<void> poll_drop_events(const std::function<void(const DropEvent&)>& handle) override;
     [[nodiscard]] int drop_events_fd() const override { return -1; }

@@ -124,6 +124,7 @@ struct ElasticIpEntry {
     bool forwards_ports = false;
     Ipv4Address instance = {};  // that has it to itself, or 0.0.0.0
     std::uint16_t zone = 0;     // of the instance
+    bool draining = false;      // takes no new flows
     bool operator==(const ElasticIpEntry&) const = default;
 };
 

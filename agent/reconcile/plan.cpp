@@ -114,8 +114,9 @@ dataplane::ReservedPorts reserved_of(std::vector<PortRange> ranges) {
 
 class Planner {
   public:
-    Planner(const model::DesiredState& desired, const NetworkView& view, const Identifiers& identifiers)
-        : desired_(desired), view_(view), identifiers_(identifiers) {}
+    Planner(const model::DesiredState& desired, const NetworkView& view, const Identifiers& identifiers,
+            const std::set<std::string>& draining)
+        : desired_(desired), view_(view), identifiers_(identifiers), draining_(draining) {}
 
     Plan make() {
         plan_.tables.identifiers = identifiers_.all();
@@ -366,6 +367,10 @@ class Planner {
             for (const std::string& name : gateway.elastic_ips) {
                 const auto address = address_of.find(name);
                 if (address == address_of.end()) continue;
+                if (draining_.contains(name)) {  // its flows stay those of this NAT gateway
+                    owner_[address->second] = number;
+                    continue;
+                }
                 if (entry.elastic_ips.size() == NAT_GATEWAY_ELASTIC_IPS_MAX) {
                     plan_.warnings.push_back(
                         fmt::format("NAT gateway {} uses the first {} of its Elastic IPs only", gateway.name,
@@ -502,6 +507,7 @@ class Planner {
                 subnets, [&](const OnLink& on) { return on.prefix.contains(elastic_ip.address); });
             if (on_link != subnets.end()) entry.on_link_device = on_link->slot;
             entry.forwards_ports = forwarding_.contains(elastic_ip.address);
+            entry.draining = draining_.contains(elastic_ip.name);
             plan_.tables.elastic_ips.emplace(elastic_ip.address, entry);
         }
     }
@@ -549,6 +555,7 @@ class Planner {
     const model::DesiredState& desired_;
     const NetworkView& view_;
     const Identifiers& identifiers_;
+    const std::set<std::string>& draining_;
     std::map<Ipv4Address, std::uint16_t> owner_;                     // NAT gateway of an Elastic IP
     std::map<std::string_view, std::uint16_t> internet_gateway_of_;  // by VPC
     std::set<Ipv4Address> forwarding_;                               // Elastic IPs that have port forwards
@@ -571,8 +578,9 @@ std::set<Identifier> names_of(const model::DesiredState& desired) {
     return names;
 }
 
-Plan make_plan(const model::DesiredState& desired, const NetworkView& view, const Identifiers& identifiers) {
-    return Planner(desired, view, identifiers).make();
+Plan make_plan(const model::DesiredState& desired, const NetworkView& view, const Identifiers& identifiers,
+               const std::set<std::string>& draining) {
+    return Planner(desired, view, identifiers, draining).make();
 }
 
 std::optional<dataplane::NextHopEntry> next_hop_of(const netlink::NeighbourEntry& neighbour,

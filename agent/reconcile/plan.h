@@ -35,8 +35,10 @@ struct Plan {
 // All names that want numbers.
 std::set<dataplane::Identifier> names_of(const model::DesiredState& desired);
 
-// `identifiers` must have been provided with names_of(desired).
-Plan make_plan(const model::DesiredState& desired, const NetworkView& view, const Identifiers& identifiers);
+// `identifiers` must have been provided with names_of(desired). `draining` are names of Elastic IPs that take
+// no new flows.
+Plan make_plan(const model::DesiredState& desired, const NetworkView& view, const Identifiers& identifiers,
+               const std::set<std::string>& draining = {});
 
 // The next hop that a neighbour is, or none: it is being asked for, or not on a device of ours.
 std::optional<dataplane::NextHopEntry> next_hop_of(

@@ -62,6 +62,12 @@ Result<Report> Reconciler::apply(std::shared_ptr<const model::DesiredState> desi
     return reconcile();
 }
 
+void Reconciler::set_draining(std::set<std::string> elastic_ips) {
+    if (elastic_ips == draining_) return;
+    draining_ = std::move(elastic_ips);
+    plan_is_old_ = true;
+}
+
 Result<Report> Reconciler::retry() {
     if (!desired_) return Report{};
     return reconcile();
@@ -104,7 +110,7 @@ Result<Report> Reconciler::reconcile() {
         }));
     }
     if (usable) {
-        Plan plan = make_plan(*desired_, *view_, identifiers_);
+        Plan plan = make_plan(*desired_, *view_, identifiers_, draining_);
         const dataplane::ForwardingTables before = tables_;
         warnings_ = std::move(plan.warnings);
         usable = note("data plane", write_tables(plan, report));

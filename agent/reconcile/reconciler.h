@@ -61,6 +61,9 @@ class Reconciler {
     // Makes `desired` what is, and keeps it for later calls also when this one fails.
     Result<Report> apply(std::shared_ptr<const model::DesiredState> desired);
 
+    // The Elastic IPs, by name, that take no new flows from the next apply(), retry() or settle() on.
+    void set_draining(std::set<std::string> elastic_ips);
+
     // Notes what happened; settle() then does what follows from it. To be called for a batch of events.
     void handle(const netlink::Event& event);
     Result<Report> settle();
@@ -127,6 +130,7 @@ class Reconciler {
     const Clock& clock_;
 
     std::shared_ptr<const model::DesiredState> desired_;
+    std::set<std::string> draining_;
     std::optional<NetworkView> view_;  // none: to be read
     bool prepared_ = false;            // the three below were read
     std::uint64_t made_capacity_ = 0;  // flows that the pinned table was made for

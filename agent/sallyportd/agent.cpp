@@ -64,7 +64,8 @@ telemetry::Subject subject_of(const control::View& view, const control::PortBloc
             subject.internet_gateways.push_back({number->second, gateway.name});
     }
     for (const model::ElasticIp& elastic_ip : view.state->elastic_ips) {
-        subject.elastic_ips.push_back({elastic_ip.name, elastic_ip.address, ports[elastic_ip.name]});
+        subject.elastic_ips.push_back({elastic_ip.name, elastic_ip.address, ports[elastic_ip.name],
+                                       view.drain(elastic_ip.name) != nullptr});
     }
     for (const reconcile::DeviceStatus& device : view.devices)
         subject.devices.push_back({device.device, device.slot});

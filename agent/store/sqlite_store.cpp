@@ -13,7 +13,7 @@ namespace {
 
 // One step for each version of the layout, the first one at index 0; user_version counts the steps taken.
 // A step is never changed once it was released.
-constexpr std::array<const char*, 4> migrations{R"sql(
+constexpr std::array<const char*, 5> migrations{R"sql(
     CREATE TABLE revisions (
         number        INTEGER PRIMARY KEY,
         time_us       INTEGER NOT NULL,
@@ -93,6 +93,14 @@ constexpr std::array<const char*, 4> migrations{R"sql(
         answer       TEXT    NOT NULL
     ) STRICT;
     CREATE INDEX idempotency_by_time ON idempotency (time_us);
+)sql",
+                                                R"sql(
+    CREATE TABLE drains (
+        elastic_ip  TEXT    PRIMARY KEY,
+        started_us  INTEGER NOT NULL,
+        deadline_us INTEGER,
+        audit       TEXT    NOT NULL
+    ) STRICT;
 )sql"};
 
 // "SPRT": tells our files from other programs' databases.
@@ -496,6 +504,47 @@ Result<void> SqliteStore::clear_confirmation() {
     Statement statement(database_.get(), "DELETE FROM confirmation");
     if (Result<void> done = statement.run(); !done) {
         return failure_within("note that nothing awaits confirmation", done.error());
+    }
+    return {};
+}
+
+Result<std::vector<Drain>> SqliteStore::drains() {
+    Statement statement(database_.get(),
+                        "SELECT elastic_ip, started_us, deadline_us, deadline_us IS NULL, audit FROM drains "
+                        "ORDER BY elastic_ip");
+    std::vector<Drain> found;
+    for (;;) {
+        const Result<bool> row = statement.step();
+        if (!row) return failure_within("read what is being drained", row.error());
+        if (!*row) return found;
+        Drain& drain = found.emplace_back();
+        drain.elastic_ip = statement.text(0);
+        drain.started = from_microseconds(statement.integer(1));
+        if (statement.integer(3) == 0) drain.deadline = from_microseconds(statement.integer(2));
+        drain.audit = statement.text(4);
+    }
+}
+
+Result<void> SqliteStore::set_drain(const Drain& drain) {
+    Statement statement(database_.get(),
+                        "INSERT OR REPLACE INTO drains (elastic_ip, started_us, deadline_us, audit) "
+                        "VALUES (?, ?, CASE WHEN ? THEN ? END, ?)");
+    statement.bind(1, drain.elastic_ip);
+    statement.bind(2, to_microseconds(drain.started));
+    statement.bind(3, std::int64_t{drain.deadline.has_value()});
+    statement.bind(4, to_microseconds(drain.deadline.value_or(drain.started)));
+    statement.bind(5, drain.audit);
+    if (Result<void> done = statement.run(); !done) {
+        return failure_within(fmt::format("note that {} is being drained", drain.elastic_ip), done.error());
+    }
+    return {};
+}
+
+Result<void> SqliteStore::clear_drain(std::string_view elastic_ip) {
+    Statement statement(database_.get(), "DELETE FROM drains WHERE elastic_ip = ?");
+    statement.bind(1, elastic_ip);
+    if (Result<void> done = statement.run(); !done) {
+        return failure_within(fmt::format("note that {} is no longer drained", elastic_ip), done.error());
     }
     return {};
 }

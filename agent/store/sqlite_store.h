@@ -30,6 +30,9 @@ class SqliteStore final : public Store {
     Result<void> set_applied_revision(std::uint64_t number) override;
     Result<std::optional<Confirmation>> confirmation() override;
     Result<void> clear_confirmation() override;
+    Result<std::vector<Drain>> drains() override;
+    Result<void> set_drain(const Drain& drain) override;
+    Result<void> clear_drain(std::string_view elastic_ip) override;
     Result<std::string> loaded_file_hash() override;
     Result<void> set_loaded_file_hash(std::string_view hash) override;
     Result<void> note_port_blocks(std::span<const PortBlockRecord> changes) override;

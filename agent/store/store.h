@@ -47,6 +47,15 @@ struct IdempotencyRecord {
     bool operator==(const IdempotencyRecord&) const = default;
 };
 
+// An Elastic IP that takes no new flows, until somebody ends that.
+struct Drain {
+    std::string elastic_ip;
+    std::chrono::system_clock::time_point started;                  // to the microsecond
+    std::optional<std::chrono::system_clock::time_point> deadline;  // the same; flows that are left then end
+    std::string audit;                                              // who asked, in words
+    bool operator==(const Drain&) const = default;
+};
+
 inline constexpr std::string_view no_objects = "{}";
 
 // A desired state that is about to become a revision: the configuration file's half and that of the API.
@@ -120,6 +129,12 @@ class Store {
     // What awaits confirmation.
     virtual Result<std::optional<Confirmation>> confirmation() = 0;
     virtual Result<void> clear_confirmation() = 0;
+
+    // In the order of names. set_drain() takes the place of one of the same Elastic IP; clearing what is not
+    // there is no error.
+    virtual Result<std::vector<Drain>> drains() = 0;
+    virtual Result<void> set_drain(const Drain& drain) = 0;
+    virtual Result<void> clear_drain(std::string_view elastic_ip) = 0;
 
     // digest() of the configuration file when it was last read, or empty. It differs from the newest
     // revision's when an apply came later, or when a reload found nothing but new comments.

@@ -56,6 +56,9 @@ struct MetricDefinition {
       "device")                                                                                              \
     X(eip_ports_in_use, "sallyport_eip_ports_in_use", gauge,                                                 \
       "Different external ports (for ICMP: query identifiers) that flows use.", "elastic_ip", "protocol")    \
+    X(eip_draining, "sallyport_eip_draining", gauge,                                                         \
+      "1 while the Elastic IP takes no new flows, because it is being drained or is drained; else 0.",       \
+      "elastic_ip")                                                                                          \
     X(eip_port_utilization, "sallyport_eip_port_utilization_ratio", gauge,                                   \
       "Ports in use of those that the NAT gateway may give, from 0 to 1. TCP ports are shared between "      \
       "remotes: 1 does not mean that none can be had.",                                                      \

@@ -143,7 +143,9 @@ void add_flows(Families& families, const Subject& subject, const FlowCensus& cen
     }
     FamilyBuilder ports(metrics::eip_ports_in_use);
     FamilyBuilder utilization(metrics::eip_port_utilization);
+    FamilyBuilder draining(metrics::eip_draining);
     for (const Subject::ElasticIp& elastic_ip : subject.elastic_ips) {
+        draining.add(std::uint64_t{elastic_ip.draining}, {elastic_ip.name});
         for (const Protocol protocol : all_protocols) {
             const std::uint32_t used = census.ports_of(elastic_ip.address, protocol);
             ports.add(std::uint64_t{used}, {elastic_ip.name, to_string(protocol)});
@@ -152,7 +154,7 @@ void add_flows(Families& families, const Subject& subject, const FlowCensus& cen
                             {elastic_ip.name, to_string(protocol)});
         }
     }
-    for (FamilyBuilder* builder : {&active, &ports, &utilization}) append(families, *builder);
+    for (FamilyBuilder* builder : {&active, &ports, &draining, &utilization}) append(families, *builder);
 }
 
 void add_table(Families& families, const dataplane::FlowTableStatus& table) {

@@ -26,6 +26,7 @@ struct Subject {
         std::string name;
         Ipv4Address address;
         std::uint32_t ports = 0;  // that its NAT gateway may give; 0: it has none
+        bool draining = false;    // or drained
     };
     struct Device {
         std::string name;

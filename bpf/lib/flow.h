@@ -298,6 +298,7 @@ verified_alone int mapping_find(__u32 number)
 {
 	struct nat_gateway *nat_gateway = bpf_map_lookup_elem(&nat_gateways, &number);
 	struct workspace *work = workspace_get();
+	int removal = FLOW_REMOVE_ANY;
 	struct elastic_ip *bound;
 
 	if (!work || !nat_gateway)
@@ -306,10 +307,17 @@ verified_alone int mapping_find(__u32 number)
 	if (!mapping_take(work, nat_gateway))
 		return 0;
 	bound = bpf_map_lookup_elem(&elastic_ips, &work->mapping.new_address);
-	if (bound && bound->nat_gateway == work->wish.nat_gateway)
-		return 1;
-	/* Its Elastic IP is not this NAT gateway's any more: start anew. */
-	flow_end(&work->mapping, FLOW_REMOVE_ANY, work->wish.now);
+	if (bound && bound->nat_gateway == work->wish.nat_gateway) {
+		/* While it is drained, a mapping goes on as long as it has flows: it is one for all remotes. */
+		if (!(bound->flags & ELASTIC_IP_DRAINING) || work->mapping.references > 1)
+			return 1;
+		if (flow_unreference(&work->mapping.key, work->mapping.flow_id, 0, work->wish.now) !=
+		    FLOW_REFERENCES_NONE)
+			return 0;
+		removal = FLOW_REMOVE_UNREFERENCED;
+	}
+	/* Its Elastic IP is not this NAT gateway's any more, or takes nothing new: start anew. */
+	flow_end(&work->mapping, removal, work->wish.now);
 	return 0;
 }
 

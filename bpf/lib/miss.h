@@ -82,7 +82,7 @@ static __always_inline void wish_forwarded(const struct packet *packet, const st
 		return;
 	address = endpoint->elastic_ip;
 	bound = bpf_map_lookup_elem(&elastic_ips, &address);
-	if (!bound || bound->nat_gateway != work->wish.nat_gateway)
+	if (!bound || bound->nat_gateway != work->wish.nat_gateway || bound->flags & ELASTIC_IP_DRAINING)
 		return;
 	work->wish.is_static = 1;
 	work->wish.external_address = address;
@@ -151,14 +151,14 @@ static __noinline enum verdict flow_created(struct packet *packet, struct found 
 }
 
 /*
- * Is `own` an Elastic IP that can be used? Then its internet gateway is in `number`. It comes before one that the
+ * Is `own` an Elastic IP that new flows can use? Then its internet gateway is in `number`. It comes before one that the
  * instance would share with others.
  */
 static __always_inline int own_gateway(__be32 own, __u32 *number)
 {
 	struct elastic_ip *bound = own ? bpf_map_lookup_elem(&elastic_ips, &own) : NULL;
 
-	if (!bound || bound->nat_gateway == NO_NAT_GATEWAY)
+	if (!bound || bound->nat_gateway == NO_NAT_GATEWAY || bound->flags & ELASTIC_IP_DRAINING)
 		return 0;
 	*number = bound->nat_gateway;
 	return 1;
@@ -203,7 +203,8 @@ static __noinline enum verdict check_miss_from_inside(struct packet *packet)
 		external = work->ends.own_elastic_ip;
 	} else if (route->target == ROUTE_INTERNET_GATEWAY) {
 		reply_icmp_error(packet, ICMP_UNREACHABLE, ICMP_ADMINISTRATIVELY_PROHIBITED, 0);
-		return drop(packet, DROP_INSTANCE_WITHOUT_ELASTIC_IP);
+		return drop(packet, work->ends.own_elastic_ip ? DROP_ELASTIC_IP_DRAINING
+							      : DROP_INSTANCE_WITHOUT_ELASTIC_IP);
 	}
 	if (locality == LOCAL_ADDRESS_BROADCAST) /* of another link than the instance's (RFC 2644) */
 		return drop(packet, DROP_INVALID_ADDRESS);
@@ -220,6 +221,13 @@ static __always_inline enum verdict miss_from_inside(struct packet *packet, stru
 
 	return verdict == VERDICT_NEXT ? flow_created(packet, found, flow_create(packet->nat_gateway))
 				       : verdict;
+}
+
+static __always_inline int is_draining(__be32 address)
+{
+	struct elastic_ip *elastic_ip = bpf_map_lookup_elem(&elastic_ips, &address);
+
+	return elastic_ip && elastic_ip->flags & ELASTIC_IP_DRAINING;
 }
 
 static __noinline enum verdict check_miss_from_outside(struct packet *packet, struct found *found)
@@ -264,6 +272,8 @@ static __always_inline enum verdict miss_from_outside(struct packet *packet, str
 
 	if (verdict != VERDICT_NEXT || found->entry)
 		return verdict;
+	if (is_draining(packet->key.destination))
+		return drop(packet, DROP_ELASTIC_IP_DRAINING);
 	return inbound_created(packet, found, inbound_create(packet->nat_gateway));
 }
 

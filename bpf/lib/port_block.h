@@ -76,7 +76,7 @@ verified_alone int port_block_report(const struct flow_entry *forward, __u32 hap
 
 /*
  * Takes a reference on the block of work->block.number, if the instance of work->wish has that one and its Elastic IP
- * is still the NAT gateway's. work->block then says which ports it has. Returns whether there is one; if it
+ * is still the NAT gateway's and takes new flows. work->block then says which ports it has. Returns whether there is one; if it
  * is of no use, work->block.gone says so, and the reference on it in work->standing is to be given back.
  */
 verified_alone int port_block_take(__u32 number)
@@ -95,7 +95,7 @@ verified_alone int port_block_take(__u32 number)
 		return 0;
 	address = block->new_address;
 	bound = bpf_map_lookup_elem(&elastic_ips, &address);
-	if (!bound || bound->nat_gateway != number) {
+	if (!bound || bound->nat_gateway != number || bound->flags & ELASTIC_IP_DRAINING) {
 		work->block.gone = 1;
 		return 0;
 	}

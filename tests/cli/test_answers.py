@@ -43,6 +43,8 @@ ANSWERS = [Answer(*row) for row in [
     ("get_route_table", "get route_tables private", "GET /v1/route_tables/private", "route_table", 0),
     ("create", "create elastic_ips eip-3 address=198.51.100.12", "POST /v1/elastic_ips", "elastic_ip", 0),
     ("eip_associate", "eip associate eip-3 db", "PATCH /v1/elastic_ips/eip-3", "elastic_ip_of_instance", 0),
+    ("drain", "drain eip-1 --status", "GET /v1/elastic_ips/eip-1/drain", "drain", 0),
+    ("drain_done", "drain eip-1 --status", "GET /v1/elastic_ips/eip-1/drain", "drain_done", 0),
     ("flows", "flows", "GET /v1/flows", "flows", 0),
     ("flows_long", "flows", "GET /v1/flows", "flows_long", 0),
     ("flows_top", "flows --top", "GET /v1/flows", "top", 0),

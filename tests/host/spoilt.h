@@ -15,6 +15,7 @@
 #define SPOILT_RECHECK 7
 #define SPOILT_ANSWERS 8
 #define SPOILT_GROUPS 9
+#define SPOILT_DRAIN 10
 
 #ifdef HOST_SPOILT
 #include "lib/drop.h"
@@ -49,6 +50,10 @@
 /* Security groups are not asked. */
 #include "lib/security_group.h"
 #define security_groups_admit() 1
+#elif HOST_SPOILT == SPOILT_DRAIN
+/* Nobody knows that an Elastic IP is drained. */
+#include "sallyport/abi/maps.h"
+#define ELASTIC_IP_DRAINING 0
 #endif
 
 #endif

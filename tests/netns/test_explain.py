@@ -2,6 +2,7 @@
 """What `explain` says of a packet is what then happens to it, and asking changes nothing."""
 
 import random
+import time
 import urllib.parse
 from collections import Counter
 from collections.abc import Iterator
@@ -364,23 +365,27 @@ def test_a_flow_that_the_configuration_forbids_by_now(world: Routed, agent: Agen
     agent.reload(_configuration(world))
 
 
-def _without_ages(flows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{name: value for name, value in flow.items() if name != "idle_seconds"} for flow in flows]
+def _without_age(flow: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in flow.items() if name != "idle_seconds"}
 
 
 def test_asking_changes_nothing(agent: Agent, wires: Wires) -> None:
     cases = Cases(seed=7)
     for _ in range(20):
         wires.send(cases.make())
-    before, ways = agent.flows("--limit", 10000), wires.counts()
-    table = agent.status()["flows"]
+    before, ways, started = agent.flows("--limit", 10000), wires.counts(), time.monotonic()
     asked = [cases.make() for _ in range(200)]
     first = [_ask(agent, case) for case in asked]
-    assert _without_ages(agent.flows("--limit", 10000)) == _without_ages(before)
+    after = [_without_age(flow) for flow in agent.flows("--limit", 10000)]
+    passed = time.monotonic() - started + 2
+    # Some may have timed out meanwhile, by themselves.
+    for flow in before:
+        assert _without_age(flow) in after or flow["idle_seconds"] + passed > flow["timeout_seconds"]
+    known = [_without_age(flow) for flow in before]
+    assert [flow for flow in after if flow not in known] == []
     assert wires.counts() == ways
-    assert agent.status()["flows"] == table
-    again = [_ask(agent, case) for case in asked]
-    assert [answer["steps"] for answer in again] == [answer["steps"] for answer in first]
+    again = [_ask(agent, case) for case in asked[-50:]]
+    assert [answer["steps"] for answer in again] == [answer["steps"] for answer in first[-50:]]
 
 
 def test_on_the_command_line(agent: Agent) -> None:
@@ -392,3 +397,14 @@ def test_on_the_command_line(agent: Agent) -> None:
     assert "drop: security_group" in text
     assert "the sender is told: icmp 3/13" in text
     assert "there is no VPC" in agent.run("explain", "udp", f"{H1}:1", f"{WEBS[0]}:1", "--vpc", "nowhere").stderr
+
+
+def test_while_elastic_ips_are_drained(agent: Agent, wires: Wires) -> None:
+    drained = ("eip-1", "eip-2", "open")
+    for name in drained:
+        agent.text("drain", name)
+    met = _compare(wires, Cases(seed=5), 250)
+    assert met["forward"] > 30
+    assert met["elastic_ip_draining"] > 0
+    for name in drained:
+        agent.text("drain", name, "--abort")

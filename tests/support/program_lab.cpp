@@ -416,6 +416,22 @@ void ProgramLab::change_security_group(std::uint16_t number, const struct securi
     impl_->put("security_groups", std::uint32_t{number}, value);
 }
 
+void ProgramLab::drain_elastic_ip(const char* elastic_ip, bool draining) {
+    const std::uint32_t address = network_order(elastic_ip);
+    auto bound = impl_->get<struct elastic_ip>("elastic_ips", address);
+    bound.flags &= static_cast<std::uint8_t>(~ELASTIC_IP_DRAINING);
+    if (draining) bound.flags |= ELASTIC_IP_DRAINING;
+    impl_->put("elastic_ips", address, bound);
+    if (bound.instance != 0) return;
+    struct nat_gateway gateway = nat_gateway(bound.nat_gateway);
+    std::vector<std::uint32_t> list(gateway.elastic_ips, gateway.elastic_ips + gateway.elastic_ip_count);
+    std::erase(list, address);
+    if (!draining) list.push_back(address);
+    gateway.elastic_ip_count = static_cast<std::uint32_t>(list.size());
+    std::ranges::copy(list, gateway.elastic_ips);
+    change_nat_gateway(bound.nat_gateway, gateway);
+}
+
 void ProgramLab::forward_ports(const char* elastic_ip, std::uint8_t protocol, PortRange ports, const char* to,
                                std::uint16_t to_port) {
     const std::uint32_t address = network_order(elastic_ip);

@@ -85,6 +85,8 @@ class ProgramLab {
     void group_instance(const char* instance, const std::vector<std::uint16_t>& groups);  // without one
     void forget_instance(const char* instance);
     void change_security_group(std::uint16_t number, const struct security_group& value);
+    // What the agent does for `drain`: it takes no new flows, and is in its NAT gateway's list no longer.
+    void drain_elastic_ip(const char* elastic_ip, bool draining = true);
     void forward_ports(const char* elastic_ip, std::uint8_t protocol, PortRange ports, const char* to,
                        std::uint16_t to_port);  // to an instance of zone 1
     void forget_forwards(const char* elastic_ip, std::uint8_t protocol, PortRange ports);

@@ -86,7 +86,7 @@ inline ForwardingTables example_tables(World& world) {
     tables.elastic_ips[Ipv4Address(198, 51, 100, 10)] = {7, 1, 20};
     tables.elastic_ips[Ipv4Address(198, 51, 100, 11)] = {7, NO_DEVICE, 21};
     tables.elastic_ips[Ipv4Address(198, 51, 100, 13)] = {
-        .nat_gateway = 7, .identifier = 22, .forwards_ports = true};
+        .nat_gateway = 7, .identifier = 22, .forwards_ports = true, .draining = true};
     tables.elastic_ips[Ipv4Address(198, 51, 100, 14)] = {.nat_gateway = INTERNET_GATEWAY_FIRST,
                                                          .identifier = 23,
                                                          .instance = Ipv4Address(10, 0, 1, 50),
@@ -347,6 +347,7 @@ TEST_P(DataplaneContract, what_is_detached_answers_or_fails_but_does_not_break) 
     EXPECT_FALSE(dataplane_->generation());
     EXPECT_FALSE(dataplane_->attach({}, ModeWish::automatic));
     EXPECT_FALSE(dataplane_->keep_next_hops_valid(std::chrono::seconds{30}));
+    EXPECT_FALSE(dataplane_->cut({}));
     EXPECT_TRUE(dataplane_->counters());
     EXPECT_TRUE(dataplane_->visit_flows([](const FlowRecord&) { return true; }));
     EXPECT_TRUE(dataplane_->sweep());
@@ -387,6 +388,17 @@ TEST_P(DataplaneContract, an_empty_table_is_swept_and_listed) {
     int flows = 0;
     EXPECT_TRUE(dataplane_->visit_flows([&](const FlowRecord&) { return ++flows > 0; }));
     EXPECT_EQ(flows, 0);
+}
+
+TEST_P(DataplaneContract, flows_that_are_not_there_are_not_cut) {
+    std::vector<FlowRecord> flows(2);
+    flows[0].slot = 3;
+    flows[1].slot = 0xffffffff;
+    for (FlowRecord& flow : flows) flow.flow_id = 4;
+    const auto report = dataplane_->cut(flows);
+    ASSERT_TRUE(report) << report.error().message;
+    EXPECT_EQ(report->looked_at, 2U);
+    EXPECT_EQ(report->removed, 0U);
 }
 
 TEST_P(DataplaneContract, settings_can_be_written) {

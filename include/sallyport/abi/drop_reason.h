@@ -86,7 +86,9 @@
 	REASON(45, SECURITY_GROUP, security_group,                                                           \
 	       "no rule of the instance's security groups allows the flow")                                  \
 	REASON(46, INSTANCE_WITHOUT_ELASTIC_IP, instance_without_elastic_ip,                                 \
-	       "the route leads to an internet gateway, and the instance has no Elastic IP of its own")
+	       "the route leads to an internet gateway, and the instance has no Elastic IP of its own")      \
+	REASON(47, ELASTIC_IP_DRAINING, elastic_ip_draining,                                                 \
+	       "the Elastic IP is being drained: it takes no new flows")
 
 enum drop_reason {
 	DROP_REASON_NONE = 0,

@@ -259,6 +259,7 @@ ABI_ASSERT_SIZE(struct host, 32);
 
 enum elastic_ip_flag {
 	ELASTIC_IP_FORWARDS_PORTS = 1 << 0, /* "port_forwards" has some */
+	ELASTIC_IP_DRAINING = 1 << 1,	    /* takes no new flows; not in its NAT gateway's list either */
 };
 
 /* "elastic_ips", by address: what the gateway answers for. */

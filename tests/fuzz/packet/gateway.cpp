@@ -245,6 +245,7 @@ void Gateway::configure() {
     }
     put_internet_gateway();
     owner_.reset();
+    draining_.fill(false);
     instance_groups_.clear();
     put_instances();
     for (std::size_t place = 0; place < elastic_ips.size(); ++place) {
@@ -299,7 +300,8 @@ void Gateway::bind(std::size_t place, bool bound) {
     value.nat_gateway = nat_gateway_of(address);
     value.on_link_device = outside_slot;
     value.identifier = static_cast<std::uint32_t>(place);
-    if (forwards_[place]) value.flags = ELASTIC_IP_FORWARDS_PORTS;
+    if (forwards_[place]) value.flags |= ELASTIC_IP_FORWARDS_PORTS;
+    if (draining_[place]) value.flags |= ELASTIC_IP_DRAINING;
     if (value.nat_gateway == INTERNET_GATEWAY_FIRST) {
         value.instance = owner_->to_network();
         value.zone = zone_of(*owner_);
@@ -312,7 +314,8 @@ void Gateway::bind(std::size_t place, bool bound) {
         for (std::size_t i = 0; i < elastic_ips.size(); ++i) {
             if (nat_gateway_of(elastic_ips[i]) != number) continue;
             if (forwards_[i]) gateway.flags |= NAT_GATEWAY_FORWARDS_PORTS;
-            if (bound_[i]) gateway.elastic_ips[gateway.elastic_ip_count++] = elastic_ips[i].to_network();
+            if (bound_[i] && !draining_[i])
+                gateway.elastic_ips[gateway.elastic_ip_count++] = elastic_ips[i].to_network();
         }
     }
 }
@@ -416,7 +419,9 @@ void Gateway::change(std::uint8_t what, std::uint8_t value) {
         case 1:
         case 2: {
             const std::size_t place = value % elastic_ips.size();
-            bind(place, !bound_[place]);
+            const bool drain = what % 24 == 2 && value & 0x80;
+            if (drain) draining_[place] = !draining_[place];
+            bind(place, drain == bound_[place]);
             new_generation();
             break;
         }
@@ -596,6 +601,11 @@ bool Gateway::is_elastic_ip(Ipv4Address address) const {
     return false;
 }
 
+bool Gateway::is_draining(Ipv4Address address) const {
+    const auto found = std::ranges::find(elastic_ips, address);
+    return found != elastic_ips.end() && draining_[static_cast<std::size_t>(found - elastic_ips.begin())];
+}
+
 endpoint_rule Gateway::filtering_of(Ipv4Address elastic_ip, std::uint8_t protocol) const {
     const nat_gateway& gateway = *host_nat_gateway(nat_gateway_of(elastic_ip));
     const auto index = protocol == 6 ? NAT_TCP : protocol == 17 ? NAT_UDP : NAT_ICMP;
@@ -620,11 +630,13 @@ std::optional<Endpoint> Gateway::led_inside(std::uint8_t protocol, Endpoint exte
 }
 
 std::optional<Endpoint> Gateway::static_external(std::uint8_t protocol, Endpoint instance) const {
-    if (owner_ == instance.address && bound_[1]) return Endpoint{elastic_ips[1], instance.port};
+    if (owner_ == instance.address && bound_[1] && !draining_[1])
+        return Endpoint{elastic_ips[1], instance.port};
     if (protocol != 6 && protocol != 17) return {};
     for (std::size_t place = 0; place < elastic_ips.size(); ++place) {
         const auto& forward = forwards_[place];
-        if (!bound_[place] || !forward || forward->to.address != instance.address) continue;
+        if (!bound_[place] || draining_[place] || !forward || forward->to.address != instance.address)
+            continue;
         const int further = instance.port - forward->to.port;
         if (further < 0 || further > forward->last - forward->first) continue;
         return Endpoint{elastic_ips[place], static_cast<std::uint16_t>(forward->first + further)};

@@ -62,6 +62,7 @@ class Gateway {
     void advance(std::uint64_t milliseconds) { host_now_ns += milliseconds * 1'000'000; }
 
     [[nodiscard]] bool is_elastic_ip(Ipv4Address address) const;
+    [[nodiscard]] bool is_draining(Ipv4Address address) const;
     // Has a NAT gateway another mapping than in the beginning, or had for a while?
     [[nodiscard]] bool mapping_has_changed() const { return mapping_changed_; }
     // Who else may send to an external endpoint of this address, while its NAT gateway says so.
@@ -108,7 +109,7 @@ class Gateway {
 
     bool changed_ = true, mapping_changed_ = false;
     std::array<Run, HOST_WORLDS> runs_;  // which keep their memory
-    std::array<bool, 3> bound_{};
+    std::array<bool, 3> bound_{}, draining_{};
     std::array<std::optional<Forward>, 3> forwards_;  // by place of the Elastic IP
     std::optional<Ipv4Address> owner_;                // of the second Elastic IP
     std::array<Groups, 3> subnet_groups_{};

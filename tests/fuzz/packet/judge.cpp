@@ -303,19 +303,22 @@ void Judge::judge_sender(Shown& shown, bool hairpin) {
     const auto led = gateway_.led_inside(shown.protocol, {shown.external, shown.external_port});
     if (led && *led != Endpoint{shown.instance, shown.instance_port})
         // It had the port when the forward came.
-        require(is_unseen(shown) || std::ranges::any_of(shown_,
-                                                        [&](const Shown& other) {
-                                                            return other.protocol == shown.protocol &&
-                                                                   other.external == shown.external &&
-                                                                   other.external_port ==
-                                                                       shown.external_port &&
-                                                                   other.instance == shown.instance &&
-                                                                   other.instance_port == shown.instance_port;
-                                                        }),
-                "a port that leads to one instance is not given to another");
+        require(had_endpoint(shown), "a port that leads to one instance is not given to another");
+    if (is_new && !hairpin && gateway_.is_draining(shown.external))
+        require(had_endpoint(shown),
+                "what is drained gets new flows by mappings that were there, and no others");
     if (external && !hairpin && is_new && gateway_.routes(shown.instance, shown.remote, external->address))
         require(*external == Endpoint{shown.external, shown.external_port},
                 "a new flow leaves from the external endpoint that leads to its instance");
+}
+
+// Was the external endpoint the sender's already?
+bool Judge::had_endpoint(const Shown& sender) const {
+    return is_unseen(sender) || std::ranges::any_of(shown_, [&](const Shown& other) {
+               return other.protocol == sender.protocol && other.external == sender.external &&
+                      other.external_port == sender.external_port && other.instance == sender.instance &&
+                      other.instance_port == sender.instance_port;
+           });
 }
 
 // Do the security groups allow the flow, of which nobody knows who began it if there is no `earlier` packet?
@@ -341,6 +344,8 @@ void Judge::judge_receiver(const Ipv4View& about, Shown& receiver, const Shown* 
     receiver.from_outside = is_new;
     require(gateway_.routes(receiver.instance, receiver.remote, receiver.external),
             "nothing comes from where the instance may not send");
+    require(!is_new || !gateway_.is_draining(receiver.external),
+            "nothing from outside opens a flow to what is drained");
     // An error may come by a mapping without the flow.
     require(is_new  ? gateway_.lets_in(receiver.ends(), receiver.external)
             : error ? groups_admit(receiver, nullptr)

@@ -74,6 +74,7 @@ class Judge {
     void judge_sender(Shown& shown, bool hairpin);
     void judge_receiver(const support::Ipv4View& about, Shown& receiver, const Shown* owner, bool error);
     [[nodiscard]] bool groups_admit(const Shown& shown, const Shown* earlier) const;
+    [[nodiscard]] bool had_endpoint(const Shown& sender) const;
     [[nodiscard]] bool has_ended(const Shown& shown) const;
     void note_unseen(const Bytes& frame);
     [[nodiscard]] bool is_unseen(const Shown& sender) const;

@@ -647,6 +647,28 @@ TEST_F(FlowsTest, a_flow_is_listed_and_swept_when_its_time_is_over) {
     EXPECT_EQ(dataplane_->counters()->nat_gateways.at(7).idle_timeouts, 1U);
 }
 
+TEST_F(FlowsTest, flows_are_cut_whatever_their_age_and_no_others) {
+    open_gateway(world_);
+    for (std::uint16_t port : {1234, 1235, 1236})
+        send(support::tcp().from("10.0.1.5", port).to("203.0.113.10", 443));
+    std::vector<FlowRecord> some;
+    ASSERT_TRUE(dataplane_->visit_flows([&](const FlowRecord& flow) {
+        if (flow.inside.port != 1235) some.push_back(flow);
+        return true;
+    }));
+    ASSERT_EQ(some.size(), 2U);
+    EXPECT_EQ(dataplane_->cut(some)->removed, 2U);
+    EXPECT_EQ(dataplane_->cut(some)->removed, 0U);
+    std::vector<std::uint16_t> left;
+    ASSERT_TRUE(dataplane_->visit_flows([&](const FlowRecord& flow) {
+        left.push_back(flow.inside.port);
+        return true;
+    }));
+    EXPECT_EQ(left, std::vector<std::uint16_t>{1235});
+    EXPECT_EQ(dataplane_->flow_table_status()->entries, 2U);
+    EXPECT_EQ(dataplane_->counters()->nat_gateways.at(7).idle_timeouts, 0U);
+}
+
 TEST_F(FlowsTest, slices_of_the_table_make_up_the_whole) {
     open_gateway(world_);
     for (std::uint16_t i = 0; i < 700; ++i) {

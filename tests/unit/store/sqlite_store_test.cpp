@@ -217,6 +217,21 @@ TEST_F(SqliteStoreTest, WhatAwaitsConfirmationIsKeptWithItsRevision) {
     EXPECT_FALSE(*open()->confirmation());
 }
 
+TEST_F(SqliteStoreTest, DrainsAreKeptByElasticIp) {
+    const std::chrono::system_clock::time_point started{std::chrono::microseconds{1'700'000'000'000'007}};
+    Drain one{"eip-1", started, {}, "uid 0"},
+        two{"eip-2", started, started + std::chrono::seconds{30}, "uid 7"};
+    ASSERT_TRUE(open()->set_drain(two));
+    ASSERT_TRUE(open()->set_drain(one));
+    EXPECT_EQ(*open()->drains(), (std::vector{one, two}));
+    one.deadline = started + std::chrono::seconds{90};
+    ASSERT_TRUE(open()->set_drain(one)) << "takes its place";
+    EXPECT_EQ(*open()->drains(), (std::vector{one, two}));
+    ASSERT_TRUE(open()->clear_drain("eip-1"));
+    ASSERT_TRUE(open()->clear_drain("eip-1"));
+    EXPECT_EQ(*open()->drains(), std::vector{two});
+}
+
 TEST_F(SqliteStoreTest, AnotherProgramsDatabaseIsRefused) {
     run_sql("CREATE TABLE songs (title TEXT)");
     const auto store = SqliteStore::open(path_);
