@@ -7,6 +7,13 @@
 
 const __u32 workspace_owner = WORKSPACE_OF_PACKETS;
 
+/* A subnet's, or of a router inside that what a subnet sends there goes to. */
+static __always_inline int is_from_inside(const struct packet *packet)
+{
+	return subnet_of(packet->device->zone, packet->key.source) ||
+	       inner_is_from_router(packet->device->zone, packet->key.source, packet->key.destination);
+}
+
 static __always_inline int stages(struct xdp_md *context)
 {
 	struct packet packet = {};
@@ -25,7 +32,7 @@ static __always_inline int stages(struct xdp_md *context)
 		verdict = find_any(&packet, &found);
 	}
 	if (verdict == VERDICT_NEXT && !found.entry) {
-		if (subnet_of(packet.device->zone, packet.key.source)) {
+		if (is_from_inside(&packet)) {
 			packet_zone(&packet, packet.device->zone);
 			verdict = miss_from_inside(&packet, &found);
 		} else {

@@ -362,9 +362,10 @@ Response explain(const control::Gateway& gateway, const Call& call) {
     if (!tables) return problem(500, tables.error().message);
     const auto generation = gateway.dataplane().generation();
     if (!generation) return problem(500, generation.error().message);
-    const control::LiveState live{*tables, *generation, [&gateway](const auto& visit) {
-                                      return gateway.dataplane().visit_flows(visit);
-                                  }};
+    const control::LiveState live{
+        *tables, *generation,
+        [&gateway](const auto& visit) { return gateway.dataplane().visit_flows(visit); },
+        [&gateway](const auto& key) { return gateway.dataplane().inner_flow(key); }};
     const auto answer = control::explain(*question, live, view->names);
     if (!answer) return problem(answer.error().code == EINVAL ? 400 : 500, answer.error().message);
     return json_response(explanation_json(*view, *question, *answer));

@@ -250,6 +250,10 @@ void Reader::read_value(const Node& node, PortRange& value, const model::FieldFa
     read_parsed(node, value, false, PortRange::parse);
 }
 
+void Reader::read_value(const Node& node, IcmpType& value, const model::FieldFacts&) {
+    read_parsed(node, value, false, IcmpType::parse);
+}
+
 void Reader::read_value(const Node& node, Endpoint& value, const model::FieldFacts&) {
     read_parsed(node, value, false, Endpoint::parse);
 }

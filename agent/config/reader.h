@@ -87,6 +87,7 @@ class Reader {
     void read_value(const Node& node, Ipv4Address& value, const model::FieldFacts& facts);
     void read_value(const Node& node, Ipv4Prefix& value, const model::FieldFacts& facts);
     void read_value(const Node& node, PortRange& value, const model::FieldFacts& facts);
+    void read_value(const Node& node, IcmpType& value, const model::FieldFacts& facts);
     void read_value(const Node& node, Endpoint& value, const model::FieldFacts& facts);
     void read_value(const Node& node, std::chrono::seconds& value, const model::FieldFacts& facts);
     void read_value(const Node& node, HostName& value, const model::FieldFacts& facts);

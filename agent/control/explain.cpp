@@ -33,6 +33,9 @@ using dataplane::SecurityRule;
 using dataplane::SubnetEntry;
 
 constexpr std::uint16_t last_low_port = 1023;
+// Type and code as security rules have them.
+constexpr std::uint16_t echo_request = 8 << 8;
+constexpr std::uint16_t echo_reply = 0 << 8;
 constexpr std::uint32_t reason_none = DROP_REASON_NONE;
 
 // Addresses that are no single host's (bpf/lib/packet.h).
@@ -88,6 +91,8 @@ struct Ends {
     Protocol protocol = Protocol::tcp;
     bool is_static = false;
     bool from_outside = false;
+    bool inner = false;  // it stays inside
+    SecurityGroupNumbers remote_groups = {};
 };
 
 // What holds for the address of an instance.
@@ -136,6 +141,11 @@ class Walk {
     // The stages, in the order of bpf/README.md.
     Result<void> from_inside();
     Result<void> miss_from_inside();
+    Result<void> stay_inside(Ipv4Address router);
+    Result<bool> check_inner();
+    [[nodiscard]] bool inner_groups_admit(const dataplane::InnerFlowKey& flow, bool noted);
+    void relay(Ipv4Address towards);
+    [[nodiscard]] bool is_from_router() const;
     Result<void> open_outwards(std::uint16_t number, const RouteEntry& route, const Place& place,
                                Ipv4Address external);
     Result<void> leave(std::uint16_t number, const LeavingEndpoint& external, bool hairpin);
@@ -309,7 +319,7 @@ void Walk::note_device() {
     }
     // On one arm it is the source that tells where a packet comes from, whichever VPC is named.
     if (answer_.from_inside && device_ != nullptr && device_->role == Role::both &&
-        !place_of(zone_, question_.source.address)) {
+        !place_of(zone_, question_.source.address) && !is_from_router()) {
         answer_.from_inside = false;
         answer_.vpc.clear();
     }
@@ -406,12 +416,15 @@ bool Walk::group_admits(std::uint16_t number, const Ends& ends) const {
     const auto group = tables_.security_groups.find(number);
     if (group == tables_.security_groups.end()) return false;
     const std::vector<SecurityRule>& rules = ends.from_outside ? group->second.ingress : group->second.egress;
-    const std::uint16_t port = ends.protocol == Protocol::icmp ? std::uint16_t{0}
-                               : ends.from_outside             ? ends.instance.port
-                                                               : ends.remote.port;
+    // An echo reply has its identifier where it goes to. Through a gateway it opens nothing.
+    const Endpoint& called = ends.from_outside ? ends.instance : ends.remote;
+    std::uint16_t port = called.port;
+    if (ends.protocol == Protocol::icmp) port = ends.inner && called.port != 0 ? echo_reply : echo_request;
     return std::any_of(rules.begin(), rules.end(), [&](const SecurityRule& rule) {
         return rule.remote.contains(ends.remote.address) && rule.ports.contains(port) &&
-               (rule.protocol == 0 || rule.protocol == static_cast<std::uint8_t>(ends.protocol));
+               (rule.protocol == 0 || rule.protocol == static_cast<std::uint8_t>(ends.protocol)) &&
+               (rule.remote_group == 0 ||
+                std::ranges::find(ends.remote_groups, rule.remote_group) != ends.remote_groups.end());
     });
 }
 
@@ -579,6 +592,12 @@ Result<void> Walk::miss_from_inside() {
     const auto place = place_of(zone_, source);
     if (!place) {
         step(Stage::subnet, "", fmt::format("{} is in no subnet of VPC {}", source.to_string(), answer_.vpc));
+        if (is_from_router()) {
+            step(Stage::route, names_.route_table(place_of(zone_, destination)->subnet->route_table),
+                 fmt::format("leads what {} sends there to a router inside, so that this may come from it",
+                             destination.to_string()));
+            return stay_inside(destination);
+        }
         drop(DROP_SOURCE_NOT_IN_SUBNET);
         return {};
     }
@@ -599,8 +618,10 @@ Result<void> Walk::miss_from_inside() {
     switch (route->kind) {
         case RouteKind::local:
             note_route("is local: the host forwards it within the VPC");
-            pass();
-            return {};
+            return stay_inside({});
+        case RouteKind::via:
+            note_route(fmt::format("leads to {} inside, as it is", route->via.to_string()));
+            return stay_inside(route->via);
         case RouteKind::untranslated:
             note_route(
                 fmt::format("leads to NAT gateway {}, which does not translate it", gateway_name(number)));
@@ -639,6 +660,110 @@ Result<void> Walk::miss_from_inside() {
         return {};
     }
     return open_outwards(number, *route, *place, external);
+}
+
+// inner_is_from_router() of bpf/lib/inner.h.
+bool Walk::is_from_router() const {
+    const auto place = place_of(zone_, question_.destination.address);
+    if (!place) return false;
+    const RouteEntry* route = route_to(*place, question_.source.address);
+    return route != nullptr && route->kind == RouteKind::via;
+}
+
+// The same of bpf/lib/inner.h. `towards` is 0.0.0.0 where the host forwards it.
+Result<void> Walk::stay_inside(Ipv4Address towards) {
+    const auto admitted = check_inner();
+    if (!admitted) return tl::unexpected(admitted.error());
+    if (!*admitted) return {};
+    if (towards == Ipv4Address{}) {
+        pass();
+    } else {
+        relay(towards);
+    }
+    return {};
+}
+
+// check_inner() of bpf/lib/inner.h.
+Result<bool> Walk::check_inner() {
+    const auto source = place_of(zone_, question_.source.address);
+    const auto destination = place_of(zone_, question_.destination.address);
+    if ((!source || source->groups.empty()) && (!destination || destination->groups.empty())) {
+        step(Stage::security_group, "", "neither end has one, which leaves this open");
+        return true;
+    }
+    const dataplane::InnerFlowKey own{zone_, question_.protocol, question_.source, question_.destination};
+    const dataplane::InnerFlowKey answered{zone_, question_.protocol, question_.destination,
+                                           question_.source};
+    for (const dataplane::InnerFlowKey& key : {own, answered}) {
+        if (!live_.find_inner_flow) break;
+        const auto flow = live_.find_inner_flow(key);
+        if (!flow) return tl::unexpected(flow.error());
+        const bool is_another = *flow && (*flow)->finished && question_.protocol == Protocol::tcp &&
+                                question_.segment == Segment::syn;
+        if (!*flow || is_another) continue;
+        step(Stage::flow, "",
+             fmt::format("the security groups have let {} open one to {}, within the VPC",
+                         key.opener.to_string(), key.answerer.to_string()));
+        if ((*flow)->generation != live_.generation && !inner_groups_admit(key, false)) {
+            drop(DROP_FLOW_CUT);
+            return false;
+        }
+        return true;
+    }
+    if (inner_groups_admit(own, true)) return true;
+    drop(DROP_SECURITY_GROUP, icmp(Told::prohibited));
+    return false;
+}
+
+// Both ends are asked; what is no instance's has no groups.
+bool Walk::inner_groups_admit(const dataplane::InnerFlowKey& flow, bool noted) {
+    const Place opener = place_of(zone_, flow.opener.address).value_or(Place{});
+    const Place answerer = place_of(zone_, flow.answerer.address).value_or(Place{});
+    Ends ends{flow.opener, flow.answerer, {}, zone_, flow.protocol};
+    ends.inner = true;
+    ends.remote_groups = answerer.groups;
+    const auto admit = [&](const Place& place) {
+        return noted ? note_groups(place, true, ends) : groups_admit(place, true, ends, nullptr);
+    };
+    if (!admit(opener)) return false;
+    ends = Ends{flow.answerer, flow.opener, {}, zone_, flow.protocol};
+    ends.inner = true;
+    ends.from_outside = true;
+    ends.remote_groups = opener.groups;
+    return admit(answerer);
+}
+
+// inner_relay() of bpf/lib/inner.h, for a neighbour: what else the host's routes say is not looked at.
+void Walk::relay(Ipv4Address towards) {
+    const bool is_instance = towards == question_.destination.address;
+    answer_.verdict = Verdict::forward;
+    answer_.translation = Translation{{question_.source.address, question_.source.port},
+                                      {question_.destination.address, question_.destination.port}};
+    for (const auto& [slot, device] : tables_.devices) {
+        if (device.role == Role::outside || device.zone != zone_) continue;
+        const auto hop = tables_.next_hops.find(dataplane::Neighbour{device.ifindex, towards});
+        if (hop == tables_.next_hops.end()) continue;
+        if (hop->second.resolved) {
+            step(Stage::next_hop, device.name,
+                 fmt::format("{}, {}", towards.to_string(), hop->second.destination.to_string()));
+            return;
+        }
+        step(Stage::next_hop, device.name, fmt::format("{} does not answer ARP", towards.to_string()));
+        if (is_instance) {
+            answer_.translation.reset();
+            pass();
+        } else {
+            drop(DROP_NEIGHBOUR_UNREACHABLE, icmp(Told::host_unreachable));
+        }
+        return;
+    }
+    step(Stage::next_hop, "", fmt::format("{}, which is not resolved yet", towards.to_string()));
+    if (is_instance) {
+        answer_.translation.reset();
+        pass();
+    } else {
+        drop(DROP_NEIGHBOUR_UNREACHABLE);
+    }
 }
 
 // wish_flow() and flow_create() of bpf/lib/. `external` is 0.0.0.0 where the NAT gateway is to choose.

@@ -99,11 +99,16 @@ struct Explanation {
 // Calls its argument for each live flow until that returns false, as Dataplane::visit_flows() does.
 using VisitFlows = std::function<Result<void>(const std::function<bool(const dataplane::FlowRecord&)>&)>;
 
+// As Dataplane::inner_flow() does.
+using FindInnerFlow =
+    std::function<Result<std::optional<dataplane::InnerFlow>>(const dataplane::InnerFlowKey&)>;
+
 // All of it as it is in the kernel.
 struct LiveState {
     const dataplane::ForwardingTables& tables;
     std::uint16_t generation = 0;
     VisitFlows visit_flows;
+    FindInnerFlow find_inner_flow;
 };
 
 // The code of an error that is due to the question is EINVAL.

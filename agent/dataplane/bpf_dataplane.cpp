@@ -449,6 +449,26 @@ Result<void> BpfDataplane::visit_flows(const std::function<bool(const FlowRecord
     return {};
 }
 
+// What bpf/lib/inner.h would find.
+Result<std::optional<InnerFlow>> BpfDataplane::inner_flow(const InnerFlowKey& key) {
+    if (!impl_->live) return std::nullopt;
+    const flow_key sought = encode(key);
+    ::inner_flow value{};
+    if (bpf_map_lookup_elem(impl_->live->state.map("inner_flows"), &sought, &value) != 0) {
+        if (errno == ENOENT) return std::nullopt;
+        return system_failure("read map inner_flows");
+    }
+    const bool finished = (value.seen & INNER_FLOW_FINISHED) == INNER_FLOW_FINISHED;
+    std::uint32_t seconds = INNER_FLOW_TIMEOUT;
+    if (key.protocol == Protocol::icmp) seconds = INNER_FLOW_TIMEOUT_ICMP;
+    if (key.protocol == Protocol::tcp)
+        seconds = (value.seen & INNER_FLOW_ANSWERED) != 0 && !finished ? INNER_FLOW_TIMEOUT_TCP_ESTABLISHED
+                                                                       : INNER_FLOW_TIMEOUT_TCP;
+    const auto age = static_cast<std::int32_t>(impl_->live->now_ticks() - value.last_seen);
+    if (age > static_cast<std::int32_t>(seconds * FLOW_TOUCH_TICKS)) return std::nullopt;
+    return InnerFlow{value.generation, finished};
+}
+
 Result<FlowTableStatus> BpfDataplane::flow_table_status() {
     if (!impl_->live) return FlowTableStatus{};
     const auto scan = impl_->live->scan();

@@ -39,6 +39,7 @@ class BpfDataplane final : public Dataplane {
     Result<void> keep_next_hops_valid(std::chrono::seconds duration) override;
     [[nodiscard]] Result<Counters> counters() override;
     Result<void> visit_flows(const std::function<bool(const FlowRecord&)>& visit) override;
+    Result<std::optional<InnerFlow>> inner_flow(const InnerFlowKey& key) override;
     Result<FlowTableStatus> flow_table_status() override;
     Result<SweepReport> sweep(std::size_t buckets) override;
     Result<SweepReport> cut(std::span<const FlowRecord> flows) override;

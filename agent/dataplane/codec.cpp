@@ -46,13 +46,14 @@ security_rule encode_rule(const SecurityRule& rule) {
     value.first_port = rule.ports.first;
     value.last_port = rule.ports.last;
     value.protocol = rule.protocol;
+    value.remote_group = rule.remote_group;
     return value;
 }
 
 SecurityRule decode_rule(const security_rule& value) {
     const auto length = static_cast<std::uint8_t>(std::popcount(value.mask));
     return {value.protocol, PortRange{value.first_port, value.last_port},
-            Ipv4Prefix(Ipv4Address::from_network(value.remote), length)};
+            Ipv4Prefix(Ipv4Address::from_network(value.remote), length), value.remote_group};
 }
 
 // Writes rules into one of a group's arrays; returns how many there are.
@@ -148,10 +149,11 @@ RouteKey decode(const route_key& key) {
 }
 
 route encode(const RouteEntry& entry) {
-    return route{static_cast<std::uint16_t>(entry.kind), entry.index};
+    return route{static_cast<std::uint16_t>(entry.kind), entry.index, entry.via.to_network()};
 }
 RouteEntry decode(const route& value) {
-    return RouteEntry{static_cast<RouteKind>(value.target), value.index};
+    return RouteEntry{static_cast<RouteKind>(value.target), value.index,
+                      Ipv4Address::from_network(value.via)};
 }
 
 prefix_key encode(const Ipv4Prefix& prefix) {
@@ -312,6 +314,19 @@ instance encode(const InstanceEntry& entry) {
 }
 InstanceEntry decode(const instance& value) {
     return InstanceEntry{Ipv4Address::from_network(value.elastic_ip), decode_groups(value.groups)};
+}
+
+flow_key encode(const InnerFlowKey& key) {
+    constexpr std::uint8_t echo_request = 8;
+    flow_key value{};
+    value.source = key.opener.address.to_network();
+    value.destination = key.answerer.address.to_network();
+    value.source_port = htons(key.opener.port);
+    value.destination_port = htons(key.answerer.port);
+    value.protocol = static_cast<std::uint8_t>(key.protocol);
+    value.kind = key.protocol == Protocol::icmp ? echo_request : 0;
+    value.zone = key.zone;
+    return value;
 }
 
 security_group encode(const SecurityGroupEntry& entry) {

@@ -53,6 +53,7 @@ instance_key encode(const ZoneAddress& key);
 ZoneAddress decode(const instance_key& key);
 instance encode(const InstanceEntry& entry);
 InstanceEntry decode(const instance& value);
+flow_key encode(const InnerFlowKey& key);
 security_group encode(const SecurityGroupEntry& entry);
 SecurityGroupEntry decode(const security_group& value);
 port_forward_key encode(const PortForwardKey& key);

@@ -176,6 +176,8 @@ class Dataplane {
 
     // Calls `visit` for each live flow; it returns false to stop.
     virtual Result<void> visit_flows(const std::function<bool(const FlowRecord&)>& visit) = 0;
+    // The flow, if it lives.
+    virtual Result<std::optional<InnerFlow>> inner_flow(const InnerFlowKey& key) = 0;
     virtual Result<FlowTableStatus> flow_table_status() = 0;
 
     // Removes what is past its timeout, looking at a slice of the table of at most `buckets` buckets (0:

@@ -159,6 +159,12 @@ Result<void> MemoryDataplane::visit_flows(const std::function<bool(const FlowRec
     return {};
 }
 
+Result<std::optional<InnerFlow>> MemoryDataplane::inner_flow(const InnerFlowKey& key) {
+    const auto found = kernel_->inner_flows.find(key);
+    if (found == kernel_->inner_flows.end()) return std::nullopt;
+    return found->second;
+}
+
 Result<FlowTableStatus> MemoryDataplane::flow_table_status() {
     FlowTableStatus status;
     if (!kernel_->prepared) return status;

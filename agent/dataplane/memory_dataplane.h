@@ -29,6 +29,7 @@ struct MemoryKernel {
     std::uint32_t generation = 0;
     std::map<std::string, Link> links;  // by device
     std::vector<FlowRecord> flows;      // idle_seconds tells whether one is live
+    std::map<InnerFlowKey, InnerFlow> inner_flows;
     Counters counters;
     std::vector<DropEvent> drop_events;
     std::vector<PortBlockEvent> port_block_events;
@@ -61,6 +62,7 @@ class MemoryDataplane final : public Dataplane {
     Result<void> keep_next_hops_valid(std::chrono::seconds duration) override;
     [[nodiscard]] Result<Counters> counters() override;
     Result<void> visit_flows(const std::function<bool(const FlowRecord&)>& visit) override;
+    Result<std::optional<InnerFlow>> inner_flow(const InnerFlowKey& key) override;
     Result<FlowTableStatus> flow_table_status() override;
     Result<SweepReport> sweep(std::size_t buckets) override;
     Result<SweepReport> cut(std::span<const FlowRecord> flows) override;

@@ -123,12 +123,20 @@ Result<Shape> shape_of(int fd) {
                  flags};
 }
 
+// Far fewer than there are of other flows: those that stay inside and have security groups.
+std::uint32_t inner_flows(const TableSize& size) {
+    constexpr std::uint64_t least = 4096;
+    return static_cast<std::uint32_t>(std::clamp<std::uint64_t>(
+        std::uint64_t{size.flow_regions} * FLOW_REGION_BUCKETS, least, INNER_FLOWS_MAX));
+}
+
 Result<void> set_sizes(bpf_object* object, const TableSize& size) {
-    const std::array<std::pair<const char*, std::uint32_t>, 4> sizes{{
+    const std::array<std::pair<const char*, std::uint32_t>, 5> sizes{{
         {"flow_buckets", size.flow_regions * FLOW_REGION_BUCKETS},
         {"flow_locks", size.flow_regions},
         {"hosts", size.flow_regions * HOST_BUCKETS_PER_REGION},
         {"port_sets", size.port_sets},
+        {"inner_flows", inner_flows(size)},
     }};
     for (const auto& [name, entries] : sizes) {
         bpf_map* map = bpf_object__find_map_by_name(object, name);

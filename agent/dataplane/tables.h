@@ -62,11 +62,13 @@ enum class RouteKind : std::uint8_t {
     nat_gateway = 2,
     blackhole = 3,
     untranslated = 4,
-    internet_gateway = 5
+    internet_gateway = 5,
+    via = 6
 };
 struct RouteEntry {
     RouteKind kind = RouteKind::blackhole;
     std::uint16_t index = 0;
+    Ipv4Address via = {};  // the router, of kind via
     bool operator==(const RouteEntry&) const = default;
 };
 
@@ -143,8 +145,9 @@ struct InstanceEntry {
 
 struct SecurityRule {
     std::uint8_t protocol = 0;  // 0: any
-    PortRange ports{0, 65535};
+    PortRange ports{0, 65535};  // of ICMP: 256 * type + code of a message
     Ipv4Prefix remote = {};
+    std::uint16_t remote_group = 0;  // that has to hold for the remote; 0: none has to
     bool operator==(const SecurityRule&) const = default;
 };
 
@@ -216,6 +219,19 @@ struct Identifier {
     std::uint32_t kind = 0;
     std::string name;
     auto operator<=>(const Identifier&) const = default;
+};
+
+// What the security groups have let through of what stays inside, seen from whoever opened it.
+struct InnerFlowKey {
+    std::uint16_t zone = 0;
+    Protocol protocol = Protocol::tcp;
+    Endpoint opener;  // of ICMP, those of an echo request: the identifier, and 0
+    Endpoint answerer;
+    auto operator<=>(const InnerFlowKey&) const = default;
+};
+struct InnerFlow {
+    std::uint16_t generation = 0;  // of the configuration that it was checked against
+    bool finished = false;         // both ends have closed, or one has reset
 };
 
 // What holds for the gateway as a whole.

@@ -233,11 +233,24 @@ struct Schema<SecurityGroupRule> {
             field<&SecurityGroupRule::ports>(
                 {.name = "ports",
                  .help = "The destination port, or a range of them. Only for tcp and udp; without it: all."}),
+            field<&SecurityGroupRule::icmp_type>(
+                {.name = "icmp_type",
+                 .help =
+                     "The type of ICMP message, as a number from 0 to 255 or by its name, such as "
+                     "echo_request. Only for icmp; without it: all. Answers and errors that belong to what "
+                     "was let through need no rule. Of what goes through a NAT gateway or an internet "
+                     "gateway it is only the echo_request that opens anything, so that rules for other "
+                     "types hold for what stays inside the VPC alone."}),
+            field<&SecurityGroupRule::icmp_code>(
+                {.name = "icmp_code",
+                 .help = "The code of the ICMP message, 0 to 255. Only with icmp_type; without it: all."}),
             alternative<&SecurityGroupRule::peer, Ipv4Prefix>(
                 {.name = "cidr", .help = "The other end, as a prefix."}),
             alternative<&SecurityGroupRule::peer, std::string>(
                 {.name = "security_group",
-                 .help = "The other end, as the instances of a security group.",
+                 .help = "The other end, as the addresses that have this security group of the same VPC: of "
+                         "their own as an instance, or by their subnet. Meant are addresses inside: an "
+                         "instance that comes by way of an Elastic IP is not known as one.",
                  .text = Text::reference,
                  .refers_to = Kind::security_groups}),
             field<&SecurityGroupRule::description>({.name = "description", .help = "A note for people."}),
@@ -508,7 +521,10 @@ struct Schema<Route> {
                  .text = Text::reference,
                  .refers_to = Kind::internet_gateways}),
             alternative<&Route::target, Via, &Via::address>(
-                {.name = "via", .help = "Send to this router, untranslated."}),
+                {.name = "via",
+                 .help = "Send to this router or instance as it is, untranslated. It is an address of a "
+                         "subnet of "
+                         "the same VPC, and the host is to have an address of its link."}),
             alternative<&Route::target, Blackhole>(
                 {.name = "blackhole", .help = "Drop, and count as `blackhole`."}),
         };

@@ -35,40 +35,8 @@ void find_nat_gateways(const DesiredState& state, std::string_view field, const 
     find_where(state.nat_gateways, "nat_gateways", field, found, declared);
 }
 
-template <typename Target>
-void find_routes(const DesiredState& state, std::string_view key, const Found& found) {
-    for (std::size_t i = 0; i < state.route_tables.size(); ++i) {
-        const std::vector<Route>& routes = state.route_tables[i].routes;
-        for (std::size_t j = 0; j < routes.size(); ++j) {
-            if (std::holds_alternative<Target>(routes[j].target)) {
-                found(fmt::format("route_tables[{}].routes[{}].{}", i, j, key),
-                      routes[j].destination.to_string());
-            }
-        }
-    }
-}
-
-void find_group_rules(const std::vector<SecurityGroupRule>& rules, const std::string& path,
-                      const Found& found) {
-    for (std::size_t i = 0; i < rules.size(); ++i) {
-        if (const auto* group = std::get_if<std::string>(&rules[i].peer))
-            found(fmt::format("{}[{}].security_group", path, i), *group);
-    }
-}
-
-void find_group_rules(const DesiredState& state, const Found& found) {
-    for (std::size_t i = 0; i < state.security_groups.size(); ++i) {
-        const SecurityGroup& group = state.security_groups[i];
-        find_group_rules(group.ingress, fmt::format("security_groups[{}].ingress", i), found);
-        if (group.egress)
-            find_group_rules(*group.egress, fmt::format("security_groups[{}].egress", i), found);
-    }
-}
-
 // The table. A line goes when what it names is carried out.
 constexpr std::array table{
-    NotInForce{"a route via a router",
-               [](const DesiredState& state, const Found& found) { find_routes<Via>(state, "via", found); }},
     NotInForce{"an Elastic IP shared with the host",
                [](const DesiredState& state, const Found& found) {
                    find_where(state.elastic_ips, "elastic_ips", "shared_with_host", found,
@@ -76,8 +44,6 @@ constexpr std::array table{
                                   return std::string(elastic_ip.shared_with_host ? "true" : "");
                               });
                }},
-    NotInForce{"a rule for a security group",
-               [](const DesiredState& state, const Found& found) { find_group_rules(state, found); }},
     NotInForce{"a flow log",
                [](const DesiredState& state, const Found& found) {
                    find_nat_gateways(state, "log_flows", found, [](const NatGateway& gateway) {

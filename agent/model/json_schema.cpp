@@ -60,6 +60,18 @@ struct Shape<PortRange> {
     }
 };
 
+// A number, or a name for it.
+template <>
+struct Shape<IcmpType> {
+    static Json of(const FieldFacts&) {
+        Json words = Json::array();
+        for (const std::string_view name : icmp_type_names()) words.push_back(name);
+        return {{"oneOf", Json::array({{{"type", "integer"}, {"minimum", 0}, {"maximum", 255}},
+                                       {{"type", "string"}, {"enum", std::move(words)}},
+                                       text("^[0-9]{1,3}$", "8")})}};
+    }
+};
+
 template <Worded E>
 struct Shape<E> {
     static Json of(const FieldFacts&) {

@@ -36,6 +36,9 @@ inline nlohmann::json value_to_json(const Ipv4Prefix& value) {
 inline nlohmann::json value_to_json(const PortRange& value) {
     return value.to_string();
 }
+inline nlohmann::json value_to_json(const IcmpType& value) {
+    return value.to_string();
+}
 inline nlohmann::json value_to_json(const Endpoint& value) {
     return value.to_string();
 }

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "core/address.h"
+#include "core/icmp_type.h"
 
 namespace sallyport::model {
 
@@ -193,6 +194,8 @@ struct Instance {
 struct SecurityGroupRule {
     std::optional<Protocol> protocol = {};                      // none: all
     std::optional<PortRange> ports = {};                        // none: all
+    std::optional<IcmpType> icmp_type = {};                     // none: all
+    std::optional<std::uint32_t> icmp_code = {};                // none: all
     std::variant<Ipv4Prefix, std::string> peer = Ipv4Prefix{};  // a prefix or a security group
     std::string description = {};
     bool operator==(const SecurityGroupRule&) const = default;

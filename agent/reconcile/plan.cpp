@@ -112,6 +112,14 @@ dataplane::ReservedPorts reserved_of(std::vector<PortRange> ranges) {
     return reserved;
 }
 
+// Types and codes of messages are to ICMP what ports are to other protocols.
+PortRange icmp_messages(IcmpType type, std::optional<std::uint32_t> code) {
+    constexpr std::uint32_t codes = 256;
+    const std::uint32_t first = type.number * codes + code.value_or(0);
+    const std::uint32_t last = type.number * codes + code.value_or(codes - 1);
+    return {static_cast<std::uint16_t>(first), static_cast<std::uint16_t>(last)};
+}
+
 class Planner {
   public:
     Planner(const model::DesiredState& desired, const NetworkView& view, const Identifiers& identifiers,
@@ -134,6 +142,7 @@ class Planner {
         instances();
         local_addresses();
         next_hops();
+        routers();
         return std::move(plan_);
     }
 
@@ -292,8 +301,7 @@ class Planner {
             const auto number = identifiers_.at(IDENTIFIER_INTERNET_GATEWAY, to->name);
             return {RouteKind::internet_gateway, static_cast<std::uint16_t>(number)};
         }
-        // Targets that are not in force yet are closed, too: a packet must not take another way than the one
-        // that was asked for. The model warns of them.
+        if (const auto* to = std::get_if<model::Via>(&route.target)) return {RouteKind::via, 0, to->address};
         return {RouteKind::blackhole, 0};
     }
 
@@ -339,17 +347,20 @@ class Planner {
         }
     }
 
-    // One that names another security group allows nothing: see model/in_force.cpp.
-    static std::vector<dataplane::SecurityRule> security_rules_of(
-        const std::vector<model::SecurityGroupRule>& rules) {
+    std::vector<dataplane::SecurityRule> security_rules_of(
+        const std::vector<model::SecurityGroupRule>& rules) const {
         std::vector<dataplane::SecurityRule> result;
         for (const model::SecurityGroupRule& rule : rules) {
-            const auto* remote = std::get_if<Ipv4Prefix>(&rule.peer);
-            if (remote == nullptr) continue;
             dataplane::SecurityRule entry;
             if (rule.protocol) entry.protocol = static_cast<std::uint8_t>(*rule.protocol);
             if (rule.ports) entry.ports = *rule.ports;
-            entry.remote = *remote;
+            if (rule.icmp_type) entry.ports = icmp_messages(*rule.icmp_type, rule.icmp_code);
+            if (const auto* remote = std::get_if<Ipv4Prefix>(&rule.peer)) {
+                entry.remote = *remote;
+            } else {
+                entry.remote_group = static_cast<std::uint16_t>(
+                    identifiers_.at(IDENTIFIER_SECURITY_GROUP, std::get<std::string>(rule.peer)));
+            }
             result.push_back(entry);
         }
         return result;
@@ -550,6 +561,28 @@ class Planner {
             if (auto hop = next_hop_of(neighbour, plan_.tables.devices))
                 plan_.tables.next_hops.emplace(key, *hop);
         }
+    }
+
+    // On a device of their VPC, where the host has an address of their link.
+    void routers() {
+        for (const model::RouteTable& table : desired_.route_tables) {
+            for (const model::Route& route : table.routes) {
+                const auto* via = std::get_if<model::Via>(&route.target);
+                if (via == nullptr) continue;
+                for (const auto& [slot, device] : plan_.tables.devices) {
+                    if (device.role == Role::outside || device.zone != zone(table.vpc)) continue;
+                    if (has_on_link(device.ifindex, via->address))
+                        plan_.routers.insert({device.ifindex, via->address});
+                }
+            }
+        }
+    }
+
+    bool has_on_link(std::uint32_t ifindex, Ipv4Address neighbour) const {
+        return std::ranges::any_of(view_.addresses(), [&](const netlink::InterfaceAddress& address) {
+            return address.ifindex == ifindex &&
+                   Ipv4Prefix(address.address, address.prefix_length).contains(neighbour);
+        });
     }
 
     const model::DesiredState& desired_;

@@ -113,6 +113,7 @@ Result<Report> Reconciler::reconcile() {
         Plan plan = make_plan(*desired_, *view_, identifiers_, draining_);
         const dataplane::ForwardingTables before = tables_;
         warnings_ = std::move(plan.warnings);
+        routers_ = std::move(plan.routers);
         usable = note("data plane", write_tables(plan, report));
         if (usable) usable = note("attach", attach(plan));
         note("routes", write_routes(plan, report));
@@ -401,6 +402,13 @@ void Reconciler::probe_neighbours() {
     const auto now = clock_.monotonic();
     if (probed_at_ && now - *probed_at_ < probe_every) return;
     probed_at_ = now;
+    // No packet is left to the kernel for a router that routes lead to, so that nothing else has it resolved. One
+    // that did not answer is asked again below: so that senders are told in between.
+    for (const dataplane::Neighbour& router : routers_) {
+        const netlink::NeighbourEntry* known = view_->neighbour(router);
+        if (known == nullptr || known->state == netlink::NeighbourState::none)
+            std::ignore = netlink_.probe_neighbour(router.ifindex, router.address);
+    }
     probe_in_turns(view_->stale(), last_probed_);
     // Nothing is sent to those that did not answer, so that nothing else would find out that they are back.
     if (++probes_ % probes_between_failed == 0) probe_in_turns(view_->failed(), last_failed_probed_);
@@ -438,6 +446,7 @@ Result<void> Reconciler::detach() {
     tables_written_ = false;
     identifiers_ = Identifiers();
     tables_ = {};
+    routers_.clear();
     devices_.clear();
     warnings_.clear();
     announcements_.clear();

@@ -136,7 +136,8 @@ class Reconciler {
     std::uint64_t made_capacity_ = 0;  // flows that the pinned table was made for
     Identifiers identifiers_;
     dataplane::ForwardingTables tables_;
-    bool tables_written_ = false;  // all of tables_ is in the data plane
+    std::set<dataplane::Neighbour> routers_;  // that routes lead to
+    bool tables_written_ = false;             // all of tables_ is in the data plane
     std::vector<DeviceStatus> devices_;
     std::vector<std::string> warnings_;
     std::string error_;

@@ -93,6 +93,10 @@ static __always_inline int finish(struct packet *packet, enum verdict verdict)
 	}
 	if (verdict == VERDICT_DROP)
 		return finish_drop(packet);
+	if (verdict == VERDICT_RELAY) {
+		device->forwarded++;
+		return packet->action;
+	}
 	if (verdict == VERDICT_ANSWER) {
 		device->answered++;
 		return packet->action;

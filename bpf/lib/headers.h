@@ -39,6 +39,8 @@ enum icmp_type {
 	ICMP_ECHO_REQUEST = 8,
 	ICMP_TIME_EXCEEDED = 11,
 	ICMP_PARAMETER_PROBLEM = 12,
+	ICMP_TIMESTAMP_REQUEST = 13,
+	ICMP_ADDRESS_MASK_REPLY = 18, /* RFC 950 */
 };
 
 enum icmp_unreachable_code {

@@ -155,6 +155,13 @@ struct {
 } security_groups SEC(".maps");
 
 struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, INNER_FLOWS_MAX);
+	__type(key, struct flow_key);
+	__type(value, struct inner_flow);
+} inner_flows SEC(".maps");
+
+struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, PORT_FORWARDS_MAX);
@@ -321,6 +328,9 @@ struct port_claim {
 	struct port_set_key key; /* of the set that is asked for */
 };
 
+/* In the flags of struct flow_ends, beside those of enum flow_flag: the flow stays inside (inner.h). */
+#define FLOW_ENDS_INNER (1 << 0)
+
 /* A flow, for the question whether the configuration allows it: route.h, security_group.h. */
 struct flow_ends {
 	__be32 instance;
@@ -331,10 +341,11 @@ struct flow_ends {
 	__be16 external_port;
 	__u16 zone;
 	__u8 protocol;
-	__u8 flags;			   /* FLOW_STATIC, FLOW_FROM_OUTSIDE */
-	__u16 is_open;			   /* without a security group it is allowed */
-	__be32 own_elastic_ip;		   /* of the instance, or 0 */
-	struct security_group_list groups; /* of the instance */
+	__u8 flags;				  /* FLOW_STATIC, FLOW_FROM_OUTSIDE, FLOW_ENDS_INNER */
+	__u16 is_open;				  /* without a security group it is allowed */
+	__be32 own_elastic_ip;			  /* of the instance, or 0 */
+	struct security_group_list groups;	  /* of the instance */
+	struct security_group_list remote_groups; /* of the remote, if it is an instance as well */
 };
 
 /*

@@ -12,6 +12,7 @@
 #include "lib/fragment.h"
 #include "lib/hairpin.h"
 #include "lib/inbound.h"
+#include "lib/inner.h"
 
 /* May this packet open a flow? Anything else is refused with a reason, and TCP with a reset. */
 static __always_inline enum verdict check_opening(struct packet *packet)
@@ -181,7 +182,7 @@ static __noinline enum verdict check_miss_from_inside(struct packet *packet)
 		return drop(packet, DROP_LINK_BROADCAST);
 	subnet = subnet_of(packet->key.zone, packet->key.source);
 	if (!subnet)
-		return drop(packet, DROP_SOURCE_NOT_IN_SUBNET);
+		return from_router(packet);
 	if (!work)
 		return drop(packet, DROP_INTERNAL_ERROR);
 	route = route_to(subnet->route_table, packet->key.destination);
@@ -190,7 +191,9 @@ static __noinline enum verdict check_miss_from_inside(struct packet *packet)
 		return drop(packet, DROP_NO_ROUTE);
 	}
 	if (route->target == ROUTE_LOCAL)
-		return VERDICT_PASS;
+		return stay_inside(packet, 0);
+	if (route->target == ROUTE_VIA)
+		return stay_inside(packet, route->via);
 	number = route->index;
 	work->ends.instance = packet->key.source;
 	work->ends.zone = packet->key.zone;

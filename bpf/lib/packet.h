@@ -17,6 +17,7 @@ enum verdict {
 	VERDICT_DROP,	 /* always through drop(), which notes the reason */
 	VERDICT_PASS,	 /* to the host's network stack */
 	VERDICT_FORWARD, /* packet.action says how */
+	VERDICT_RELAY,	 /* the same, of a packet that stays inside and is no NAT gateway's */
 	VERDICT_ANSWER,	 /* the frame was turned into a reply; packet.action says how */
 	VERDICT_HOLD,	 /* the agent has it, and gives it back later */
 };

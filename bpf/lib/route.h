@@ -47,6 +47,8 @@ static __always_inline void flow_ends_place(struct flow_ends *ends, const struct
 		instance = instance_of(ends->zone, ends->instance);
 	ends->own_elastic_ip = instance ? instance->elastic_ip : 0;
 	ends->groups = instance ? instance->groups : subnet->groups;
+	/* Whatever its address, a remote that is reached through an external endpoint is no instance of the VPC. */
+	__builtin_memset(&ends->remote_groups, 0, sizeof(ends->remote_groups));
 }
 
 /* Where the configuration leads a port of an Elastic IP to, or NULL. */

@@ -3,22 +3,26 @@
  * Security groups: which flows an instance may have. They are stateful: what is asked here is asked when a flow is
  * made, and again when the configuration has changed. A flow that one rule of one group allows is allowed.
  *
- * Packets between instances of a VPC that the kernel forwards do not come by here.
+ * A rule may ask for a security group of the remote. Only what stays inside has one: see inner.h.
  */
 #ifndef SALLYPORT_BPF_SECURITY_GROUP_H
 #define SALLYPORT_BPF_SECURITY_GROUP_H
 
+#include "lib/headers.h"
 #include "lib/route.h"
 
 /* Without a branch: the verifier would otherwise follow both ways of each rule. */
 static __always_inline __u32 security_rule_admits(const struct security_rule *rule,
 						  const struct flow_ends *ends, __u16 port)
 {
-	__u32 refused = (ends->remote & rule->mask) ^ rule->remote;
+	__u32 refused = (ends->remote & rule->mask) ^ rule->remote, absent = 1;
 
 	refused |= rule->protocol & -(rule->protocol != ends->protocol);
 	refused |= port < rule->first_port;
 	refused |= port > rule->last_port;
+	for (__u32 i = 0; i < SECURITY_GROUPS_PER_INSTANCE_MAX; i++)
+		absent &= ends->remote_groups.number[i] != rule->remote_group;
+	refused |= absent & (rule->remote_group != 0);
 	return !refused;
 }
 
@@ -44,8 +48,9 @@ verified_alone int security_group_admits(__u32 number)
 		count = group->egress_count;
 		port = bpf_ntohs(ends->remote_port);
 	}
-	if (ends->protocol == IPPROTO_ICMP) /* what stands there is no port */
-		port = 0;
+	/* What stands there is no port. Translated is nothing but what an echo request has opened. */
+	if (ends->protocol == IPPROTO_ICMP && !(ends->flags & FLOW_ENDS_INNER))
+		port = ICMP_ECHO_REQUEST << 8;
 	for (__u32 i = 0; i < SECURITY_GROUP_RULES_MAX; i++) {
 		if (i >= count)
 			break;

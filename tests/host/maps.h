@@ -46,6 +46,7 @@
 	MAP(unanswered)                                                                                      \
 	MAP(nat_gateway_usage)                                                                               \
 	MAP(fragments)                                                                                       \
+	MAP(inner_flows)                                                                                     \
 	MAP(awaited_datagrams)                                                                               \
 	MAP(early_fragment_accounts)                                                                         \
 	MAP(early_fragment_budgets)                                                                          \

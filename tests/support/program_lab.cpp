@@ -519,9 +519,25 @@ void ProgramLab::add_subnet(std::uint16_t zone, const char* prefix) {
 }
 
 void ProgramLab::add_route(std::uint32_t route_table, const char* prefix, enum route_target target,
-                           std::uint16_t index) {
-    route value{static_cast<std::uint16_t>(target), index};
+                           std::uint16_t index, const char* via) {
+    const route value{static_cast<std::uint16_t>(target), index, network_order(via)};
     impl_->put("routes", route_key_of(route_table, prefix), value);
+}
+
+std::size_t ProgramLab::inner_flows() {
+    std::size_t count = 0;
+    flow_key key{};
+    const int map = impl_->maps.at("inner_flows");
+    for (const flow_key* previous = nullptr; bpf_map_get_next_key(map, previous, &key) == 0; previous = &key)
+        ++count;
+    return count;
+}
+
+void ProgramLab::forget_inner_flows() {
+    flow_key key{};
+    const int map = impl_->maps.at("inner_flows");
+    while (bpf_map_get_next_key(map, nullptr, &key) == 0)
+        check(bpf_map_delete_elem(map, &key) == 0, "forget a flow that stays inside");
 }
 
 void ProgramLab::remove_route(std::uint32_t route_table, const char* prefix) {

@@ -97,8 +97,11 @@ class ProgramLab {
     void set_unanswered_capacity(std::uint32_t flows);
     void add_subnet(std::uint16_t zone, const char* prefix);  // with the first one's route table
     void add_route(std::uint32_t route_table, const char* prefix, enum route_target target,
-                   std::uint16_t index);
+                   std::uint16_t index, const char* via = "0.0.0.0");
     void remove_route(std::uint32_t route_table, const char* prefix);
+    // What the security groups have let through of what stays inside.
+    std::size_t inner_flows();
+    void forget_inner_flows();
     void add_subnet(std::uint32_t zone, const char* prefix, std::uint32_t route_table);
     void remove_subnet(std::uint32_t zone, const char* prefix);
     void add_local_address(const char* address);

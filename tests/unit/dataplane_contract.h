@@ -98,7 +98,9 @@ inline ForwardingTables example_tables(World& world) {
     tables.security_groups[8] = {.ingress = {{.protocol = 6, .ports = {80, 90}, .remote = Ipv4Prefix()},
                                              {.remote = Ipv4Prefix(Ipv4Address(203, 0, 113, 9), 32)}},
                                  .egress = {SecurityRule{}}};
-    tables.security_groups[9] = {};
+    tables.security_groups[9] = {.ingress = {{.protocol = 1, .ports = {0x800, 0x8ff}, .remote_group = 8}}};
+    tables.routes[{4, Ipv4Prefix(Ipv4Address(192, 168, 0, 0), 16)}] = {RouteKind::via, 0,
+                                                                       Ipv4Address(10, 0, 1, 254)};
     tables.instances[{1, Ipv4Address(10, 0, 1, 50)}] = {Ipv4Address(198, 51, 100, 14), {8, 9, 10, 11, 12}};
     tables.port_forwards[{Ipv4Address(198, 51, 100, 13), 17, 5002, 15}] = {Ipv4Address(10, 0, 1, 12), 1, 5001,
                                                                            6001};
@@ -354,6 +356,8 @@ TEST_P(DataplaneContract, what_is_detached_answers_or_fails_but_does_not_break) 
     EXPECT_TRUE(dataplane_->poll_drop_events([](const DropEvent&) {}));
     EXPECT_TRUE(dataplane_->poll_port_block_events([](const PortBlockEvent&) {}));
     EXPECT_TRUE(dataplane_->visit_port_blocks([](const PortBlock&) {}));
+    const auto inner = dataplane_->inner_flow({});
+    EXPECT_TRUE(inner && !*inner);
     EXPECT_EQ(dataplane_->port_block_events_fd(), -1);
     ASSERT_TRUE(dataplane_->flow_table_status());
     EXPECT_EQ(dataplane_->flow_table_status()->capacity, 0U);

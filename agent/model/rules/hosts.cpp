@@ -8,6 +8,7 @@
 #include <map>
 #include <variant>
 
+#include "model/enums.h"
 #include "model/rules/rules.h"
 
 namespace sallyport::model {
@@ -64,16 +65,39 @@ class HostRules : Rules {
         }
     }
 
+    void check_icmp(const SecurityGroupRule& rule, const std::string& path, std::size_t i) {
+        constexpr std::uint32_t most = 255;
+        if (rule.icmp_type && rule.protocol != Protocol::icmp) {
+            wrong(at(path, i, "icmp_type"), rule.icmp_type->to_string(), "protocol: icmp",
+                  fmt::format("an ICMP type means nothing {}",
+                              rule.protocol ? fmt::format("for {}", to_string(*rule.protocol))
+                                            : "without a protocol"),
+                  at(path, i, "protocol"));
+        }
+        if (!rule.icmp_code) return;
+        const std::string read = fmt::format("{}", *rule.icmp_code);
+        if (!rule.icmp_type) {
+            wrong(at(path, i, "icmp_code"), read, "icmp_type as well",
+                  "what a code means depends on the type");
+        }
+        if (*rule.icmp_code > most)
+            wrong(at(path, i, "icmp_code"), read, "a number from 0 to 255",
+                  fmt::format("{} is no code", read));
+    }
+
     void check_rules(const SecurityGroup& group, const std::vector<SecurityGroupRule>& rules,
                      const std::string& path) {
         check_size(path, rules.size(), SECURITY_GROUP_RULES_MAX);
         for (std::size_t i = 0; i < rules.size(); ++i) {
             const SecurityGroupRule& rule = rules[i];
             if (rule.ports && (!rule.protocol || *rule.protocol == Protocol::icmp)) {
-                wrong(at(path, i, "ports"), rule.ports->to_string(), "protocol: tcp or protocol: udp",
+                wrong(at(path, i, "ports"), rule.ports->to_string(),
+                      rule.protocol ? "icmp_type, or protocol: tcp or protocol: udp"
+                                    : "protocol: tcp or protocol: udp",
                       fmt::format("ports mean nothing {}", rule.protocol ? "for icmp" : "without a protocol"),
                       at(path, i, "protocol"));
             }
+            check_icmp(rule, path, i);
             if (const auto* peer = std::get_if<std::string>(&rule.peer)) {
                 check_same_vpc<SecurityGroup>(at(path, i, "security_group"), Kind::security_groups, *peer,
                                               group.vpc);

@@ -149,9 +149,20 @@ class NetworkRules : Rules {
                 check_same_vpc<InternetGateway>(path("internet_gateway", i), Kind::internet_gateways,
                                                 internet->name, table.vpc);
             } else if (const auto* via = std::get_if<Via>(&route.target)) {
-                check_host_address(path("via", i), via->address);
+                check_router(table.vpc, via->address, path("via", i));
             }
         }
+    }
+
+    // A router is inside: what is behind it is reached with private addresses.
+    void check_router(std::string_view vpc, Ipv4Address router, std::string path) {
+        const auto has_it = [&](const Subnet& subnet) {
+            return subnet.vpc == vpc && subnet.cidr.contains(router);
+        };
+        if (vpc.empty() || std::ranges::any_of(state_.subnets, has_it)) return;
+        wrong(std::move(path), router.to_string(),
+              fmt::format("an address of a subnet of VPC {}", quoted(vpc)),
+              fmt::format("{} is in no subnet of VPC {}", router.to_string(), quoted(vpc)));
     }
 
     void check_not_local(const Vpc& vpc, const Ipv4Prefix& destination, std::string path) {

@@ -4,7 +4,7 @@
 #define SALLYPORT_ABI_LIMITS_H
 
 /* Changes whenever the meaning of anything pinned changes. An agent refuses state of another version. */
-#define SALLYPORT_LAYOUT_VERSION 5
+#define SALLYPORT_LAYOUT_VERSION 6
 
 #define FLOW_BUCKET_ENTRIES 15 /* entries of 64 bytes beside one line of tags in a 1 KB bucket */
 #define FLOW_BUCKET_BYTES 1024
@@ -21,7 +21,8 @@
 #define SECURITY_GROUPS_MAX 4096
 #define SECURITY_GROUP_RULES_MAX 60 /* each way */
 #define SECURITY_GROUPS_PER_INSTANCE_MAX 5
-#define NEXT_HOPS_MAX 65536 /* number 0 means "not known yet" */
+#define INNER_FLOWS_MAX 131072 /* upper bound; the agent sizes the map by flow_capacity */
+#define NEXT_HOPS_MAX 65536    /* number 0 means "not known yet" */
 #define SUBNETS_MAX 65536
 #define ROUTES_MAX 131072
 #define PRIVATE_PREFIXES_MAX 65536

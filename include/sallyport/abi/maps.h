@@ -65,7 +65,7 @@ struct subnet_key {
 	__u32 zone;	     /* in network order, because tries compare from the first byte */
 	__be32 address;
 };
-/* Numbers of the security groups that hold for an address; none: nothing is held back by any. */
+/* Numbers, from 1 on, of the security groups that hold for an address; none: nothing is held back by any. */
 struct security_group_list {
 	__u16 count;
 	__u16 number[SECURITY_GROUPS_PER_INSTANCE_MAX];
@@ -97,10 +97,12 @@ ABI_ASSERT_SIZE(struct instance, 16);
 struct security_rule {
 	__be32 remote; /* address & mask */
 	__be32 mask;
-	__u16 first_port; /* of the end that is called, host order; 0 to 65535 for all */
+	/* Of the end that is called, host order; of ICMP, type * 256 + code of a message. 0 to 65535 for all. */
+	__u16 first_port;
 	__u16 last_port;
 	__u8 protocol; /* 0: any */
-	__u8 zero0[3];
+	__u8 zero0;
+	__u16 remote_group; /* number of a security group that has to hold for the remote; 0: none has to */
 };
 ABI_ASSERT_SIZE(struct security_rule, 16);
 struct security_group {
@@ -124,12 +126,38 @@ enum route_target {
 	ROUTE_BLACKHOLE = 3,
 	ROUTE_UNTRANSLATED = 4,	    /* index: NAT gateway whose timers and counters apply */
 	ROUTE_INTERNET_GATEWAY = 5, /* index: its number, from INTERNET_GATEWAY_FIRST on */
+	ROUTE_VIA = 6,		    /* via: a router inside, which gets the packet as it is */
 };
 struct route {
 	__u16 target; /* enum route_target */
 	__u16 index;
+	__be32 via;
 };
-ABI_ASSERT_SIZE(struct route, 4);
+ABI_ASSERT_SIZE(struct route, 8);
+
+/*
+ * "inner_flows", by struct flow_key of whoever opened it: what the security groups have let through of what stays inside
+ * (bpf/lib/inner.h). The key's kind is the ICMP type of a question, and 0 for other protocols.
+ */
+enum inner_flow_seen {
+	INNER_FLOW_ANSWERED = 1 << 0,
+	INNER_FLOW_FIN_OF_OPENER = 1 << 1,
+	INNER_FLOW_FIN_OF_ANSWER = 1 << 2,
+	INNER_FLOW_FINISHED = INNER_FLOW_FIN_OF_OPENER | INNER_FLOW_FIN_OF_ANSWER, /* or a reset */
+};
+struct inner_flow {
+	__u32 last_seen;  /* tick */
+	__u16 generation; /* of the configuration that it was last checked against */
+	__u16 message;	  /* ICMP: type * 256 + code of what opened it */
+	__u8 seen;	  /* enum inner_flow_seen */
+	__u8 zero0[3];
+};
+ABI_ASSERT_SIZE(struct inner_flow, 12);
+/* How long it lives without a packet, in seconds: TCP once it is answered and until it is closed, and before and after. */
+#define INNER_FLOW_TIMEOUT 300
+#define INNER_FLOW_TIMEOUT_ICMP 60
+#define INNER_FLOW_TIMEOUT_TCP_ESTABLISHED 7440
+#define INNER_FLOW_TIMEOUT_TCP 240
 
 /* "private_prefixes": prefixes of all VPCs; what comes from outside must not be addressed to them. */
 struct prefix_key {

@@ -160,6 +160,7 @@ struct Rule {
     std::uint8_t protocol;  // 0: any
     std::uint16_t first, last;
     Ipv4Prefix remote;
+    std::uint16_t group = 0;  // of an instance that is the remote; nobody outside has one
 };
 constexpr Ipv4Prefix everything(Ipv4Address(0, 0, 0, 0), 0);
 constexpr Ipv4Prefix servers(Ipv4Address(203, 0, 113, 0), 24);
@@ -167,7 +168,7 @@ constexpr Ipv4Prefix servers(Ipv4Address(203, 0, 113, 0), 24);
 const std::array<std::vector<Rule>, 8> sets_of_rules{{
     {},
     {{0, 0, 65535, everything}},
-    {{6, 0, 65535, everything}},
+    {{6, 0, 65535, everything}, {17, 0, 65535, everything, 1}},
     {{17, 5000, 5000, servers}},
     {{6, 443, 443, everything}, {17, 53, 53, everything}},
     {{1, 0, 65535, servers}},
@@ -184,7 +185,8 @@ std::uint16_t put_rules(security_rule* to, const std::vector<Rule>& rules) {
                  rule.first,
                  rule.last,
                  rule.protocol,
-                 {}};
+                 0,
+                 rule.group};
     }
     return static_cast<std::uint16_t>(rules.size());
 }
@@ -266,7 +268,7 @@ void Gateway::configure() {
 
 void Gateway::add_route(std::uint32_t table, Ipv4Prefix to, route_target target, std::uint16_t index) {
     const route_key key{32u + to.length(), net(table), to.address().to_network()};
-    const struct route value { static_cast<std::uint16_t>(target), index };
+    const struct route value { static_cast<std::uint16_t>(target), index, 0 };
     host_route(&key, &value);
     routes_[{table, to}] = value;
 }
@@ -669,14 +671,17 @@ Gateway::Groups Gateway::groups_of(Ipv4Address instance) const {
 }
 
 bool Gateway::rule_allows(const Ends& ends, bool inward) const {
-    const std::uint16_t called = ends.protocol == 1 ? 0 : inward ? ends.instance.port : ends.remote.port;
+    constexpr std::uint16_t echo_request = 8 << 8;
+    const std::uint16_t called = ends.protocol == 1 ? echo_request
+                                 : inward           ? ends.instance.port
+                                                    : ends.remote.port;
     const Groups groups = groups_of(ends.instance.address);
     for (std::size_t number = 0; number < groups_.size(); ++number) {
         if (!(groups & 1u << number)) continue;
         const std::size_t rules = inward ? groups_[number].ingress : groups_[number].egress;
         for (const Rule& rule : sets_of_rules[rules])
-            if ((rule.protocol == 0 || rule.protocol == ends.protocol) && rule.first <= called &&
-                called <= rule.last && rule.remote.contains(ends.remote.address))
+            if (rule.group == 0 && (rule.protocol == 0 || rule.protocol == ends.protocol) &&
+                rule.first <= called && called <= rule.last && rule.remote.contains(ends.remote.address))
                 return true;
     }
     return false;

@@ -90,13 +90,19 @@ class ExplainTest : public testing::Test {
     }
 
     Result<Explanation> ask(const Question& question) {
-        const LiveState live{tables_, generation_,
-                             [this](const std::function<bool(const FlowRecord&)>& visit) -> Result<void> {
-                                 for (const FlowRecord& flow : flows_) {
-                                     if (!visit(flow)) break;
-                                 }
-                                 return {};
-                             }};
+        const LiveState live{
+            tables_, generation_,
+            [this](const std::function<bool(const FlowRecord&)>& visit) -> Result<void> {
+                for (const FlowRecord& flow : flows_) {
+                    if (!visit(flow)) break;
+                }
+                return {};
+            },
+            [this](const dataplane::InnerFlowKey& key) -> Result<std::optional<dataplane::InnerFlow>> {
+                const auto found = inner_flows_.find(key);
+                if (found == inner_flows_.end()) return std::nullopt;
+                return found->second;
+            }};
         return explain(question, live, names_);
     }
 
@@ -144,6 +150,7 @@ class ExplainTest : public testing::Test {
     Names names_;
     std::uint16_t generation_ = 0;
     std::vector<FlowRecord> flows_;
+    std::map<dataplane::InnerFlowKey, dataplane::InnerFlow> inner_flows_;
     Explanation last_;
 };
 
@@ -465,6 +472,60 @@ TEST_F(ExplainTest, AFlowTableThatCannotBeReadIsAnError) {
     const auto answer = explain(question("tcp", "10.0.1.11:9", "203.0.113.10:443"), live, names_);
     ASSERT_FALSE(answer);
     EXPECT_EQ(answer.error().message, "read the flow table: no memory");
+}
+
+TEST_F(ExplainTest, security_groups_hold_for_what_stays_inside) {
+    EXPECT_EQ(verdict("tcp", "10.0.1.11:40000", "10.0.1.12:80"), "pass") << "neither has any";
+    EXPECT_EQ(verdict("tcp", "10.0.1.11:40000", "10.0.2.50:5432"), "pass");
+    EXPECT_EQ(verdict("tcp", "10.0.1.11:40000", "10.0.2.50:5433"), "drop security_group, told icmp 3/13");
+    tables_.security_groups[db_group].ingress[0].remote_group = web_group;
+    EXPECT_EQ(verdict("tcp", "10.0.1.11:40000", "10.0.2.50:5432"), "drop security_group, told icmp 3/13");
+    EXPECT_EQ(verdict("tcp", "203.0.113.10:40000", "198.51.100.11:5432"), "drop security_group");
+    tables_.subnets[{main_zone, prefix("10.0.1.0/24")}].security_groups = {web_group};
+    tables_.security_groups[web_group] = {{}, {dataplane::SecurityRule{}}};
+    EXPECT_EQ(verdict("tcp", "10.0.1.11:40000", "10.0.2.50:5432"), "pass");
+    EXPECT_EQ(verdict("tcp", "10.0.2.50:5432", "10.0.1.11:40000", Segment::syn_ack),
+              "drop security_group, told icmp 3/13");
+    const dataplane::InnerFlowKey opened{main_zone, Protocol::tcp, endpoint("10.0.1.11:40000"),
+                                         endpoint("10.0.2.50:5432")};
+    inner_flows_[opened] = {generation_, false};
+    EXPECT_EQ(verdict("tcp", "10.0.2.50:5432", "10.0.1.11:40000", Segment::syn_ack), "pass");
+    inner_flows_[opened].finished = true;
+    EXPECT_EQ(verdict("tcp", "10.0.2.50:5432", "10.0.1.11:40000", Segment::ack), "pass");
+    EXPECT_EQ(verdict("tcp", "10.0.2.50:5432", "10.0.1.11:40000"), "drop security_group, told icmp 3/13");
+    tables_.security_groups[db_group].ingress.clear();
+    ++generation_;
+    EXPECT_EQ(verdict("tcp", "10.0.2.50:5432", "10.0.1.11:40000", Segment::ack), "drop flow_cut");
+}
+
+TEST_F(ExplainTest, icmp_is_asked_about_by_its_type) {
+    tables_.security_groups[db_group].ingress = {{1, {0x800, 0x8ff}, prefix("0.0.0.0/0")}};
+    EXPECT_EQ(verdict("icmp", "10.0.1.11:7", "10.0.2.50:0"), "pass");
+    EXPECT_EQ(verdict("icmp", "10.0.1.11:0", "10.0.2.50:7"), "drop security_group, told icmp 3/13");
+    EXPECT_EQ(verdict("icmp", "203.0.113.10:7", "198.51.100.11:0"), "forward 203.0.113.10:7 > 10.0.2.50:0");
+    tables_.security_groups[db_group].ingress = {{1, {0x000, 0x0ff}, prefix("0.0.0.0/0")}};
+    EXPECT_EQ(verdict("icmp", "10.0.1.11:0", "10.0.2.50:7"), "pass");
+    EXPECT_EQ(verdict("icmp", "203.0.113.10:7", "198.51.100.11:0"), "drop security_group");
+}
+
+TEST_F(ExplainTest, a_router_inside) {
+    tables_.routes[{private_table, prefix("192.168.0.0/16")}] = {RouteKind::via, 0, address("10.0.1.254")};
+    EXPECT_EQ(verdict("tcp", "10.0.1.11:40000", "192.168.1.1:443"), "drop neighbour_unreachable");
+    dataplane::NextHopEntry& hop = tables_.next_hops[{2, address("10.0.1.254")}];
+    hop.resolved = true;
+    EXPECT_EQ(verdict("tcp", "10.0.1.11:40000", "192.168.1.1:443", Segment::ack),
+              "forward 10.0.1.11:40000 > 192.168.1.1:443");
+    hop.resolved = false;
+    hop.unreachable = true;
+    EXPECT_EQ(verdict("tcp", "10.0.1.11:40000", "192.168.1.1:443"),
+              "drop neighbour_unreachable, told icmp 3/1");
+    Question back = question("tcp", "192.168.1.1:443", "10.0.1.11:40000", Segment::syn_ack);
+    back.vpc = "main";
+    EXPECT_EQ(ask(back)->verdict, Verdict::pass);
+    tables_.next_hops[{2, address("10.0.1.11")}].resolved = true;
+    EXPECT_EQ(ask(back)->verdict, Verdict::forward);
+    back.destination = endpoint("10.0.2.50:40000");  // whose table does not lead there
+    EXPECT_EQ(ask(back)->reason, std::uint32_t{DROP_SOURCE_NOT_IN_SUBNET});
 }
 
 }  // namespace

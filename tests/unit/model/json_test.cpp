@@ -50,12 +50,15 @@ TEST(Json, LeavesOutWhatIsNotSet) {
 
 TEST(Json, KnowsRulesAndForwards) {
     SecurityGroup group{.name = "web", .vpc = "main"};
-    group.ingress.push_back({Protocol::tcp, PortRange{80, 443}, Ipv4Prefix(), "the web"});
-    group.ingress.push_back({std::nullopt, std::nullopt, std::string("db"), ""});
+    group.ingress.push_back(
+        {.protocol = Protocol::tcp, .ports = PortRange{80, 443}, .description = "the web"});
+    group.ingress.push_back({.peer = std::string("db")});
+    group.ingress.push_back({.protocol = Protocol::icmp, .icmp_type = IcmpType{8}, .icmp_code = 0});
     group.origin = Origin::api;
     EXPECT_EQ(to_json(group), json::parse(R"({"name": "web", "vpc": "main", "origin": "api", "ingress": [
         {"protocol": "tcp", "ports": "80-443", "cidr": "0.0.0.0/0", "description": "the web"},
-        {"security_group": "db"}]})"));
+        {"security_group": "db"},
+        {"protocol": "icmp", "icmp_type": "echo_request", "icmp_code": 0, "cidr": "0.0.0.0/0"}]})"));
     const PortForward forward{.name = "web",
                               .elastic_ip = "eip-1",
                               .port = {8080, 8080},

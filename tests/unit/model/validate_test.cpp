@@ -69,7 +69,7 @@ const std::vector<Case> fault_cases{
     {"dangling_in_rule",
      [](DesiredState& s) {
          s.security_groups.push_back({.name = "g", .vpc = "main"});
-         s.security_groups[0].ingress.push_back({{}, {}, std::string("none"), ""});
+         s.security_groups[0].ingress.push_back({.peer = std::string("none")});
      },
      {"security_groups[0].ingress[0].security_group"}},
     {"capacity_low", [](DesiredState& s) { s.gateway.flow_capacity = 1023; }, {"gateway.flow_capacity"}},
@@ -316,9 +316,35 @@ const std::vector<Case> fault_cases{
     {"ports_of_icmp",
      [](DesiredState& s) {
          s.security_groups.push_back({.name = "g", .vpc = "main"});
-         s.security_groups[0].ingress.push_back({Protocol::icmp, PortRange{8, 8}, Ipv4Prefix(), ""});
+         s.security_groups[0].ingress.push_back({.protocol = Protocol::icmp, .ports = PortRange{8, 8}});
      },
      {"security_groups[0].ingress[0].ports"}},
+    {"icmp_types_where_they_mean_nothing",
+     [](DesiredState& s) {
+         s.security_groups.push_back({.name = "g", .vpc = "main"});
+         s.security_groups[0].ingress = {
+             {.protocol = Protocol::icmp, .icmp_type = IcmpType{8}, .icmp_code = 0},
+             {.protocol = Protocol::tcp, .icmp_type = IcmpType{8}},
+             {.icmp_type = IcmpType{8}},
+             {.protocol = Protocol::icmp, .icmp_code = 1},
+             {.protocol = Protocol::icmp, .icmp_type = IcmpType{3}, .icmp_code = 256}};
+     },
+     {"security_groups[0].ingress[1].icmp_type", "security_groups[0].ingress[2].icmp_type",
+      "security_groups[0].ingress[3].icmp_code", "security_groups[0].ingress[4].icmp_code"}},
+    {"a_router_of_no_subnet",
+     [](DesiredState& s) {
+         s.route_tables[0].routes.push_back({prefix(8, 0, 0, 0, 8), Via{Ipv4Address(10, 0, 0, 1)}});
+         s.route_tables[0].routes.push_back({prefix(9, 0, 0, 0, 8), Via{Ipv4Address(10, 0, 1, 1)}});
+     },
+     {"route_tables[0].routes[2].via"}},
+    {"a_group_of_another_vpc",
+     [](DesiredState& s) {
+         s.vpcs.push_back({.name = "second", .cidrs = {prefix(172, 16, 0, 0, 16)}});
+         s.security_groups.push_back({.name = "g", .vpc = "main"});
+         s.security_groups.push_back({.name = "h", .vpc = "second"});
+         s.security_groups[0].ingress = {{.peer = std::string("g")}, {.peer = std::string("h")}};
+     },
+     {"security_groups[0].ingress[1].security_group"}},
 };
 
 class Faults : public testing::TestWithParam<Case> {};
@@ -391,9 +417,9 @@ const std::vector<Case> warning_cases{
      {"nat_gateways[0].timeouts.udp"}},
     {"via_route",
      [](DesiredState& s) {
-         s.route_tables[0].routes.push_back({prefix(8, 0, 0, 0, 8), Via{Ipv4Address(10, 0, 0, 1)}});
+         s.route_tables[0].routes.push_back({prefix(8, 0, 0, 0, 8), Via{Ipv4Address(10, 0, 1, 1)}});
      },
-     {"route_tables[0].routes[2].via"}},
+     {}},
     {"association_without_an_internet_gateway",
      [](DesiredState& s) {
          add_instance(s, "db", Ipv4Address(10, 0, 1, 5));

@@ -92,11 +92,32 @@ TEST_F(PlanTest, nothing_takes_the_place_of_a_local_route) {
     EXPECT_EQ(plan().tables.routes.at({table, desired_.vpcs[0].cidrs[0]}).kind, RouteKind::local);
 }
 
-TEST_F(PlanTest, targets_that_are_not_in_force_are_closed) {
-    desired_.route_tables[0].routes = {{Ipv4Prefix(Ipv4Address(192, 0, 2, 0), 24), model::Via{router}}};
+TEST_F(PlanTest, a_router_inside_is_a_neighbour_on_its_link) {
+    const Ipv4Address inside(10, 0, 1, 254), elsewhere(10, 0, 2, 254);
+    desired_.route_tables[0].routes = {{Ipv4Prefix(Ipv4Address(192, 0, 2, 0), 24), model::Via{inside}},
+                                       {Ipv4Prefix(Ipv4Address(192, 0, 3, 0), 24), model::Via{elsewhere}}};
     const Plan made = plan();
-    EXPECT_EQ(made.tables.routes.at({1, Ipv4Prefix(Ipv4Address(192, 0, 2, 0), 24)}).kind,
-              RouteKind::blackhole);
+    EXPECT_EQ(made.tables.routes.at({1, Ipv4Prefix(Ipv4Address(192, 0, 2, 0), 24)}),
+              (dataplane::RouteEntry{RouteKind::via, 0, inside}));
+    EXPECT_EQ(made.routers, (std::set<dataplane::Neighbour>{{lan0, inside}}));
+}
+
+TEST_F(PlanTest, rules_hold_groups_and_messages) {
+    for (const char* name : {"db", "app"}) desired_.security_groups.push_back({.name = name, .vpc = "main"});
+    desired_.security_groups[0].ingress = {
+        {.protocol = Protocol::tcp, .ports = PortRange{5432, 5432}, .peer = std::string("app")},
+        {.protocol = Protocol::icmp, .icmp_type = IcmpType{3}},
+        {.protocol = Protocol::icmp, .icmp_type = IcmpType{3}, .icmp_code = 4},
+        {.protocol = Protocol::icmp}};
+    const Plan made = plan();
+    const auto number = static_cast<std::uint16_t>(identifiers_.at(IDENTIFIER_SECURITY_GROUP, "app"));
+    EXPECT_EQ(made.tables.security_groups
+                  .at(static_cast<std::uint16_t>(identifiers_.at(IDENTIFIER_SECURITY_GROUP, "db")))
+                  .ingress,
+              (std::vector<dataplane::SecurityRule>{{6, {5432, 5432}, {}, number},
+                                                    {1, {0x300, 0x3ff}, {}, 0},
+                                                    {1, {0x304, 0x304}, {}, 0},
+                                                    {1, {0, 65535}, {}, 0}}));
 }
 
 TEST_F(PlanTest, an_instance_has_its_elastic_ip_by_the_internet_gateway_of_its_vpc) {

@@ -481,6 +481,22 @@ TEST_F(ReconcilerTest, stale_neighbours_are_asked_after_in_turns) {
     EXPECT_EQ(asked.size(), 1000U);  // all of ours, and none of others
 }
 
+TEST_F(ReconcilerTest, a_router_inside_is_asked_after_until_it_is_resolved) {
+    const Ipv4Address inside(10, 0, 1, 254);
+    desired_.route_tables[0].routes.push_back(
+        {Ipv4Prefix(Ipv4Address(192, 168, 0, 0), 16), model::Via{inside}});
+    apply();
+    for (std::size_t times = 1; times <= 3; ++times) {
+        EXPECT_TRUE(reconciler_->tick());
+        EXPECT_EQ(network_.probes(), std::vector<netlink::MemoryNetlink::Probe>(times, {lan0, inside}));
+        clock_.advance(seconds{1});
+    }
+    network_.put_neighbour(neighbour(lan0, inside, router_mac));
+    follow();
+    EXPECT_TRUE(reconciler_->tick());
+    EXPECT_EQ(network_.probes().size(), 3U);
+}
+
 TEST_F(ReconcilerTest, detaching_removes_everything_and_apply_starts_afresh) {
     apply();
     ASSERT_TRUE(reconciler_->detach());
