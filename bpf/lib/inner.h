@@ -74,8 +74,13 @@ static __always_inline __u32 inner_timeout(const struct inner_flow *flow, __u8 p
 	return seconds * FLOW_TOUCH_TICKS;
 }
 
-/* The flow of work->key, if it lives. A SYN after both ends have closed is another one (RFC 9293 section 3.6.1). */
-static __always_inline struct inner_flow *inner_flow_get(const struct packet *packet, struct workspace *work)
+/*
+ * The flow of work->key, if it lives and the packet is one of its opener's, or one that `answers` that. A SYN after both
+ * ends have closed is of another one (RFC 9293 section 3.6.1). So is a question where the other end has asked one: the keys
+ * of both are the same where the identifier is 0.
+ */
+static __always_inline struct inner_flow *inner_flow_get(const struct packet *packet, struct workspace *work,
+							 __u16 message, int answers)
 {
 	struct inner_flow *flow = bpf_map_lookup_elem(&inner_flows, &work->key);
 
@@ -84,6 +89,9 @@ static __always_inline struct inner_flow *inner_flow_get(const struct packet *pa
 	if (packet->kind == PACKET_PLAIN && packet->key.protocol == IPPROTO_TCP &&
 	    (packet->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN &&
 	    (flow->seen & INNER_FLOW_FINISHED) == INNER_FLOW_FINISHED)
+		return NULL;
+	if (packet->key.protocol == IPPROTO_ICMP && packet->kind != PACKET_ICMP_ERROR &&
+	    (message >> 8 != flow->message >> 8) != answers)
 		return NULL;
 	return flow;
 }
@@ -216,11 +224,14 @@ static __noinline enum verdict check_inner(struct packet *packet)
 	message = inner_message(packet);
 	work->key = packet->key;
 	work->key.kind = inner_kind(packet, message);
-	flow = inner_flow_get(packet, work);
+	/* A flow is quoted by no other error. */
+	if (packet->kind == PACKET_OTHER_ERROR || packet->kind == PACKET_STRANGE_ERROR)
+		return inner_flow_is_allowed(work, message) ? VERDICT_NEXT : inner_refuse(packet);
+	flow = inner_flow_get(packet, work, message, 0);
 	if (flow)
 		return inner_follow(packet, work, flow, 0);
 	inner_key_turn(&work->key);
-	flow = inner_flow_get(packet, work);
+	flow = inner_flow_get(packet, work, message, 1);
 	if (flow)
 		return inner_follow(packet, work, flow, 1);
 	inner_key_turn(&work->key);

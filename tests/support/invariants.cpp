@@ -294,6 +294,20 @@ struct Judge {
                "an error does not quote the packet as it came");
         error(out);
     }
+
+    // All that changes is the TTL, and what follows from it.
+    void relay(const Ipv4View& in, const Ipv4View& out) {
+        constexpr std::size_t ttl = 8, checksum = 10;
+        expect(passage.role != Role::outside, 1, "a packet from outside was sent on as it is");
+        Bytes expected(in.all.begin(), in.all.end());
+        expect(expected[ttl] > 1, 5, "a packet outlived its time");
+        --expected[ttl];
+        expected[checksum] = out.all[checksum];
+        expected[checksum + 1] = out.all[checksum + 1];
+        expect(std::ranges::equal(expected, out.all), 5, "a packet that is sent on inside was changed");
+        expect(Packet::checksum_faults(passage.out).empty() || !Packet::checksum_faults(passage.in).empty(),
+               2, "a checksum of a packet that is sent on is wrong");
+    }
 };
 
 }  // namespace
@@ -305,7 +319,8 @@ bool Surroundings::is_private(Ipv4Address address) const {
 
 Fate Passage::fate() const {
     const device_counters &b = before.devices[slot()], &a = after.devices[slot()];
-    if (a.forwarded != b.forwarded) return Fate::forwarded;
+    if (a.forwarded != b.forwarded)
+        return translated(after) != translated(before) ? Fate::forwarded : Fate::relayed;
     if (a.answered != b.answered) return Fate::answered;
     if (a.held != b.held) return Fate::held;
     if (a.dropped != b.dropped) return action == XDP_DROP ? Fate::dropped : Fate::refused;
@@ -351,6 +366,10 @@ Faults packet_faults(const Surroundings& surroundings, const Passage& passage,
     auto in = Ipv4View::of_frame(passage.in), out = Ipv4View::of_frame(passage.out);
     if (!in || !out) {
         judge.expect(!in && fate == Fate::answered, 2, "what left is no whole IPv4 packet");  // ARP
+        return judge.faults;
+    }
+    if (fate == Fate::relayed) {
+        judge.relay(*in, *out);
         return judge.faults;
     }
     if (fate == Fate::forwarded || fate == Fate::passed)

@@ -36,6 +36,7 @@ enum class Fate {
     untouched,  // passed to the host's stack as it came
     passed,     // translated, and passed to the host's stack, which sends it on
     forwarded,
+    relayed,  // sent on inside as it is, by no NAT gateway
     dropped,
     refused,   // dropped, and what left is an error or a reset
     answered,  // turned into an answer

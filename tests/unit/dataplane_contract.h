@@ -164,7 +164,7 @@ TEST_P(DataplaneContract, a_first_start_finds_nothing) {
 
 TEST_P(DataplaneContract, what_was_applied_is_read_back) {
     const ForwardingTables wanted = example_tables(*world_);
-    EXPECT_EQ(apply(wanted).written, 1U + 4 + 2 + 3 + 4 + 1 + 1 + 1 + 1 + 4 + 1 + 1 + 2  // as ever
+    EXPECT_EQ(apply(wanted).written, 1U + 4 + 2 + 3 + 5 + 1 + 1 + 1 + 1 + 4 + 1 + 1 + 2  // as ever
                                          + 2 + 1 + 1 + 1);  // groups, an instance, a forward from both sides
     const ForwardingTables got = read();
     EXPECT_EQ(got.gateway, wanted.gateway);

@@ -266,9 +266,10 @@ void Gateway::configure() {
     remove_route(1, servers);
 }
 
-void Gateway::add_route(std::uint32_t table, Ipv4Prefix to, route_target target, std::uint16_t index) {
+void Gateway::add_route(std::uint32_t table, Ipv4Prefix to, route_target target, std::uint16_t index,
+                        Ipv4Address via) {
     const route_key key{32u + to.length(), net(table), to.address().to_network()};
-    const struct route value { static_cast<std::uint16_t>(target), index, 0 };
+    const struct route value { static_cast<std::uint16_t>(target), index, via.to_network() };
     host_route(&key, &value);
     routes_[{table, to}] = value;
 }
@@ -428,7 +429,9 @@ void Gateway::change(std::uint8_t what, std::uint8_t value) {
             break;
         }
         case 3:
-            if (value & 1)
+            if (value % 4 == 3)
+                add_route(1, servers, ROUTE_VIA, 0, Ipv4Address(10, 0, 0, 12));
+            else if (value & 1)
                 add_route(1, servers, ROUTE_BLACKHOLE, 0);
             else
                 remove_route(1, servers);
@@ -646,9 +649,9 @@ std::optional<Endpoint> Gateway::static_external(std::uint8_t protocol, Endpoint
     return {};
 }
 
-bool Gateway::routes(Ipv4Address instance, Ipv4Address remote, Ipv4Address elastic_ip) const {
+const struct route* Gateway::route_to(Ipv4Address instance, Ipv4Address remote) const {
     const Subnet* subnet = subnet_with(instance);
-    if (subnet == nullptr) return false;
+    if (subnet == nullptr) return nullptr;
     const struct route* best = nullptr;
     std::uint8_t length = 0;
     for (const auto& [key, route] : routes_)
@@ -657,11 +660,33 @@ bool Gateway::routes(Ipv4Address instance, Ipv4Address remote, Ipv4Address elast
             best = &route;
             length = key.second.length();
         }
+    return best;
+}
+
+bool Gateway::routes(Ipv4Address instance, Ipv4Address remote, Ipv4Address elastic_ip) const {
+    const struct route* best = route_to(instance, remote);
     if (best == nullptr) return false;
     if (is_own(elastic_ip))
         return owner_ == instance &&
                (best->target == ROUTE_NAT_GATEWAY || best->target == ROUTE_INTERNET_GATEWAY);
     return best->target == ROUTE_NAT_GATEWAY && best->index == nat_gateway_of(elastic_ip);
+}
+
+bool Gateway::leads_via_router(Ipv4Address source, Ipv4Address destination) const {
+    const struct route* route = route_to(source, destination);
+    return route != nullptr && route->target == ROUTE_VIA;
+}
+
+bool Gateway::is_inside(std::uint8_t slot, Ipv4Address one, Ipv4Address other) {
+    const std::uint16_t zone = all_devices[slot].zone;
+    return zone != 0 && zone_of(one) == zone && zone_of(other) == zone && one != other;
+}
+
+bool Gateway::allows_inside(std::uint8_t protocol, Ipv4Address opener, Ipv4Address answerer,
+                            std::uint16_t called) const {
+    const Groups sending = groups_of(opener), receiving = groups_of(answerer);
+    return (sending == 0 || rule_allows(sending, false, {protocol, called, answerer, receiving})) &&
+           (receiving == 0 || rule_allows(receiving, true, {protocol, called, opener, sending}));
 }
 
 Gateway::Groups Gateway::groups_of(Ipv4Address instance) const {
@@ -670,21 +695,27 @@ Gateway::Groups Gateway::groups_of(Ipv4Address instance) const {
     return subnet == nullptr ? 0 : subnet_groups_[static_cast<std::size_t>(subnet - subnets.data())];
 }
 
+bool Gateway::rule_allows(Groups groups, bool inward, const Asked& asked) const {
+    for (std::size_t number = 0; number < groups_.size(); ++number) {
+        if (!(groups & 1u << number)) continue;
+        const std::size_t rules = inward ? groups_[number].ingress : groups_[number].egress;
+        for (const Rule& rule : sets_of_rules[rules])
+            if ((rule.protocol == 0 || rule.protocol == asked.protocol) && rule.first <= asked.called &&
+                asked.called <= rule.last && rule.remote.contains(asked.remote) &&
+                (rule.group == 0 || asked.groups_of_remote & 1u << rule.group))
+                return true;
+    }
+    return false;
+}
+
+// Whoever is outside has no groups.
 bool Gateway::rule_allows(const Ends& ends, bool inward) const {
     constexpr std::uint16_t echo_request = 8 << 8;
     const std::uint16_t called = ends.protocol == 1 ? echo_request
                                  : inward           ? ends.instance.port
                                                     : ends.remote.port;
-    const Groups groups = groups_of(ends.instance.address);
-    for (std::size_t number = 0; number < groups_.size(); ++number) {
-        if (!(groups & 1u << number)) continue;
-        const std::size_t rules = inward ? groups_[number].ingress : groups_[number].egress;
-        for (const Rule& rule : sets_of_rules[rules])
-            if (rule.group == 0 && (rule.protocol == 0 || rule.protocol == ends.protocol) &&
-                rule.first <= called && called <= rule.last && rule.remote.contains(ends.remote.address))
-                return true;
-    }
-    return false;
+    return rule_allows(groups_of(ends.instance.address), inward,
+                       {ends.protocol, called, ends.remote.address, 0});
 }
 
 bool Gateway::lets_out(const Ends& ends) const {

@@ -7,7 +7,8 @@
 //
 // NAT gateway 0 has two Elastic IPs, 1 has one with four ports, 2 has none, 3 is not in use. Of the first and
 // the last Elastic IP a range of ports may be forwarded; the second may be an instance's own, behind an
-// internet gateway. Two security groups may hold for subnets and instances.
+// internet gateway. Two security groups may hold for subnets and instances. 10.0.0.12 may be a router to
+// 203.0.113.0/24.
 #pragma once
 
 #include <array>
@@ -80,6 +81,14 @@ class Gateway {
     // Do the instance's security groups allow the flow, if the instance begins it, or the remote?
     [[nodiscard]] bool lets_out(const Ends& ends) const;
     [[nodiscard]] bool lets_in(const Ends& ends, Ipv4Address elastic_ip) const;
+    // Do the route tables lead what one sends to the other to a router inside?
+    [[nodiscard]] bool leads_via_router(Ipv4Address source, Ipv4Address destination) const;
+    // Do the security groups of both ends allow what the first begins? What is called is the second one's
+    // port, or ICMP's type and code.
+    [[nodiscard]] bool allows_inside(std::uint8_t protocol, Ipv4Address opener, Ipv4Address answerer,
+                                     std::uint16_t called) const;
+    // Are both instances of the device's VPC?
+    static bool is_inside(std::uint8_t slot, Ipv4Address one, Ipv4Address other);
     static Role role_of(std::uint8_t slot);
     // Of whoever sends on a device, so that the frame looks as if it were for the gateway.
     static const std::array<std::uint8_t, 6>& mac_of(std::uint8_t slot);
@@ -101,11 +110,20 @@ class Gateway {
     void put_instances();
     void put_subnet(std::size_t place);
     void put_group(std::size_t number, std::size_t ingress, std::size_t egress);
-    void add_route(std::uint32_t table, Ipv4Prefix to, route_target target, std::uint16_t index);
+    void add_route(std::uint32_t table, Ipv4Prefix to, route_target target, std::uint16_t index,
+                   Ipv4Address via = {});
     void remove_route(std::uint32_t table, Ipv4Prefix to);
     [[nodiscard]] std::uint16_t nat_gateway_of(Ipv4Address elastic_ip) const;
     [[nodiscard]] Groups groups_of(Ipv4Address instance) const;
+    struct Asked {
+        std::uint8_t protocol;
+        std::uint16_t called;
+        Ipv4Address remote;
+        Groups groups_of_remote;
+    };
+    [[nodiscard]] bool rule_allows(Groups groups, bool inward, const Asked& asked) const;
     [[nodiscard]] bool rule_allows(const Ends& ends, bool inward) const;
+    [[nodiscard]] const struct route* route_to(Ipv4Address instance, Ipv4Address remote) const;
 
     bool changed_ = true, mapping_changed_ = false;
     std::array<Run, HOST_WORLDS> runs_;  // which keep their memory

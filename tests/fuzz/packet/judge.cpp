@@ -172,6 +172,8 @@ void Judge::play_frame(Script& script, std::uint64_t random) {
         if (fate == Fate::forwarded)
             script.forwarded(static_cast<std::uint8_t>(express.egress), express.frame);
     }
+    if (fate == Fate::relayed || fate == Fate::untouched)
+        judge_inside(frame.bytes, frame.slot, fate == Fate::relayed);
     for (const std::uint8_t byte : express.frame) digest_ = (digest_ ^ byte) * std::uint64_t{0x100000001b3};
     digest_ = (digest_ ^ static_cast<unsigned>(express.action)) * std::uint64_t{0x100000001b3};
 }
@@ -196,7 +198,7 @@ void Judge::judge_frame(const Script::Frame& frame, const Run& run) {
     passage_.out = run.frame;
     passage_.action = run.action;
     const Fate fate = passage_.fate();
-    tally_.forwarded += fate == Fate::forwarded;
+    tally_.forwarded += fate == Fate::forwarded || fate == Fate::relayed;
     tally_.passed += fate == Fate::passed || fate == Fate::untouched;
     tally_.answered += fate == Fate::answered;
     tally_.refused += fate == Fate::refused;
@@ -213,6 +215,35 @@ void Judge::judge_frame(const Script::Frame& frame, const Run& run) {
         tell(fmt::format("  action {} fate {} {} egress {}: {}", run.action, static_cast<int>(fate),
                          reason ? reason_label(reason) : "", run.egress, hex(run.frame)));
     require_none(support::packet_faults(surroundings_, passage_));
+}
+
+// What stays inside goes to a router, or comes from one, by a route; and security groups allow it, whoever
+// began.
+void Judge::judge_inside(const Bytes& frame, std::uint8_t slot, bool relayed) {
+    const auto in = Ipv4View::of_frame(frame);
+    if (!in) return;
+    const Ipv4Address source = in->source(), destination = in->destination();
+    // Of an error it is the quoted packet that says where it belongs.
+    if (in->is_icmp_error() || in->later_fragment()) return;
+    if (relayed)
+        require(
+            gateway_.leads_via_router(source, destination) || gateway_.leads_via_router(destination, source),
+            "what is sent on inside has a route to a router, or comes from one");
+    else if (!Gateway::is_inside(slot, source, destination) || destination == Ipv4Address(10, 0, 0, 1))
+        return;
+    std::uint16_t asked = 0, answered = 0;
+    if (in->protocol() == 6 || in->protocol() == 17) {
+        asked = get16(in->transport, 2);
+        answered = get16(in->transport, 0);
+    } else if (in->protocol() == 1) {
+        // A question has the number before its answer's, but for echo.
+        asked = get16(in->transport, 0);
+        const unsigned type = asked >> 8;
+        answered = static_cast<std::uint16_t>((type == 0 ? 8u : type - 1) << 8);
+    }
+    require(gateway_.allows_inside(in->protocol(), source, destination, asked) ||
+                gateway_.allows_inside(in->protocol(), destination, source, answered),
+            "security groups allow what stays inside");
 }
 
 // An instance's packet shows to whom an external endpoint belongs; what comes back goes there and nowhere

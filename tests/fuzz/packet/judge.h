@@ -70,6 +70,7 @@ class Judge {
     void play_frame(Script& script, std::uint64_t random);
     void compare_worlds(const Run& express, const Run& stages);
     void judge_frame(const Script::Frame& frame, const Run& run);
+    void judge_inside(const support::Bytes& frame, std::uint8_t slot, bool relayed);
     void judge_ownership(const Bytes& in, const Bytes& out);
     void judge_sender(Shown& shown, bool hairpin);
     void judge_receiver(const support::Ipv4View& about, Shown& receiver, const Shown* owner, bool error);

@@ -436,11 +436,11 @@ const std::vector<Case> warning_cases{
     {"shared_with_host",
      [](DesiredState& s) { s.elastic_ips[1].shared_with_host = true; },
      {"elastic_ips[1].shared_with_host"}},
-    {"rule_for_a_security_group",
+    {"rules_for_security_groups_are_in_force",
      [](DesiredState& s) {
          s.security_groups.push_back({.name = "g", .vpc = "main", .ingress = {{.peer = "g"}}});
      },
-     {"security_groups[0].ingress[0].security_group"}},
+     {}},
     {"limits_are_in_force", [](DesiredState& s) { s.nat_gateways[0].limits.flows_per_host = 10; }, {}},
     {"every_filtering_is_in_force",
      [](DesiredState& s) {
