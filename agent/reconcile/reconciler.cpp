@@ -402,8 +402,8 @@ void Reconciler::probe_neighbours() {
     const auto now = clock_.monotonic();
     if (probed_at_ && now - *probed_at_ < probe_every) return;
     probed_at_ = now;
-    // No packet is left to the kernel for a router that routes lead to, so that nothing else has it resolved. One
-    // that did not answer is asked again below: so that senders are told in between.
+    // No packet is left to the kernel for a router that routes lead to, so that nothing else has it resolved.
+    // One that did not answer is asked again below: so that senders are told in between.
     for (const dataplane::Neighbour& router : routers_) {
         const netlink::NeighbourEntry* known = view_->neighbour(router);
         if (known == nullptr || known->state == netlink::NeighbourState::none)

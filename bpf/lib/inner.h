@@ -300,22 +300,27 @@ static __always_inline int inner_is_from_router(__u32 zone, __be32 source, __be3
 	return route && route->target == ROUTE_VIA;
 }
 
-/* A packet that its sender's route table keeps inside: towards a router, or, with 0, to where the host forwards it. */
-static __always_inline enum verdict stay_inside(struct packet *packet, __be32 via)
+/*
+ * A packet that stays inside: to the router in work->ends.external, or, with 0 there, to where the host forwards it.
+ * Called from where the stages are and not from within the checks, whose stack is full.
+ */
+static __always_inline enum verdict stay_inside(struct packet *packet)
 {
+	struct workspace *work = workspace_get();
 	enum verdict verdict = check_inner(packet);
 
 	if (verdict != VERDICT_NEXT)
 		return verdict;
-	return via ? inner_relay(packet, via) : VERDICT_PASS;
+	return work && work->ends.external ? inner_relay(packet, work->ends.external) : VERDICT_PASS;
 }
 
-/* A packet of no subnet, which only a router of the VPC may send. */
-static __always_inline enum verdict from_router(struct packet *packet)
+/* A packet of no subnet, which only a router of the VPC may send. It goes to where it is addressed to. */
+static __always_inline enum verdict from_router(struct packet *packet, struct workspace *work)
 {
 	if (!inner_is_from_router(packet->key.zone, packet->key.source, packet->key.destination))
 		return drop(packet, DROP_SOURCE_NOT_IN_SUBNET);
-	return stay_inside(packet, packet->ip->daddr);
+	work->ends.external = packet->ip->daddr;
+	return VERDICT_INSIDE;
 }
 
 #endif

@@ -181,19 +181,19 @@ static __noinline enum verdict check_miss_from_inside(struct packet *packet)
 	if (packet_is_for_many(packet))
 		return drop(packet, DROP_LINK_BROADCAST);
 	subnet = subnet_of(packet->key.zone, packet->key.source);
-	if (!subnet)
-		return from_router(packet);
 	if (!work)
 		return drop(packet, DROP_INTERNAL_ERROR);
+	if (!subnet)
+		return from_router(packet, work);
 	route = route_to(subnet->route_table, packet->key.destination);
 	if (!route) {
 		reply_icmp_error(packet, ICMP_UNREACHABLE, ICMP_NET_UNREACHABLE, 0);
 		return drop(packet, DROP_NO_ROUTE);
 	}
-	if (route->target == ROUTE_LOCAL)
-		return stay_inside(packet, 0);
-	if (route->target == ROUTE_VIA)
-		return stay_inside(packet, route->via);
+	if (route->target == ROUTE_LOCAL || route->target == ROUTE_VIA) {
+		work->ends.external = route->target == ROUTE_VIA ? route->via : 0;
+		return VERDICT_INSIDE;
+	}
 	number = route->index;
 	work->ends.instance = packet->key.source;
 	work->ends.zone = packet->key.zone;
@@ -222,6 +222,8 @@ static __always_inline enum verdict miss_from_inside(struct packet *packet, stru
 {
 	enum verdict verdict = check_miss_from_inside(packet);
 
+	if (verdict == VERDICT_INSIDE)
+		return stay_inside(packet);
 	return verdict == VERDICT_NEXT ? flow_created(packet, found, flow_create(packet->nat_gateway))
 				       : verdict;
 }

@@ -20,6 +20,7 @@ enum verdict {
 	VERDICT_RELAY,	 /* the same, of a packet that stays inside and is no NAT gateway's */
 	VERDICT_ANSWER,	 /* the frame was turned into a reply; packet.action says how */
 	VERDICT_HOLD,	 /* the agent has it, and gives it back later */
+	VERDICT_INSIDE,	 /* it stays inside: stay_inside() says how it ends */
 };
 
 enum packet_kind {
