@@ -20,7 +20,7 @@ NOBODY = "10.0.1.77"
 
 
 def _configuration(world: Routed) -> dict[str, Any]:
-    """h1 has the group app, h3's says who may come in; h2 is a router to BEHIND, and in the middle of the way to DNS."""
+    """h1 has the group app, h3's says who may come in; h2 is a router to BEHIND, and nobody the one to another prefix."""
     return world.configuration(
         route_tables=[{"name": "private", "vpc": "main", "main": True,
                        "routes": [{"destination": ANYBODY, "nat_gateway": "egress"},
@@ -175,6 +175,7 @@ def test_what_is_for_a_router_never_leaves_by_other_routes(world: Routed, agent:
     with Capture(world.isp, "gw0", keep=lambda packet: packet.protocol in (UDP, ICMP)) as outside, \
             world.h3.socket(socket.SOCK_DGRAM, timeout=3) as client:
         before = agent.drops().get("neighbour_unreachable", 0)
+        client.setsockopt(socket.IPPROTO_IP, 11, 1)  # IP_RECVERR: or the kernel does not tell it of a lost host
         client.connect(("172.16.5.5", 99))
         for _ in range(5):
             client.send(b"where to?")
