@@ -123,7 +123,7 @@ std::vector<std::string> referrers(const DesiredState& state, Kind kind, std::st
     std::vector<std::string> found;
     const auto refers = [&](const auto& owner) {
         bool does = false;
-        visit_references(owner, {}, [&](const ReferringField& field) {
+        visit_references(owner, Step{}, [&](const ReferringField& field) {
             does = does || (field.kind == kind && std::ranges::find(field.names, name) != field.names.end());
         });
         return does;
