@@ -80,13 +80,17 @@ std::size_t put_object(DesiredState& state, Object object) {
     std::size_t index = 0;
     visit_list(state, kind_of(object), [&]<typename T>(std::vector<T>& list) {
         T& put = std::get<T>(object);
-        const auto place = position(list, put.name);
-        index = static_cast<std::size_t>(place - list.begin());
-        if (place == list.end()) {
-            list.push_back(std::move(put));
-        } else {
-            *place = std::move(put);
+        const auto known = position(list, put.name);
+        if (known != list.end()) {
+            index = static_cast<std::size_t>(known - list.begin());
+            *known = std::move(put);
+            return;
         }
+        const auto place = std::ranges::find_if(list, [&](const T& other) {
+            return put.origin == Origin::api && other.origin == Origin::api && other.name > put.name;
+        });
+        index = static_cast<std::size_t>(place - list.begin());
+        list.insert(place, std::move(put));
     });
     return index;
 }
