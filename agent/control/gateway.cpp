@@ -598,6 +598,7 @@ void Gateway::publish_progress() {
     const bool failing = !before.detached && parts_.reconciler.needs_retry();
     next->error = failing ? std::optional(parts_.reconciler.last_error()) : std::nullopt;
     next->devices = parts_.reconciler.devices();
+    next->kernel_writes = parts_.reconciler.writes();
     if (!next->names.hold_for(next->state, parts_.reconciler.tables())) note_tables(*next);
     next->warnings = document_warnings_;
     for (const std::string& warning : parts_.reconciler.warnings()) {

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include <array>
+#include <cerrno>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -362,7 +363,16 @@ Result<void> SqliteStore::migrate() {
 }
 
 Result<std::uint64_t> SqliteStore::commit(const NewRevision& revision) {
-    const auto within = [](const Error& error) { return failure_within("commit a revision", error); };
+    const auto within = [this](const Error& error) -> tl::unexpected<Error> {
+        if ((sqlite3_errcode(database_.get()) & 0xff) != SQLITE_FULL)
+            return failure_within("commit a revision", error);
+        return failure(
+            fmt::format(
+                "there is no space left for the revision history {}: nothing was changed. Make some, and "
+                "do it again",
+                sqlite3_db_filename(database_.get(), "main")),
+            ENOSPC);
+    };
     Transaction transaction(*this);
     if (!transaction.begun()) return within(transaction.begun().error());
 

@@ -2,6 +2,8 @@
 #include "store/sqlite_store.h"
 
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <array>
@@ -430,6 +432,24 @@ TEST_F(SqliteStoreTest, AChangeOfTheApiNeedsARevisionBeforeIt) {
     EXPECT_FALSE(store->commit(api_change({{"vpcs", "a", "1"}})));
     EXPECT_FALSE(*store->newest());
     EXPECT_EQ(number_from("SELECT count(*) FROM objects"), 0);
+}
+
+TEST_F(SqliteStoreTest, AWriteThatFailsHalfwayChangesNothing) {
+    const auto store = open();
+    ASSERT_TRUE(store->commit(revision_of("one")));
+    // A bound on the size of files stands for the disk's.
+    rlimit before{};
+    ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
+    signal(SIGXFSZ, SIG_IGN);
+    const rlimit little{200000, before.rlim_max};
+    ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &little), 0);
+    const auto refused = store->commit(revision_of(std::string(1000000, 'x')));
+    ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
+    ASSERT_FALSE(refused);
+    EXPECT_EQ((*store->newest())->document.text, "one");
+    EXPECT_EQ(store->history(10)->size(), 1u);
+    EXPECT_EQ(*store->commit(revision_of(std::string(1000000, 'x'))), 2u) << "there is space again";
+    EXPECT_EQ((*open()->newest())->document.text.size(), 1000000u);
 }
 
 // What decision 0011 is about: the cost of a change is that of the object.
