@@ -10,6 +10,8 @@
 #include <charconv>
 #include <sstream>
 
+#include "config/simple_yaml.h"
+
 namespace sallyport::config {
 namespace {
 
@@ -222,7 +224,12 @@ Node parse_document(std::string_view text, const std::string& file_name, std::ve
     const std::size_t before = faults.size();
     check_characters(text, file_name, faults);
     if (faults.size() != before) return {};
+    if (auto root = parse_simple_yaml(text)) return *std::move(root);
+    return parse_any_yaml(text, file_name, faults);
+}
 
+Node parse_any_yaml(std::string_view text, const std::string& file_name, std::vector<Fault>& faults) {
+    const std::size_t before = faults.size();
     TreeBuilder builder(file_name, faults);
     const auto fault = [&](int line, int column, std::string message) {
         faults.push_back({file_name, line, column, {}, {}, {}, std::move(message)});

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A YAML document as a tree in which every value and every key knows its place. Only what a configuration
-// needs of YAML: one document, no anchors, aliases or tags, no depth to speak of. yaml-cpp does the parsing
-// and is seen by document.cpp alone. A JSON text becomes such a tree too, without places.
+// needs of YAML: one document, no anchors, aliases or tags, no depth to speak of. What simple_yaml.h does not
+// know is parsed by yaml-cpp, which document.cpp alone sees. A JSON text becomes such a tree too, without
+// places.
 #pragma once
 
 #include <cstddef>
@@ -23,11 +24,13 @@ inline constexpr std::size_t values_most = 2000000;
 struct Mark {
     int line = 0;    // from 1
     int column = 0;  // from 1, in bytes
+    bool operator==(const Mark&) const = default;
 };
 
 struct Key {
     std::string text;
     Mark mark;
+    bool operator==(const Key&) const = default;
 };
 
 struct Node {
@@ -40,11 +43,15 @@ struct Node {
     std::vector<Key> keys = {};  // of a map, duplicates included, each with the child of the same position
     std::vector<Node> children = {};  // of a list or a map
 
+    bool operator==(const Node&) const = default;
+
     [[nodiscard]] const Node* child(std::string_view key) const;  // the first of that name, or nullptr
 };
 
 // Adds every fault that it finds; the tree is only good for more checks when it has added none.
 Node parse_document(std::string_view text, const std::string& file_name, std::vector<Fault>& faults);
+// The same by yaml-cpp alone, whatever simple_yaml.h makes of the text. `text` has been found to be UTF-8.
+Node parse_any_yaml(std::string_view text, const std::string& file_name, std::vector<Fault>& faults);
 
 // The same of a JSON text. Names that are given twice are faults already here.
 Node parse_json(std::string_view text, std::vector<Fault>& faults);

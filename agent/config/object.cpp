@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "config/document.h"
@@ -168,31 +167,18 @@ std::vector<Fault> faults_without_object(const model::DesiredState& state) {
     return in_order(std::move(faults), {});
 }
 
-std::string objects_text(const model::DesiredState& state) {
-    nlohmann::json text = nlohmann::json::object();
-    for (const model::Object& object : model::objects_of(state, model::Origin::api)) {
-        nlohmann::json one = model::to_json(object);
-        one.erase(std::string(origin_key));
-        text[std::string(to_string(model::kind_of(object)))].push_back(std::move(one));
-    }
+std::string object_text(const model::Object& object) {
+    nlohmann::json text = model::to_json(object);
+    text.erase(std::string(origin_key));
     return text.dump();
 }
 
-tl::expected<std::vector<model::Object>, std::vector<Fault>> read_objects(std::string_view text) {
-    std::vector<Fault> faults;
-    const Node root = parse_json(text, faults);
-    std::vector<model::Object> objects;
-    for (const model::Kind kind : model::all_kinds) {
-        const Node* list = root.child(to_string(kind));
-        if (list == nullptr) continue;
-        for (const Node& node : list->children) {
-            Draft draft = read_node(kind, node, {});
-            std::ranges::move(draft.faults, std::back_inserter(faults));
-            objects.push_back(std::move(draft.object));
-        }
-    }
-    if (!faults.empty()) return tl::make_unexpected(in_order(std::move(faults), {}));
-    return objects;
+tl::expected<model::Object, std::vector<Fault>> read_object_text(model::Kind kind, std::string_view text) {
+    Draft draft = read_object(kind, text);
+    if (!draft.legible && draft.faults.empty())
+        draft.faults.push_back({{}, 0, 0, {}, {}, {}, "this is no JSON object", ""});
+    if (!draft.faults.empty()) return tl::make_unexpected(in_order(std::move(draft.faults), {}));
+    return std::move(draft.object);
 }
 
 }  // namespace sallyport::config

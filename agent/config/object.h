@@ -37,9 +37,10 @@ tl::expected<model::DesiredState, std::vector<Fault>> with_object(const model::D
 // What is wrong with a state from which an object was removed.
 std::vector<Fault> faults_without_object(const model::DesiredState& state);
 
-// All objects that were made through the API as one text, for the store.
-std::string objects_text(const model::DesiredState& state);
-tl::expected<std::vector<model::Object>, std::vector<Fault>> read_objects(std::string_view text);
+// An object as text, for the store: all its fields, defaults included, but for its origin. What is read comes
+// from the API.
+std::string object_text(const model::Object& object);
+tl::expected<model::Object, std::vector<Fault>> read_object_text(model::Kind kind, std::string_view text);
 
 // Joins the state of a file with the objects that were made through the API. Each half stands for itself: the
 // file's refers to nothing of the other, so that it can be loaded without it. `text` is that of the file, for

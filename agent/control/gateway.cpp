@@ -5,8 +5,10 @@
 
 #include <algorithm>
 #include <functional>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <type_traits>
 #include <utility>
 
 #include "core/file.h"
@@ -92,19 +94,59 @@ Outcome<Candidate> read_candidate(std::string_view document, const std::string& 
 // Both halves of a revision of the history.
 Outcome<Candidate> read_candidate(const store::Revision& revision,
                                   const std::vector<model::Object>& objects) {
-    auto candidate = read_candidate(revision.document, revision.document_name, objects);
+    auto candidate = read_candidate(revision.document.text, revision.document.name, objects);
     // An older version accepted it and this one does not.
     if (!candidate) return invalid(fmt::format("revision {}", revision.number), candidate.error().faults);
     return candidate;
 }
 
 Outcome<std::vector<model::Object>> read_objects(const store::Revision& revision) {
-    auto objects = config::read_objects(revision.objects);
-    if (!objects) {
-        return invalid(fmt::format("what revision {} holds of the API", revision.number),
-                       std::move(objects.error()));
+    std::vector<model::Object> objects;
+    objects.reserve(revision.objects.size());
+    std::vector<config::Fault> faults;
+    for (const store::ObjectText& text : revision.objects) {
+        const std::optional<model::Kind> kind = model::parse_kind(text.kind);
+        if (!kind) {
+            faults.push_back({{}, 0, 0, {}, {}, {}, fmt::format("there is no kind of object {}", text.kind)});
+            continue;
+        }
+        auto object = config::read_object_text(*kind, text.text);
+        if (object) {
+            objects.push_back(*std::move(object));
+            continue;
+        }
+        for (config::Fault& fault : object.error()) {
+            fault.message = fmt::format("{}: {}", model::describe(*kind, text.name), fault.message);
+            faults.push_back(std::move(fault));
+        }
     }
-    return *std::move(objects);
+    if (!faults.empty())
+        return invalid(fmt::format("what revision {} holds of the API", revision.number), std::move(faults));
+    return objects;
+}
+
+// What the store has to note of the API's half.
+std::vector<store::ObjectChange> object_changes(const model::DesiredState& from,
+                                                const model::DesiredState& to) {
+    std::vector<store::ObjectChange> changes;
+    model::visit_kinds([&](model::Kind kind, auto objects_of_kind) {
+        const auto& list = from.*objects_of_kind;
+        using T = typename std::remove_cvref_t<decltype(list)>::value_type;
+        std::map<std::string_view, const T*> before;
+        for (const T& object : list) {
+            if (object.origin == model::Origin::api) before.emplace(object.name, &object);
+        }
+        const std::string kind_name(to_string(kind));
+        for (const T& object : to.*objects_of_kind) {
+            if (object.origin != model::Origin::api) continue;
+            const auto known = before.find(object.name);
+            if (known == before.end() || *known->second != object)
+                changes.push_back({kind_name, object.name, config::object_text(object)});
+            if (known != before.end()) before.erase(known);
+        }
+        for (const auto& [name, object] : before) changes.push_back({kind_name, std::string(name)});
+    });
+    return changes;
 }
 
 }  // namespace
@@ -130,7 +172,7 @@ Outcome<Opening> find_opening(store::Store& store, const std::string& config_pat
         if (candidate) {
             opening.store_state = share(candidate->loaded.state);
             if (read_already) {
-                if (revision.document == *text) {
+                if (revision.document.text == *text) {
                     opening.api = candidate->loaded.api;
                 } else if (auto file = config::load_text(*text, config_path)) {
                     opening.api = std::move(file->api);
@@ -138,7 +180,7 @@ Outcome<Opening> find_opening(store::Store& store, const std::string& config_pat
                 static_cast<Candidate&>(opening) = *std::move(candidate);
                 return opening;
             }
-        } else if (read_already && revision.document != *text) {
+        } else if (read_already && revision.document.text != *text) {
             // An older version accepted it and this one does not. Taking the file instead would silently undo
             // what was applied.
             return tl::unexpected(std::move(candidate.error()));
@@ -160,6 +202,7 @@ Gateway::Gateway(Parts parts, std::string config_path, Opening opening)
     auto view = std::make_shared<View>();
     view->state = opening_->store_state ? opening_->store_state : share({});
     view->desired_revision = opening_->store_revision;
+    stored_ = view->state;
     view_ = std::move(view);
 }
 
@@ -183,6 +226,7 @@ Result<void> Gateway::start() {
     document_warnings_ = texts_of(opening.loaded.warnings);
     document_name_ = std::move(opening.document_name);
     document_ = std::move(opening.document);
+    document_is_stored_ = true;
     file_warnings_ = std::move(opening.file_warnings);
     if (!roll_back_when_due()) reconcile();
     return {};
@@ -322,13 +366,14 @@ Outcome<Applied> Gateway::commit(Candidate candidate, const Cause& cause) {
 
     auto next = std::make_shared<View>(*view_);
     next->state = share(std::move(loaded.state));
-    if (!changes.empty() || first || moved) {
+    const bool committed = !changes.empty() || first || moved;
+    if (committed) {
         store::NewRevision revision;
         revision.time = parts_.clock.wall();
         revision.source = cause.source;
-        revision.document_name = candidate.document_name;
-        revision.document = candidate.document;
-        revision.objects = config::objects_text(*next->state);
+        if (cause.source != store::Source::api || !document_is_stored_)
+            revision.document = store::Document{candidate.document_name, candidate.document};
+        revision.objects = object_changes(*stored_, *next->state);
         revision.changes = change_lines(changes);
         revision.audit = cause.actor;
         revision.idempotency = cause.idempotency;
@@ -337,6 +382,8 @@ Outcome<Applied> Gateway::commit(Candidate candidate, const Cause& cause) {
                 store::Confirmation{0, view_->desired_revision, revision.time + *cause.confirm_within};
         const Result<std::uint64_t> number = parts_.store.commit(revision);
         if (!number) return failed(number.error());
+        stored_ = next->state;
+        document_is_stored_ = true;
         next->desired_revision = *number;
         next->confirmation = revision.confirmation;
         if (next->confirmation) {
@@ -347,7 +394,11 @@ Outcome<Applied> Gateway::commit(Candidate candidate, const Cause& cause) {
             cause.source == store::Source::api ? std::string_view("the API") : candidate.document_name;
         parts_.log.notice(fmt::format("revision {}: {} change{} from {} by {}", *number, changes.size(),
                                       changes.size() == 1 ? "" : "s", from, cause.actor));
-    } else if (cause.source == store::Source::file || cause.source == store::Source::reload) {
+    } else if (cause.source != store::Source::api) {
+        document_is_stored_ = document_is_stored_ && candidate.document == document_ &&
+                              candidate.document_name == document_name_;
+    }
+    if (!committed && (cause.source == store::Source::file || cause.source == store::Source::reload)) {
         const Result<void> noted = parts_.store.set_loaded_file_hash(store::digest(candidate.document));
         if (!noted) return failed(noted.error());
     }
@@ -593,6 +644,7 @@ void Gateway::publish_progress() {
     const bool failing = !before.detached && parts_.reconciler.needs_retry();
     next->error = failing ? std::optional(parts_.reconciler.last_error()) : std::nullopt;
     next->devices = parts_.reconciler.devices();
+    next->kernel_writes = parts_.reconciler.writes();
     next->drains = drains_.all();
     if (!next->names.hold_for(next->state, parts_.reconciler.tables())) note_tables(*next);
     next->warnings = document_warnings_;

@@ -209,6 +209,9 @@ class Gateway {
     // Of the desired revision.
     std::string document_name_;
     std::string document_;
+    bool document_is_stored_ = false;  // as the newest revision's
+    // What the newest revision holds of the API; in `view_` the lists of objects may stand in another order.
+    std::shared_ptr<const model::DesiredState> stored_;
     std::vector<config::Fault> file_warnings_;
     std::vector<std::string> document_warnings_;
     std::chrono::nanoseconds retry_at_{0};

@@ -68,6 +68,7 @@ struct View {
     std::vector<reconcile::DeviceStatus> devices;     // as of the last reconciliation
     std::vector<std::string> warnings;
     Names names;
+    std::uint64_t kernel_writes = 0;  // of the reconciler, ever
 
     // Traffic is handled as the desired revision says, on every device.
     [[nodiscard]] bool ready() const { return why_not_ready().empty(); }

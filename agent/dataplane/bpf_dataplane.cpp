@@ -4,16 +4,20 @@
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <fmt/format.h>
 #include <time.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cstddef>
 #include <new>
 #include <optional>
+#include <string_view>
 #include <tuple>
 #include <utility>
 #include <vector>
 
+#include "core/file.h"
 #include "dataplane/attacher.h"
 #include "dataplane/bpf_tables.h"
 #include "dataplane/codec.h"
@@ -27,6 +31,20 @@
 
 namespace sallyport::dataplane {
 namespace {
+
+// Of one map. Kernels before 6.4 tell what it may grow to.
+std::uint64_t kernel_memory_of(int map) {
+    const auto info = read_file(fmt::format("/proc/self/fdinfo/{}", map));
+    if (!info) return 0;
+    constexpr std::string_view key = "memlock:";
+    std::uint64_t bytes = 0;
+    if (const auto at = info->find(key); at != std::string::npos) {
+        const auto digit = info->find_first_of("0123456789", at + key.size());
+        if (digit != std::string::npos)
+            std::from_chars(info->data() + digit, info->data() + info->size(), bytes);
+    }
+    return bytes;
+}
 
 // Flows that one run of the reaper looks at. A run keeps the processor from receiving packets, so it is
 // kept to a fraction of a millisecond.
@@ -476,6 +494,7 @@ Result<FlowTableStatus> BpfDataplane::flow_table_status() {
     FlowTableStatus status = scan->count();
     status.capacity = impl_->live->state.description().flow_capacity;
     status.bytes = impl_->live->buckets.bytes();
+    for (const auto& [name, fd] : impl_->live->state.maps()) status.maps_bytes += kernel_memory_of(fd.get());
     return status;
 }
 

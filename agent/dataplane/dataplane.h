@@ -81,6 +81,7 @@ struct FlowTableStatus {
     std::uint64_t port_blocks = 0;  // of instances, resting ones included
     std::uint64_t capacity = 0;     // flows
     std::uint64_t bytes = 0;        // memory of the table
+    std::uint64_t maps_bytes = 0;   // memory of all maps, as the kernel tells it
 };
 
 struct SweepReport {

@@ -174,6 +174,7 @@ Result<FlowTableStatus> MemoryDataplane::flow_table_status() {
     status.port_blocks = kernel_->port_blocks.size();
     status.capacity = kernel_->flow_capacity;
     status.bytes = 2 * entry_bytes * kernel_->flow_capacity;
+    status.maps_bytes = status.bytes;
     return status;
 }
 

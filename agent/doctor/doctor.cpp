@@ -30,9 +30,7 @@ std::vector<Check> examine(const Subjects& subjects, Host& host) {
     for (const auto& device : subjects.devices) {
         check_device(device, subjects, host, report);
     }
-    for (const auto& elastic_ip : subjects.elastic_ips) {
-        check_elastic_ip(elastic_ip, subjects, host, report);
-    }
+    check_elastic_ips(subjects, host, report);
     return report.take();
 }
 

@@ -48,19 +48,13 @@ void check_accept_local(const std::string& name, const Subjects& subjects, Host&
     }
 }
 
-}  // namespace
-
-void check_elastic_ip(const model::ElasticIp& elastic_ip, const Subjects& subjects, Host& host,
-                      Report& report) {
-    const auto addresses = host.addresses();
-    if (!addresses) {
-        report.unread("elastic_ip", elastic_ip.name, addresses.error());
-        return;
-    }
-    const auto own = std::find_if(addresses->begin(), addresses->end(),
+void check_elastic_ip(const model::ElasticIp& elastic_ip,
+                      const std::vector<netlink::InterfaceAddress>& addresses, const Subjects& subjects,
+                      Host& host, Report& report) {
+    const auto own = std::find_if(addresses.begin(), addresses.end(),
                                   [&](const auto& address) { return address.address == elastic_ip.address; });
     const std::string text = elastic_ip.address.to_string();
-    if (own == addresses->end()) {
+    if (own == addresses.end()) {
         report.ok("elastic_ip", elastic_ip.name, text,
                   "no address of the host: the gateway has it for itself");
         return;
@@ -79,6 +73,20 @@ void check_elastic_ip(const model::ElasticIp& elastic_ip, const Subjects& subjec
     }
     report.ok("elastic_ip", elastic_ip.name, found, "shared with the host, as configured");
     check_accept_local(elastic_ip.name, subjects, host, report);
+}
+
+}  // namespace
+
+void check_elastic_ips(const Subjects& subjects, Host& host, Report& report) {
+    if (subjects.elastic_ips.empty()) return;
+    const auto addresses = host.addresses();
+    for (const auto& elastic_ip : subjects.elastic_ips) {
+        if (addresses) {
+            check_elastic_ip(elastic_ip, *addresses, subjects, host, report);
+        } else {
+            report.unread("elastic_ip", elastic_ip.name, addresses.error());
+        }
+    }
 }
 
 }  // namespace sallyport::doctor

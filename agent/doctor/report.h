@@ -53,7 +53,6 @@ class Sysctl {
 
 void check_host(const Subjects& subjects, Host& host, Report& report);
 void check_device(const DeviceToCheck& device, const Subjects& subjects, Host& host, Report& report);
-void check_elastic_ip(const model::ElasticIp& elastic_ip, const Subjects& subjects, Host& host,
-                      Report& report);
+void check_elastic_ips(const Subjects& subjects, Host& host, Report& report);
 
 }  // namespace sallyport::doctor

@@ -2,7 +2,7 @@
 #include "model/delta.h"
 
 #include <algorithm>
-#include <map>
+#include <utility>
 
 #include "model/json_values.h"
 
@@ -38,10 +38,16 @@ std::vector<std::string> fields_that_differ(const T& from, const T& to) {
     return names;
 }
 
+// The first of each name, in the order of names.
 template <typename T>
-std::map<std::string_view, const T*> by_name(const std::vector<T>& objects_of_kind) {
-    std::map<std::string_view, const T*> result;
-    for (const T& object : objects_of_kind) result.emplace(object.name, &object);
+std::vector<std::pair<std::string_view, const T*>> by_name(const std::vector<T>& objects_of_kind) {
+    std::vector<std::pair<std::string_view, const T*>> result;
+    result.reserve(objects_of_kind.size());
+    for (const T& object : objects_of_kind) result.emplace_back(object.name, &object);
+    const auto name = [](const auto& element) { return element.first; };
+    std::ranges::stable_sort(result, {}, name);
+    const auto surplus = std::ranges::unique(result, {}, name);
+    result.erase(surplus.begin(), surplus.end());
     return result;
 }
 
@@ -53,7 +59,7 @@ void add_changes(std::vector<Change>& changes, std::string_view kind, const std:
     const auto add = [&](std::string_view name, ChangeType type, std::vector<std::string> fields = {}) {
         changes.push_back({std::string(kind), std::string(name), type, std::move(fields)});
     };
-    // Both maps are in the order of names, so one walk through the two meets every name once.
+    // Both are in the order of names, so one walk through the two meets every name once.
     auto old = before.begin();
     auto next = after.begin();
     while (old != before.end() || next != after.end()) {
@@ -64,8 +70,9 @@ void add_changes(std::vector<Change>& changes, std::string_view kind, const std:
             add(next->first, ChangeType::create);
             ++next;
         } else {
-            if (auto fields = fields_that_differ(*old->second, *next->second); !fields.empty()) {
-                add(next->first, ChangeType::update, std::move(fields));
+            if (*old->second != *next->second) {
+                if (auto fields = fields_that_differ(*old->second, *next->second); !fields.empty())
+                    add(next->first, ChangeType::update, std::move(fields));
             }
             ++old;
             ++next;

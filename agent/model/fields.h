@@ -39,11 +39,12 @@ struct FieldFacts {
     std::optional<Kind> refers_to = {};  // for Text::reference
 };
 
-template <typename OwnerType, typename ValueType>
+// `Got` is what get() gives: the value itself where there is one in the struct, which may be long.
+template <typename OwnerType, typename ValueType, typename Got = ValueType>
 struct Field : FieldFacts {
     using Owner = OwnerType;
     using Value = ValueType;
-    Value (*get)(const Owner&);
+    Got (*get)(const Owner&);
     void (*set)(Owner&, Value);
 };
 
@@ -57,10 +58,13 @@ concept Described = requires {
     Schema<T>::fields();
 };
 
-// Calls visit(const Field<T, Value>&) for each field of T.
+template <Described T>
+inline constexpr auto fields_of = Schema<T>::fields();
+
+// Calls visit(const Field<T, …>&) for each field of T.
 template <Described T, typename Visit>
 constexpr void visit_fields(Visit&& visit) {
-    std::apply([&visit](const auto&... field) { (visit(field), ...); }, Schema<T>::fields());
+    std::apply([&visit](const auto&... field) { (visit(field), ...); }, fields_of<T>);
 }
 
 // The value of a key that only ever says "yes", such as `blackhole: true`.
@@ -90,9 +94,9 @@ template <auto Member>
 constexpr auto field(FieldFacts facts) {
     using Owner = detail::OwnerOf<Member>;
     using Value = detail::ValueOf<Member>;
-    return Field<Owner, Value>{
+    return Field<Owner, Value, const Value&>{
         facts,
-        [](const Owner& owner) -> Value { return owner.*Member; },
+        [](const Owner& owner) -> const Value& { return owner.*Member; },
         [](Owner& owner, Value value) { owner.*Member = std::move(value); },
     };
 }

@@ -80,13 +80,17 @@ std::size_t put_object(DesiredState& state, Object object) {
     std::size_t index = 0;
     visit_list(state, kind_of(object), [&]<typename T>(std::vector<T>& list) {
         T& put = std::get<T>(object);
-        const auto place = position(list, put.name);
-        index = static_cast<std::size_t>(place - list.begin());
-        if (place == list.end()) {
-            list.push_back(std::move(put));
-        } else {
-            *place = std::move(put);
+        const auto known = position(list, put.name);
+        if (known != list.end()) {
+            index = static_cast<std::size_t>(known - list.begin());
+            *known = std::move(put);
+            return;
         }
+        const auto place = std::ranges::find_if(list, [&](const T& other) {
+            return put.origin == Origin::api && other.origin == Origin::api && other.name > put.name;
+        });
+        index = static_cast<std::size_t>(place - list.begin());
+        list.insert(place, std::move(put));
     });
     return index;
 }
@@ -123,7 +127,7 @@ std::vector<std::string> referrers(const DesiredState& state, Kind kind, std::st
     std::vector<std::string> found;
     const auto refers = [&](const auto& owner) {
         bool does = false;
-        visit_references(owner, {}, [&](const ReferringField& field) {
+        visit_references(owner, Step{}, [&](const ReferringField& field) {
             does = does || (field.kind == kind && std::ranges::find(field.names, name) != field.names.end());
         });
         return does;

@@ -40,7 +40,8 @@ std::vector<Object> objects_of(const DesiredState& state, Origin origin);
 
 // Puts the object behind all of its kind.
 void append_object(DesiredState& state, Object object);
-// Puts the object in the place of the one with its name, or behind all of its kind. Gives its position.
+// Puts the object in the place of the one with its name, or behind all of its kind; objects of the API in the
+// order of their names, so that it is the same when they are read from the store. Gives its position.
 std::size_t put_object(DesiredState& state, Object object);
 void remove_object(DesiredState& state, Kind kind, std::string_view name);
 

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -15,43 +16,62 @@
 
 namespace sallyport::model {
 
+// Where something stands: what it stands in, and a field or a position there. Written out only when somebody
+// is told, because a large site has a hundred thousand references and not one fault.
+struct Step {
+    const Step* outer = nullptr;
+    std::string_view field = {};
+    std::optional<std::size_t> index = {};
+
+    [[nodiscard]] std::string path() const {
+        std::string text = outer == nullptr ? std::string() : outer->path();
+        if (!text.empty() && !field.empty()) text += '.';
+        text += field;
+        if (index) text += fmt::format("[{}]", *index);
+        return text;
+    }
+};
+
 // A field that names objects of another kind, or of its own.
 struct ReferringField {
-    std::string path;  // "route_tables[0].routes[1].nat_gateway"
-    Kind kind;         // of what is named
-    std::vector<std::string> names;
+    const Step& place;
+    Kind kind;  // of what is named
+    std::span<const std::string> names;
     bool list = false;  // it may hold several names; each has a position behind the path then
+
+    [[nodiscard]] std::string path() const {
+        return place.path();
+    }  // "route_tables[0].routes[1].nat_gateway"
 };
 
 template <Described T, typename Visit>
-void visit_references(const T& owner, const std::string& path, Visit&& visit);
+void visit_references(const T& owner, const Step& place, Visit&& visit);
 
 namespace detail {
 
 template <typename T, typename Visit>
-void visit_references_in(const T&, const std::string&, std::string_view, Visit&) {
+void visit_references_in(const T&, const Step&, std::string_view, Visit&) {
 }
 
 template <Described T, typename Visit>
-void visit_references_in(const std::vector<T>& list, const std::string& path, std::string_view field,
+void visit_references_in(const std::vector<T>& list, const Step& place, std::string_view field,
                          Visit& visit) {
-    for (std::size_t i = 0; i < list.size(); ++i)
-        visit_references(list[i], fmt::format("{}.{}[{}]", path, field, i), visit);
+    for (std::size_t i = 0; i < list.size(); ++i) visit_references(list[i], Step{&place, field, i}, visit);
 }
 
 template <Described T, typename Visit>
-void visit_references_in(const std::optional<std::vector<T>>& list, const std::string& path,
-                         std::string_view field, Visit& visit) {
-    if (list) visit_references_in(*list, path, field, visit);
+void visit_references_in(const std::optional<std::vector<T>>& list, const Step& place, std::string_view field,
+                         Visit& visit) {
+    if (list) visit_references_in(*list, place, field, visit);
 }
 
-inline std::vector<std::string> names_in(const std::string& name) {
-    return name.empty() ? std::vector<std::string>{} : std::vector{name};
+inline std::span<const std::string> names_in(const std::string& name) {
+    return {&name, name.empty() ? 0U : 1U};
 }
-inline std::vector<std::string> names_in(const std::optional<std::string>& name) {
-    return name ? names_in(*name) : std::vector<std::string>{};
+inline std::span<const std::string> names_in(const std::optional<std::string>& name) {
+    return name ? names_in(*name) : std::span<const std::string>();
 }
-inline std::vector<std::string> names_in(const std::vector<std::string>& names) {
+inline std::span<const std::string> names_in(const std::vector<std::string>& names) {
     return names;
 }
 
@@ -59,18 +79,20 @@ inline std::vector<std::string> names_in(const std::vector<std::string>& names) 
 
 // Calls visit(ReferringField) for each field of `owner` that names anything.
 template <Described T, typename Visit>
-void visit_references(const T& owner, const std::string& path, Visit&& visit) {
+void visit_references(const T& owner, const Step& place, Visit&& visit) {
     visit_fields<T>([&](const auto& field) {
         using Value = typename std::remove_cvref_t<decltype(field)>::Value;
         if constexpr (std::is_same_v<Value, std::string> || std::is_same_v<Value, std::vector<std::string>> ||
                       std::is_same_v<Value, std::optional<std::string>>) {
             if (!field.refers_to) return;
-            auto names = detail::names_in(field.get(owner));
+            const auto& held = field.get(owner);
+            const std::span<const std::string> names = detail::names_in(held);
             if (names.empty()) return;
-            visit(ReferringField{fmt::format("{}.{}", path, field.name), *field.refers_to, std::move(names),
+            const Step here{&place, field.name, {}};
+            visit(ReferringField{here, *field.refers_to, names,
                                  std::is_same_v<Value, std::vector<std::string>>});
         } else {
-            detail::visit_references_in(field.get(owner), path, field.name, visit);
+            detail::visit_references_in(field.get(owner), place, field.name, visit);
         }
     });
 }

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <iterator>
 #include <set>
+#include <unordered_map>
 
 #include "core/duration.h"
 #include "model/enums.h"
@@ -65,14 +66,27 @@ void warn_of_elastic_ips(const DesiredState& state, std::vector<Fault>& faults) 
     }
 }
 
+template <typename T>
+std::unordered_map<std::string_view, const T*> by_name(const std::vector<T>& list) {
+    std::unordered_map<std::string_view, const T*> known;
+    for (const T& object : list) known.emplace(object.name, &object);
+    return known;
+}
+
 void warn_of_instances(const DesiredState& state, std::vector<Fault>& faults) {
     std::set<std::string_view> with_internet_gateway;
     for (const InternetGateway& gateway : state.internet_gateways) with_internet_gateway.insert(gateway.vpc);
+    const auto instances = by_name(state.instances);
+    const auto subnets = by_name(state.subnets);
     for (std::size_t i = 0; i < state.elastic_ips.size(); ++i) {
         const ElasticIp& elastic_ip = state.elastic_ips[i];
-        const auto* instance = find<Instance>(state, elastic_ip.instance);
-        const auto* subnet = instance == nullptr ? nullptr : find<Subnet>(state, instance->subnet);
-        if (subnet == nullptr || with_internet_gateway.contains(subnet->vpc)) continue;
+        if (elastic_ip.instance.empty()) continue;
+        const auto instance = instances.find(elastic_ip.instance);
+        if (instance == instances.end()) continue;
+        const auto in = subnets.find(instance->second->subnet);
+        if (in == subnets.end()) continue;
+        const Subnet* subnet = in->second;
+        if (with_internet_gateway.contains(subnet->vpc)) continue;
         warn(faults, at("elastic_ips", i, "instance"), elastic_ip.instance,
              fmt::format("VPC {} has no internet gateway: Elastic IP {} of instance {} is not used",
                          quoted(subnet->vpc), quoted(elastic_ip.name), quoted(elastic_ip.instance)));

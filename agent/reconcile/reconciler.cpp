@@ -181,6 +181,7 @@ Result<void> Reconciler::write_tables(Plan& plan, Report& report) {
         return tl::make_unexpected(written.error());
     }
     report.tables = *written;
+    writes_ += written->written + written->removed;
     return {};
 }
 
@@ -228,6 +229,7 @@ Result<void> Reconciler::write_routes(const Plan& plan, Report& report) {
         if (there.contains(route)) continue;
         if (auto added = netlink_.add_route(route); added) {
             ++report.routes_added;
+            ++writes_;
         } else if (added.error().code == EEXIST) {
             warnings_.push_back(added.error().message);  // somebody else's stands there, and stays
         } else {
@@ -238,6 +240,7 @@ Result<void> Reconciler::write_routes(const Plan& plan, Report& report) {
         if (plan.routes.contains(route)) continue;
         if (auto removed = netlink_.remove_route(route); !removed) return removed;
         ++report.routes_removed;
+        ++writes_;
     }
     return {};
 }
@@ -311,6 +314,7 @@ Result<void> Reconciler::settle_neighbours(Report& report) {
     tables_written_ = written.has_value();
     if (!written) return failure_within("next hops", written.error());
     report.tables = *written;
+    writes_ += written->written + written->removed;
     return {};
 }
 

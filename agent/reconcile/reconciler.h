@@ -82,6 +82,8 @@ class Reconciler {
     Result<Report> retry();
 
     [[nodiscard]] const std::vector<DeviceStatus>& devices() const { return devices_; }
+    // Elements of tables and routes that were ever written or removed.
+    [[nodiscard]] std::uint64_t writes() const { return writes_; }
     // All devices are attached and the tables were written at least once.
     [[nodiscard]] bool ready() const;
     // What is accepted but not as the operator may expect it, as sentences.
@@ -141,6 +143,7 @@ class Reconciler {
     std::vector<DeviceStatus> devices_;
     std::vector<std::string> warnings_;
     std::string error_;
+    std::uint64_t writes_ = 0;
 
     bool plan_is_old_ = false;     // something a plan is made of has changed
     bool recheck_pending_ = true;  // see write_tables()

@@ -72,6 +72,7 @@ telemetry::Subject subject_of(const control::View& view, const control::PortBloc
     subject.desired_revision = view.desired_revision;
     subject.applied_revision = view.applied_revision;
     subject.port_block_records_lost = port_blocks.lost();
+    subject.kernel_writes = view.kernel_writes;
     return subject;
 }
 

@@ -5,6 +5,9 @@
 #include <sys/stat.h>
 
 #include <array>
+#include <cerrno>
+#include <map>
+#include <nlohmann/json.hpp>
 #include <utility>
 
 namespace sallyport::store {
@@ -13,7 +16,7 @@ namespace {
 
 // One step for each version of the layout, the first one at index 0; user_version counts the steps taken.
 // A step is never changed once it was released.
-constexpr std::array<const char*, 5> migrations{R"sql(
+constexpr std::array<const char*, 6> migrations{R"sql(
     CREATE TABLE revisions (
         number        INTEGER PRIMARY KEY,
         time_us       INTEGER NOT NULL,
@@ -101,17 +104,65 @@ constexpr std::array<const char*, 5> migrations{R"sql(
         deadline_us INTEGER,
         audit       TEXT    NOT NULL
     ) STRICT;
+)sql",
+                                                // Objects are kept one by one, each for as long as it was as
+                                                // it was, so that a change of one does not write the others
+                                                // again. keep_objects_apart() moves them here.
+                                                R"sql(
+    CREATE TABLE objects (
+        number INTEGER PRIMARY KEY,
+        kind   TEXT    NOT NULL,
+        name   TEXT    NOT NULL,
+        text   TEXT    NOT NULL,
+        since  INTEGER NOT NULL,
+        until  INTEGER
+    ) STRICT;
+    CREATE UNIQUE INDEX objects_of_the_newest ON objects (kind, name) WHERE until IS NULL;
+    CREATE INDEX objects_in_order_of_going ON objects (until) WHERE until IS NOT NULL;
+    CREATE TABLE revisions_with_digest (
+        number         INTEGER PRIMARY KEY,
+        time_us        INTEGER NOT NULL,
+        source         TEXT    NOT NULL CHECK (source IN ('file', 'apply', 'reload', 'api')),
+        document_name  TEXT    NOT NULL,
+        document_hash  TEXT    NOT NULL REFERENCES texts (hash),
+        objects_digest TEXT    NOT NULL,
+        audit          TEXT    NOT NULL
+    ) STRICT;
 )sql"};
+constexpr std::size_t objects_apart = 6;  // the version that the last step leads to
 
 // "SPRT": tells our files from other programs' databases.
 constexpr int application_id = 0x53505254;
 
 // The columns that read_revision() reads.
 constexpr std::string_view select_revisions =
-    "SELECT number, time_us, source, document_name, document.text, document_hash, objects.text, "
-    "objects_hash, "
-    "audit FROM revisions JOIN texts AS document ON document.hash = document_hash "
-    "JOIN texts AS objects ON objects.hash = objects_hash ";
+    "SELECT number, time_us, source, document_name, text, document_hash, objects_digest, audit FROM "
+    "revisions "
+    "JOIN texts ON hash = document_hash ";
+
+// Tells one set of objects from another, in hexadecimal, whatever their order. It follows a change of one
+// object without a look at the others.
+class ObjectsDigest {
+  public:
+    ObjectsDigest() = default;
+    explicit ObjectsDigest(std::string text) : text_(std::move(text)) {}
+    [[nodiscard]] const std::string& text() const { return text_; }
+
+    // Puts in an object that is not in it, and takes out one that is.
+    void toggle(std::string_view kind, std::string_view name, std::string_view text) {
+        const std::string one = digest(fmt::format("{}\n{}\n{}", kind, name, text));
+        if (text_.size() != one.size()) text_.assign(one.size(), '0');
+        for (std::size_t i = 0; i < one.size(); ++i)
+            text_[i] = "0123456789abcdef"[value_of(text_[i]) ^ value_of(one[i])];
+    }
+
+  private:
+    static std::size_t value_of(char digit) {
+        return static_cast<std::size_t>(digit >= 'a' ? digit - 'a' + 10 : digit - '0') & 15U;
+    }
+
+    std::string text_ = std::string(64, '0');
+};
 
 std::int64_t to_microseconds(std::chrono::system_clock::time_point time) {
     return std::chrono::duration_cast<std::chrono::microseconds>(time.time_since_epoch()).count();
@@ -119,6 +170,23 @@ std::int64_t to_microseconds(std::chrono::system_clock::time_point time) {
 
 std::chrono::system_clock::time_point from_microseconds(std::int64_t count) {
     return std::chrono::system_clock::time_point{std::chrono::microseconds{count}};
+}
+
+// By kind and name; nothing where the text is not what versions 4 and 5 of the layout kept.
+std::optional<std::map<std::pair<std::string, std::string>, std::string>> objects_in(
+    const std::string& text) {
+    const auto root = nlohmann::json::parse(text, nullptr, false);
+    if (!root.is_object()) return std::nullopt;
+    std::map<std::pair<std::string, std::string>, std::string> objects;
+    for (const auto& [kind, list] : root.items()) {
+        if (!list.is_array()) return std::nullopt;
+        for (const auto& object : list) {
+            std::string name = object.is_object() ? object.value("name", std::string()) : std::string();
+            if (name.empty()) return std::nullopt;
+            objects[{kind, std::move(name)}] = object.dump();
+        }
+    }
+    return objects;
 }
 
 tl::unexpected<Error> sqlite_failure(sqlite3* database, std::string_view doing) {
@@ -285,6 +353,10 @@ Result<void> SqliteStore::migrate() {
         if (Result<void> done = execute(migrations[step]); !done) {
             return failure_within(fmt::format("bring its layout to version {}", step + 1), done.error());
         }
+        if (step + 1 != objects_apart) continue;
+        if (Result<void> done = keep_objects_apart(); !done) {
+            return failure_within(fmt::format("bring its layout to version {}", step + 1), done.error());
+        }
     }
     const std::string mark = fmt::format("PRAGMA user_version = {}; PRAGMA application_id = {}",
                                          migrations.size(), application_id);
@@ -299,27 +371,57 @@ Result<void> SqliteStore::migrate() {
 }
 
 Result<std::uint64_t> SqliteStore::commit(const NewRevision& revision) {
-    const auto within = [](const Error& error) { return failure_within("commit a revision", error); };
+    const auto within = [this](const Error& error) -> tl::unexpected<Error> {
+        if ((sqlite3_errcode(database_.get()) & 0xff) != SQLITE_FULL)
+            return failure_within("commit a revision", error);
+        return failure(
+            fmt::format(
+                "there is no space left for the revision history {}: nothing was changed. Make some, and "
+                "do it again",
+                sqlite3_db_filename(database_.get(), "main")),
+            ENOSPC);
+    };
     Transaction transaction(*this);
     if (!transaction.begun()) return within(transaction.begun().error());
 
-    const std::string hash = digest(revision.document);
-    const std::string objects_hash = digest(revision.objects);
-    if (Result<void> done = keep_text(hash, revision.document); !done) return within(done.error());
-    if (Result<void> done = keep_text(objects_hash, revision.objects); !done) return within(done.error());
+    Statement newest(database_.get(),
+                     "SELECT number, document_name, document_hash, objects_digest FROM revisions "
+                     "ORDER BY number DESC LIMIT 1");
+    const Result<bool> one_before = newest.step();
+    if (!one_before) return within(one_before.error());
+    if (!*one_before && !revision.document)
+        return within({"there is no revision before it that has a document", 0});
+    const std::int64_t number = *one_before ? newest.integer(0) + 1 : 1;
+    const std::string document_name = revision.document ? revision.document->name : newest.text(1);
+    const std::string hash = revision.document ? digest(revision.document->text) : newest.text(2);
+    ObjectsDigest objects_digest;
+    if (*one_before) objects_digest = ObjectsDigest(newest.text(3));
+    newest.reset();
+    if (revision.document) {
+        if (Result<void> done = keep_text(hash, revision.document->text); !done) return within(done.error());
+    }
+    for (const ObjectChange& change : revision.objects) {
+        const Result<std::string> before = end_object(change.kind, change.name, number);
+        if (!before) return within(before.error());
+        if (!before->empty()) objects_digest.toggle(change.kind, change.name, *before);
+        if (!change.text) continue;
+        const Result<void> begun = begin_object({change.kind, change.name, *change.text}, number);
+        if (!begun) return within(begun.error());
+        objects_digest.toggle(change.kind, change.name, *change.text);
+    }
     const std::string_view source = to_string(revision.source);
     Statement insert(
         database_.get(),
-        "INSERT INTO revisions (number, time_us, source, document_name, document_hash, objects_hash, "
-        "audit) VALUES ((SELECT coalesce(max(number), 0) + 1 FROM revisions), ?, ?, ?, ?, ?, ?)");
-    insert.bind(1, to_microseconds(revision.time));
-    insert.bind(2, source);
-    insert.bind(3, revision.document_name);
-    insert.bind(4, hash);
-    insert.bind(5, objects_hash);
-    insert.bind(6, revision.audit);
+        "INSERT INTO revisions (number, time_us, source, document_name, document_hash, objects_digest, "
+        "audit) VALUES (?, ?, ?, ?, ?, ?, ?)");
+    insert.bind(1, number);
+    insert.bind(2, to_microseconds(revision.time));
+    insert.bind(3, source);
+    insert.bind(4, document_name);
+    insert.bind(5, hash);
+    insert.bind(6, objects_digest.text());
+    insert.bind(7, revision.audit);
     if (Result<void> done = insert.run(); !done) return within(done.error());
-    const std::int64_t number = sqlite3_last_insert_rowid(database_.get());
 
     Statement insert_change(database_.get(),
                             "INSERT INTO changes (revision, position, change) VALUES (?, ?, ?)");
@@ -367,9 +469,104 @@ Result<void> SqliteStore::forget_before(std::int64_t newest) {
     statement.bind(1, newest - static_cast<std::int64_t>(revisions_kept));
     if (Result<void> done = statement.run(); !done) return done;
     if (sqlite3_changes(database_.get()) == 0) return {};
+    Statement objects(
+        database_.get(),
+        "DELETE FROM objects WHERE until <= ? AND NOT EXISTS "
+        "(SELECT 1 FROM revisions WHERE revisions.number >= since AND revisions.number < until)");
+    objects.bind(1, newest - static_cast<std::int64_t>(revisions_kept) + 1);
+    if (Result<void> done = objects.run(); !done) return done;
+    return execute("DELETE FROM texts WHERE hash NOT IN (SELECT document_hash FROM revisions)");
+}
+
+Result<std::string> SqliteStore::end_object(std::string_view kind, std::string_view name,
+                                            std::int64_t revision) {
+    Statement find(database_.get(),
+                   "SELECT number, text FROM objects WHERE kind = ? AND name = ? AND until IS NULL");
+    find.bind(1, kind);
+    find.bind(2, name);
+    const Result<bool> found = find.step();
+    if (!found) return tl::unexpected(found.error());
+    if (!*found) return std::string{};
+    const std::int64_t number = find.integer(0);
+    std::string text = find.text(1);
+    find.reset();
+    Statement end(database_.get(), "UPDATE objects SET until = ? WHERE number = ?");
+    end.bind(1, revision);
+    end.bind(2, number);
+    if (Result<void> done = end.run(); !done) return tl::unexpected(done.error());
+    return text;
+}
+
+Result<void> SqliteStore::begin_object(const ObjectText& object, std::int64_t revision) {
+    Statement begin(database_.get(),
+                    "INSERT INTO objects (kind, name, text, since, until) VALUES (?, ?, ?, ?, NULL)");
+    begin.bind(1, object.kind);
+    begin.bind(2, object.name);
+    begin.bind(3, object.text);
+    begin.bind(4, revision);
+    return begin.run();
+}
+
+Result<std::vector<ObjectText>> SqliteStore::read_objects(std::int64_t revision) {
+    Statement statement(
+        database_.get(),
+        "SELECT kind, name, text FROM objects WHERE since <= ?1 AND (until IS NULL OR until > ?1) "
+        "ORDER BY kind, name");
+    statement.bind(1, revision);
+    std::vector<ObjectText> objects;
+    for (;;) {
+        const Result<bool> row = statement.step();
+        if (!row) return tl::unexpected(row.error());
+        if (!*row) return objects;
+        objects.push_back({statement.text(0), statement.text(1), statement.text(2)});
+    }
+}
+
+// Versions 4 and 5 kept all objects of a revision as one text, {"vpcs": [{"name": "a", …}, …], …}.
+Result<void> SqliteStore::keep_objects_apart() {
+    std::map<std::pair<std::string, std::string>, std::string> now;  // by kind and name
+    ObjectsDigest objects_digest;
+    std::string hash_before;
+    Statement revisions(database_.get(),
+                        "SELECT number, objects_hash, text FROM revisions JOIN texts ON hash = objects_hash "
+                        "ORDER BY number");
+    Statement keep(database_.get(),
+                   "INSERT INTO revisions_with_digest SELECT number, time_us, source, document_name, "
+                   "document_hash, ?, audit FROM revisions WHERE number = ?");
+    for (;;) {
+        const Result<bool> row = revisions.step();
+        if (!row) return tl::unexpected(row.error());
+        if (!*row) break;
+        const std::int64_t number = revisions.integer(0);
+        if (const std::string hash = revisions.text(1); hash != hash_before) {
+            const std::string text = revisions.text(2);
+            auto wanted = digest(text) == hash ? objects_in(text) : std::nullopt;
+            if (!wanted) return failure(fmt::format("the objects of revision {} are damaged", number));
+            for (const auto& [key, before] : now) {
+                const auto after = wanted->find(key);
+                if (after != wanted->end() && after->second == before) continue;
+                const Result<std::string> ended = end_object(key.first, key.second, number);
+                if (!ended) return tl::unexpected(ended.error());
+                objects_digest.toggle(key.first, key.second, before);
+            }
+            for (const auto& [key, after] : *wanted) {
+                const auto before = now.find(key);
+                if (before != now.end() && before->second == after) continue;
+                const Result<void> begun = begin_object({key.first, key.second, after}, number);
+                if (!begun) return begun;
+                objects_digest.toggle(key.first, key.second, after);
+            }
+            now = *std::move(wanted);
+            hash_before = hash;
+        }
+        keep.reset();
+        keep.bind(1, objects_digest.text());
+        keep.bind(2, number);
+        if (Result<void> done = keep.run(); !done) return done;
+    }
     return execute(
-        "DELETE FROM texts WHERE hash NOT IN "
-        "(SELECT document_hash FROM revisions UNION SELECT objects_hash FROM revisions)");
+        "DROP TABLE revisions; ALTER TABLE revisions_with_digest RENAME TO revisions;"
+        "DELETE FROM texts WHERE hash NOT IN (SELECT document_hash FROM revisions)");
 }
 
 Result<void> SqliteStore::keep_record(const IdempotencyRecord& record,
@@ -417,18 +614,22 @@ Result<std::optional<Revision>> SqliteStore::read_revision(Statement& statement)
     const std::optional<Source> source = parse_source(statement.text(2));
     if (!source) return failure(fmt::format("read a revision: unknown source \"{}\"", statement.text(2)));
     revision.source = *source;
-    revision.document_name = statement.text(3);
-    revision.document = statement.text(4);
-    revision.document_hash = statement.text(5);
-    revision.objects = statement.text(6);
-    revision.audit = statement.text(8);
-    if (digest(revision.document) != revision.document_hash ||
-        digest(revision.objects) != statement.text(7)) {
-        return failure(fmt::format(
-            "read a revision: the document of revision {} is damaged; restore the history from a backup, or "
-            "move it away to start with an empty one",
-            number));
-    }
+    revision.document = {statement.text(3), statement.text(4)};
+    revision.audit = statement.text(7);
+    const auto damaged = [number](std::string_view what) {
+        return failure(
+            fmt::format("read a revision: {} of revision {} is damaged; restore the history from a backup, "
+                        "or move it away to "
+                        "start with an empty one",
+                        what, number));
+    };
+    if (digest(revision.document.text) != statement.text(5)) return damaged("the document");
+    auto objects = read_objects(number);
+    if (!objects) return within(objects.error());
+    revision.objects = *std::move(objects);
+    ObjectsDigest read;
+    for (const ObjectText& object : revision.objects) read.toggle(object.kind, object.name, object.text);
+    if (read.text() != statement.text(6)) return damaged("the API's half");
 
     Statement changes(database_.get(), "SELECT change FROM changes WHERE revision = ? ORDER BY position");
     changes.bind(1, number);
@@ -557,7 +758,8 @@ Result<std::string> SqliteStore::loaded_file_hash() {
 }
 
 Result<void> SqliteStore::set_loaded_file_hash(std::string_view hash) {
-    Statement statement(database_.get(), "UPDATE progress SET loaded_file_hash = ?");
+    Statement statement(database_.get(),
+                        "UPDATE progress SET loaded_file_hash = ?1 WHERE loaded_file_hash <> ?1");
     statement.bind(1, hash);
     if (Result<void> done = statement.run(); !done) {
         return failure_within("note the digest of the loaded file", done.error());

@@ -53,6 +53,11 @@ class SqliteStore final : public Store {
 
     Result<void> execute(const char* sql);
     Result<void> migrate();
+    Result<void> keep_objects_apart();
+    // From `revision` on the object is no longer there. Gives its text; empty: it was not there before.
+    Result<std::string> end_object(std::string_view kind, std::string_view name, std::int64_t revision);
+    Result<void> begin_object(const ObjectText& object, std::int64_t revision);
+    Result<std::vector<ObjectText>> read_objects(std::int64_t revision);
     Result<void> keep_text(std::string_view hash, std::string_view text);
     Result<void> keep_record(const IdempotencyRecord& record, std::chrono::system_clock::time_point now);
     // Removes what the bound of the history leaves out, `newest` being the newest revision.

@@ -47,6 +47,14 @@ struct IdempotencyRecord {
     bool operator==(const IdempotencyRecord&) const = default;
 };
 
+// An object that was made through the API. Objects are known by their kind and name.
+struct ObjectText {
+    std::string kind;
+    std::string name;
+    std::string text;  // a JSON object
+    bool operator==(const ObjectText&) const = default;
+};
+
 // An Elastic IP that takes no new flows, until somebody ends that.
 struct Drain {
     std::string elastic_ip;
@@ -56,15 +64,28 @@ struct Drain {
     bool operator==(const Drain&) const = default;
 };
 
-inline constexpr std::string_view no_objects = "{}";
+// What becomes of one of them; without a text it goes.
+struct ObjectChange {
+    std::string kind;
+    std::string name;
+    std::optional<std::string> text = {};
+    bool operator==(const ObjectChange&) const = default;
+};
 
-// A desired state that is about to become a revision: the configuration file's half and that of the API.
+// The configuration file's half of a desired state.
+struct Document {
+    std::string name;  // what messages about it call it: usually a file name
+    std::string text;  // byte for byte
+    bool operator==(const Document&) const = default;
+};
+
+// A desired state that is about to become a revision: what differs from the newest one in the configuration
+// file's half and in that of the API.
 struct NewRevision {
     std::chrono::system_clock::time_point time;
     Source source = Source::file;
-    std::string document_name;                          // what messages about it call it: usually a file name
-    std::string document;                               // the text, byte for byte
-    std::string objects{no_objects};                    // those made through the API, as one JSON object
+    std::optional<Document> document;                   // none: the newest revision's
+    std::vector<ObjectChange> objects;                  // those that differ, each once
     std::vector<std::string> changes;                   // one JSON object each
     std::string audit;                                  // who asked, in words
     std::optional<Confirmation> confirmation = {};      // that it has to await; its `revision` is not read
@@ -80,10 +101,8 @@ struct RevisionSummary {
 };
 
 struct Revision : RevisionSummary {
-    std::string document_name;
-    std::string document;
-    std::string document_hash;  // digest() of the text
-    std::string objects;
+    Document document;
+    std::vector<ObjectText> objects;  // by kind, and within a kind by name
     std::vector<std::string> change_list;
 };
 
@@ -108,7 +127,8 @@ class Store {
   public:
     virtual ~Store() = default;
 
-    // Makes the next revision, entirely or not at all, and returns its number. It is on disk when this
+    // Makes the next revision, entirely or not at all, and returns its number. It costs what differs, and not
+    // what there is. It is on disk when this
     // returns, and revisions beyond revisions_kept are gone. A number is never given twice. A commit with
     // source file or reload is also remembered as loaded file. Whatever awaited confirmation before awaits it
     // no longer.

@@ -76,6 +76,12 @@ struct MetricDefinition {
       "Entries in use in the flow table: two for each flow, each mapping and each port block.")              \
     X(table_capacity, "sallyport_flow_table_capacity", gauge,                                                \
       "Flows that the flow table was made for, at two entries each.")                                        \
+    X(maps_bytes, "sallyport_maps_bytes", gauge,                                                             \
+      "Kernel memory of all maps, the flow table included. Kernels before 6.4 tell what maps may grow to.")  \
+    X(agent_bytes, "sallyport_agent_resident_bytes", gauge, "Memory of the agent that is resident.")         \
+    X(kernel_writes, "sallyport_kernel_writes_total", counter,                                               \
+      "Elements of tables, and routes of the kernel, that this agent has written or removed. A "             \
+      "configuration that is there already adds nothing.")                                                   \
     X(desired_revision, "sallyport_desired_revision", gauge, "The newest revision of the configuration.")    \
     X(applied_revision, "sallyport_applied_revision", gauge,                                                 \
       "The revision that forwarding follows. Lower than the desired one: applying it failed and is being "   \

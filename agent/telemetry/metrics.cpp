@@ -5,10 +5,14 @@
 #include <prometheus/gauge.h>
 #include <prometheus/registry.h>
 #include <prometheus/text_serializer.h>
+#include <unistd.h>
 
 #include <cassert>
+#include <cstdint>
+#include <fstream>
 #include <initializer_list>
 #include <iterator>
+#include <optional>
 #include <string_view>
 #include <utility>
 
@@ -167,6 +171,16 @@ void add_table(Families& families, const dataplane::FlowTableStatus& table) {
     FamilyBuilder capacity(metrics::table_capacity);
     capacity.add(table.capacity);
     append(families, capacity);
+    FamilyBuilder maps(metrics::maps_bytes);
+    maps.add(table.maps_bytes);
+    append(families, maps);
+}
+
+// Of this process; the second number of the file counts pages.
+std::optional<std::uint64_t> resident_bytes() {
+    std::uint64_t all = 0, resident = 0;
+    if (!(std::ifstream("/proc/self/statm") >> all >> resident)) return std::nullopt;
+    return resident * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
 }
 
 void add_state(Families& families, const Subject& subject,
@@ -180,6 +194,15 @@ void add_state(Families& families, const Subject& subject,
     FamilyBuilder records_lost(metrics::port_block_records_lost);
     records_lost.add(subject.port_block_records_lost);
     append(families, records_lost);
+
+    FamilyBuilder kernel_writes(metrics::kernel_writes);
+    kernel_writes.add(subject.kernel_writes);
+    append(families, kernel_writes);
+    if (const auto bytes = resident_bytes()) {
+        FamilyBuilder resident(metrics::agent_bytes);
+        resident.add(*bytes);
+        append(families, resident);
+    }
 
     FamilyBuilder attached(metrics::datapath_attached);
     for (const Subject::Device& device : subject.devices) {

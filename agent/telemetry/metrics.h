@@ -39,6 +39,7 @@ struct Subject {
     std::uint64_t desired_revision = 0;
     std::uint64_t applied_revision = 0;
     std::uint64_t port_block_records_lost = 0;
+    std::uint64_t kernel_writes = 0;
 };
 
 class Metrics {

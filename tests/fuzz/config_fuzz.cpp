@@ -7,8 +7,11 @@
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "config/document.h"
 #include "config/load.h"
+#include "config/simple_yaml.h"
 #include "model/delta.h"
 #include "model/json.h"
 #include "model/validate.h"
@@ -30,11 +33,23 @@ void check_fault(const sallyport::config::Fault& fault, std::ptrdiff_t lines) {
     require(std::ranges::none_of(text, is_control), "a message holds no control characters");
 }
 
+void check_quick_reading(const std::string& text) {
+    std::vector<sallyport::config::Fault> faults;
+    sallyport::config::parse_document(text, "f", faults);
+    if (!faults.empty()) return;  // it may be no text at all
+    const auto quick = sallyport::config::parse_simple_yaml(text);
+    if (!quick) return;
+    require(sallyport::config::parse_any_yaml(text, "f", faults) == *quick,
+            "what is read quickly is read right");
+    require(faults.empty(), "what is read quickly is right");
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     const std::string text(data, data + size);
     const auto lines = std::ranges::count(text, '\n') + 1;
+    check_quick_reading(text);
     const auto loaded = sallyport::config::load_text(text, "f");
     if (!loaded) {
         require(!loaded.error().empty(), "what is refused has a fault");

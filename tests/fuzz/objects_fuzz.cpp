@@ -68,8 +68,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     }
     require(model::validate(*next).empty(), "what is accepted is sound");
     require(model::delta(state, *next).size() <= 1, "no other object is changed");
-    const std::string kept = config::objects_text(*next);
-    const auto read = config::read_objects(kept);
-    require(read && *read == model::objects_of(*next, model::Origin::api), "what is kept can be read");
+    for (const model::Object& object : model::objects_of(*next, model::Origin::api)) {
+        const auto read = config::read_object_text(model::kind_of(object), config::object_text(object));
+        require(read && *read == object, "what is kept can be read");
+    }
     return 0;
 }

@@ -5,7 +5,9 @@
 #include <sallyport/abi/limits.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <map>
+#include <unordered_map>
 #include <variant>
 
 #include "model/enums.h"
@@ -26,33 +28,34 @@ class HostRules : Rules {
 
   private:
     void check_instances() {
-        std::map<std::pair<std::string_view, Ipv4Address>, std::size_t> seen;
+        // By VPC: an address is one instance's there.
+        std::map<std::string_view, std::unordered_map<std::uint32_t, std::size_t>> seen;
         for (std::size_t i = 0; i < state_.instances.size(); ++i) {
             const Instance& instance = state_.instances[i];
             const Subnet* subnet = object<Subnet>(Kind::subnets, instance.subnet);
             if (subnet == nullptr) continue;
-            const std::string path = at("instances", i, "address");
+            const auto path = [i] { return at("instances", i, "address"); };
             if (!subnet->cidr.contains(instance.address)) {
-                wrong(path, instance.address.to_string(),
+                wrong(path(), instance.address.to_string(),
                       fmt::format("an address of {}", subnet->cidr.to_string()),
                       fmt::format("{} is outside of subnet {}", instance.address.to_string(),
                                   quoted(subnet->name)),
                       at("subnets", *index_of(Kind::subnets, subnet->name), "cidr"));
             }
-            const auto [first, added] =
-                seen.emplace(std::pair{std::string_view(subnet->vpc), instance.address}, i);
+            const auto [first, added] = seen[subnet->vpc].emplace(instance.address.value(), i);
             if (!added) {
-                wrong(path, instance.address.to_string(), "an address of its own for each instance of a VPC",
+                wrong(path(), instance.address.to_string(),
+                      "an address of its own for each instance of a VPC",
                       fmt::format("instance {} has the address {} already",
                                   quoted(state_.instances[first->second].name), instance.address.to_string()),
                       at("instances", first->second, "address"));
             }
-            check_size(at("instances", i, "security_groups"), instance.security_groups.size(),
+            check_size([i] { return at("instances", i, "security_groups"); }, instance.security_groups.size(),
                        SECURITY_GROUPS_PER_INSTANCE_MAX);
             for (std::size_t j = 0; j < instance.security_groups.size(); ++j) {
-                check_same_vpc<SecurityGroup>(fmt::format("instances[{}].security_groups[{}]", i, j),
-                                              Kind::security_groups, instance.security_groups[j],
-                                              subnet->vpc);
+                check_same_vpc<SecurityGroup>(
+                    [&] { return fmt::format("instances[{}].security_groups[{}]", i, j); },
+                    Kind::security_groups, instance.security_groups[j], subnet->vpc);
             }
         }
     }
@@ -99,8 +102,8 @@ class HostRules : Rules {
             }
             check_icmp(rule, path, i);
             if (const auto* peer = std::get_if<std::string>(&rule.peer)) {
-                check_same_vpc<SecurityGroup>(at(path, i, "security_group"), Kind::security_groups, *peer,
-                                              group.vpc);
+                check_same_vpc<SecurityGroup>([&] { return at(path, i, "security_group"); },
+                                              Kind::security_groups, *peer, group.vpc);
             }
         }
     }

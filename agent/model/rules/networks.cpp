@@ -82,13 +82,14 @@ class NetworkRules : Rules {
             const std::string path = at("subnets", i, "cidr");
             by_vpc[subnet.vpc].push_back({subnet.cidr, path, subnet.name, i});
             if (const Vpc* vpc = object<Vpc>(Kind::vpcs, subnet.vpc)) check_inside(*vpc, subnet, path);
-            check_same_vpc<RouteTable>(at("subnets", i, "route_table"), Kind::route_tables,
+            check_same_vpc<RouteTable>([i] { return at("subnets", i, "route_table"); }, Kind::route_tables,
                                        subnet.route_table, subnet.vpc);
             check_size(at("subnets", i, "security_groups"), subnet.security_groups.size(),
                        SECURITY_GROUPS_PER_INSTANCE_MAX);
             for (std::size_t j = 0; j < subnet.security_groups.size(); ++j) {
-                check_same_vpc<SecurityGroup>(fmt::format("subnets[{}].security_groups[{}]", i, j),
-                                              Kind::security_groups, subnet.security_groups[j], subnet.vpc);
+                check_same_vpc<SecurityGroup>(
+                    [&] { return fmt::format("subnets[{}].security_groups[{}]", i, j); },
+                    Kind::security_groups, subnet.security_groups[j], subnet.vpc);
             }
         }
         for (auto& [vpc, placed] : by_vpc) {
@@ -142,12 +143,14 @@ class NetworkRules : Rules {
                                   route.destination.to_string()),
                       path("destination", first->second));
             }
-            if (vpc != nullptr) check_not_local(*vpc, route.destination, path("destination", i));
+            if (vpc != nullptr)
+                check_not_local(*vpc, route.destination, [&] { return path("destination", i); });
             if (const auto* nat = std::get_if<ToNatGateway>(&route.target)) {
-                check_same_vpc<NatGateway>(path("nat_gateway", i), Kind::nat_gateways, nat->name, table.vpc);
+                check_same_vpc<NatGateway>([&] { return path("nat_gateway", i); }, Kind::nat_gateways,
+                                           nat->name, table.vpc);
             } else if (const auto* internet = std::get_if<ToInternetGateway>(&route.target)) {
-                check_same_vpc<InternetGateway>(path("internet_gateway", i), Kind::internet_gateways,
-                                                internet->name, table.vpc);
+                check_same_vpc<InternetGateway>([&] { return path("internet_gateway", i); },
+                                                Kind::internet_gateways, internet->name, table.vpc);
             } else if (const auto* via = std::get_if<Via>(&route.target)) {
                 check_router(table.vpc, via->address, path("via", i));
             }
@@ -165,10 +168,11 @@ class NetworkRules : Rules {
               fmt::format("{} is in no subnet of VPC {}", router.to_string(), quoted(vpc)));
     }
 
-    void check_not_local(const Vpc& vpc, const Ipv4Prefix& destination, std::string path) {
+    template <typename Path>
+    void check_not_local(const Vpc& vpc, const Ipv4Prefix& destination, Path path) {
         const auto cidr = std::ranges::find(vpc.cidrs, destination);
         if (cidr == vpc.cidrs.end()) return;
-        wrong(std::move(path), destination.to_string(), "a shorter or a longer prefix",
+        wrong(path(), destination.to_string(), "a shorter or a longer prefix",
               fmt::format("{} is a prefix of VPC {} itself and always local", destination.to_string(),
                           quoted(vpc.name)),
               fmt::format("vpcs[{}].cidrs[{}]", *index_of(Kind::vpcs, vpc.name), cidr - vpc.cidrs.begin()));

@@ -3,7 +3,9 @@
 // References, wherever fields.h declares one, however deep.
 #include <fmt/format.h>
 
-#include <map>
+#include <algorithm>
+#include <unordered_map>
+#include <vector>
 
 #include "model/references.h"
 #include "model/rules/rules.h"
@@ -18,11 +20,11 @@ class References : Rules {
 
     void check() {
         const auto check = [this](const ReferringField& field) { check_field(field); };
-        visit_references(state_.gateway, "gateway", check);
+        visit_references(state_.gateway, Step{nullptr, "gateway", {}}, check);
         visit_kinds([&](Kind kind, auto objects_of_kind) {
             const auto& list = state_.*objects_of_kind;
             for (std::size_t i = 0; i < list.size(); ++i)
-                visit_references(list[i], at(to_string(kind), i), check);
+                visit_references(list[i], Step{nullptr, to_string(kind), i}, check);
         });
     }
 
@@ -30,36 +32,36 @@ class References : Rules {
     void check_field(const ReferringField& field) {
         if (!field.list) {
             if (!index_of(field.kind, field.names.front()))
-                dangling(field.path, field.names.front(), field.kind);
+                dangling(field.path(), field.names.front(), field.kind);
             return;
         }
-        std::map<std::string_view, std::size_t> seen;
+        std::unordered_map<std::string_view, std::size_t> seen;
         for (std::size_t i = 0; i < field.names.size(); ++i) {
             const std::string& name = field.names[i];
             const auto [first, added] = seen.emplace(name, i);
             if (!added) {
-                wrong(at(field.path, i), name, "each name once",
+                wrong(at(field.path(), i), name, "each name once",
                       fmt::format("{} {} is listed twice", word_for(field.kind), quoted(name)),
-                      at(field.path, first->second));
+                      at(field.path(), first->second));
             } else if (!index_of(field.kind, name)) {
-                dangling(at(field.path, i), name, field.kind);
+                dangling(at(field.path(), i), name, field.kind);
             }
         }
     }
 
     void dangling(std::string path, const std::string& name, Kind kind) {
-        const Examination::Names& known = names(kind);
         constexpr std::size_t shown = 8;
+        std::vector<std::string_view> known;
+        for (const auto& [candidate, index] : names(kind)) known.push_back(candidate);
+        std::ranges::sort(known);
         std::string expected;
-        std::size_t listed = 0;
-        for (const auto& [candidate, index] : known) {
-            if (listed == shown) break;
-            expected += fmt::format("{}{}", listed++ == 0 ? "" : ", ", candidate);
-        }
         if (known.empty()) {
             expected = fmt::format("the name of {}, of which there are none", with_article(kind));
-        } else if (known.size() > 1) {
-            expected = fmt::format("one of {}{}", expected, known.size() > shown ? ", …" : "");
+        } else {
+            const bool more = known.size() > shown;
+            const bool one = known.size() == 1;
+            known.resize(std::min(known.size(), shown));
+            expected = fmt::format("{}{}{}", one ? "" : "one of ", fmt::join(known, ", "), more ? ", …" : "");
         }
         // The whole list is what it is at odds with: while that could not be read, nothing is said.
         wrong(std::move(path), name, std::move(expected),

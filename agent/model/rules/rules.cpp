@@ -18,6 +18,7 @@ Examination::Examination(const DesiredState& examined) : state(examined) {
     visit_kinds([this](Kind kind, auto objects_of_kind) {
         const auto& list = state.*objects_of_kind;
         Names& known = names_[static_cast<std::size_t>(kind)];
+        known.reserve(list.size());
         for (std::size_t i = 0; i < list.size(); ++i) known.emplace(list[i].name, i);
     });
 }
@@ -69,8 +70,9 @@ void Rules::check_host_address(std::string path, Ipv4Address address) {
 }
 
 std::optional<std::size_t> Rules::index_of(Kind kind, std::string_view name) const {
-    const auto found = names(kind).find(name);
-    if (found == names(kind).end()) return std::nullopt;
+    const Examination::Names& known = names(kind);
+    const auto found = known.find(name);
+    if (found == known.end()) return std::nullopt;
     return found->second;
 }
 

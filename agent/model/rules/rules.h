@@ -7,11 +7,12 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <concepts>
 #include <cstddef>
-#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -31,7 +32,7 @@ class Examination {
     std::vector<Fault> faults;
 
     // Where the first object of a name stands in its list.
-    using Names = std::map<std::string_view, std::size_t>;
+    using Names = std::unordered_map<std::string_view, std::size_t>;
     const Names& names(Kind kind) const { return names_[static_cast<std::size_t>(kind)]; }
 
   private:
@@ -67,16 +68,21 @@ class Rules {
                std::string other_path = {});
 
     void check_size(std::string_view path, std::size_t size, std::size_t most);
+    // The same where there are many: `path()` is called where it is too many.
+    template <std::invocable Path>
+    void check_size(Path path, std::size_t size, std::size_t most) {
+        if (size > most) check_size(std::string_view(path()), size, most);
+    }
     // That an address may be a host's.
     void check_host_address(std::string path, Ipv4Address address);
     // The same of a whole prefix.
     void check_special_use(std::string path, const Ipv4Prefix& prefix);
-    // That `name`, if it is known, belongs to the VPC `vpc`.
-    template <typename T>
-    void check_same_vpc(std::string path, Kind kind, const std::string& name, const std::string& vpc) {
+    // That `name`, if it is known, belongs to the VPC `vpc`. `path()` is called where it does not.
+    template <typename T, typename Path>
+    void check_same_vpc(Path path, Kind kind, const std::string& name, const std::string& vpc) {
         const T* target = object<T>(kind, name);
         if (target == nullptr || vpc.empty() || target->vpc == vpc) return;
-        wrong(std::move(path), name, fmt::format("one of VPC {}", quoted(vpc)),
+        wrong(path(), name, fmt::format("one of VPC {}", quoted(vpc)),
               fmt::format("{} {} belongs to VPC {}", word_for(kind), quoted(name), quoted(target->vpc)),
               at(to_string(kind), *index_of(kind, name), "vpc"));
     }

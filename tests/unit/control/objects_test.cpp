@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Commands on one object, and how they get along with the file.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -36,7 +37,9 @@ class ObjectsTest : public testing::Test {
     bool has(Kind kind, const std::string& name) const {
         return model::find_object(*view()->state, kind, name).has_value();
     }
-    std::string api_objects() const { return config::objects_text(*view()->state); }
+    std::vector<model::Object> api_objects() const {
+        return model::objects_of(*view()->state, model::Origin::api);
+    }
 
     GatewayInMemory here_;
 };
@@ -61,12 +64,12 @@ TEST_F(ObjectsTest, AreMadeInForceAndInTheHistory) {
     EXPECT_EQ((*here_.store->newest())->source, store::Source::api);
     EXPECT_EQ((*here_.store->find(2))->audit, "uid 0");
     EXPECT_EQ((*here_.store->find(2))->changes, 1u);
-    EXPECT_EQ((*here_.store->newest())->document, configuration());
+    EXPECT_EQ((*here_.store->newest())->document.text, configuration());
 }
 
 TEST_F(ObjectsTest, SurviveARestartAndAreWrittenOnce) {
     create(Kind::elastic_ips, eip3);
-    const std::string before = api_objects();
+    const std::vector<model::Object> before = api_objects();
     const std::uint64_t writes = here_.kernel->writes;
     start();
     EXPECT_EQ(view()->desired_revision, 2u);
@@ -96,7 +99,7 @@ TEST_F(ObjectsTest, AreReplacedPatchedAndDeleted) {
     EXPECT_EQ(in_use.error().message, "Elastic IP \"eip-3\" is in use by NAT gateway \"second\"");
     ASSERT_TRUE(gateway().delete_object(Kind::nat_gateways, "second", "test"));
     ASSERT_TRUE(gateway().delete_object(Kind::elastic_ips, "eip-3", "test"));
-    EXPECT_EQ(api_objects(), "{}");
+    EXPECT_TRUE(api_objects().empty());
     EXPECT_EQ(here_.kernel->tables.nat_gateways.size(), 1u);
     EXPECT_EQ(refused(gateway().delete_object(Kind::elastic_ips, "eip-3", "test")), Refusal::Kind::missing);
     EXPECT_EQ(refused(gateway().patch_object(Kind::elastic_ips, "eip-3", "{}", "test")),
@@ -175,7 +178,7 @@ TEST_F(ObjectsTest, FileThatDoesNotGoWithThemIsRefused) {
     ASSERT_TRUE(pruned) << pruned.error().message;
     EXPECT_EQ(pruned->changes.size(), 2u);
     ASSERT_TRUE(gateway().apply(file, "new.yaml", "test", {}, true));
-    EXPECT_EQ(api_objects(), "{}");
+    EXPECT_TRUE(api_objects().empty());
 }
 
 TEST_F(ObjectsTest, FileMayTakeAnObjectOver) {
@@ -187,7 +190,7 @@ TEST_F(ObjectsTest, FileMayTakeAnObjectOver) {
     EXPECT_TRUE(applied->changes.empty());
     EXPECT_EQ(applied->revision, 3u) << "where it comes from has changed all the same";
     start();
-    EXPECT_EQ(api_objects(), "{}");
+    EXPECT_TRUE(api_objects().empty());
     EXPECT_TRUE(has(Kind::security_groups, "web"));
 }
 
@@ -202,9 +205,9 @@ TEST_F(ObjectsTest, RollbackBringsBothHalvesBack) {
     ASSERT_TRUE(gateway().rollback({}, "test"));
     EXPECT_FALSE(has(Kind::elastic_ips, "eip-3"));
     ASSERT_TRUE(gateway().rollback(1, "test"));
-    EXPECT_EQ(api_objects(), "{}");
+    EXPECT_TRUE(api_objects().empty());
     start();
-    EXPECT_EQ(api_objects(), "{}");
+    EXPECT_TRUE(api_objects().empty());
 }
 
 TEST_F(ObjectsTest, WaitWhileARevisionAwaitsConfirmation) {
@@ -303,6 +306,44 @@ TEST_F(ObjectsTest, WarningsFollowFromBothHalves) {
     create(Kind::route_tables, R"({"name": "t", "vpc": "main",
                                    "routes": [{"destination": "0.0.0.0/0", "nat_gateway": "second"}]})");
     EXPECT_FALSE(warned("no route leads to NAT gateway \"second\""));
+}
+
+TEST_F(ObjectsTest, StandInAnOrderThatARestartKeeps) {
+    for (const char* name : {"b", "c", "a"}) {
+        create(Kind::port_forwards, fmt::format(R"({{"name": "{}", "elastic_ip": "eip-1", "protocol": "tcp",
+            "port": "{}", "to": "10.0.1.9:80"}})",
+                                                name, 8000 + name[0]));
+    }
+    const model::DesiredState before = *view()->state;
+    EXPECT_EQ(before.port_forwards.front().name, "a");
+    const std::uint64_t writes = here_.kernel->writes;
+    start();
+    EXPECT_EQ(*view()->state, before);
+    EXPECT_EQ(here_.kernel->writes, writes);
+}
+
+TEST_F(ObjectsTest, AreKeptBesideTheTextThatWasReadLast) {
+    here_.write_config(configuration("eip-1", "# a comment is no change\n"));
+    ASSERT_TRUE(gateway().reload("test"));
+    EXPECT_EQ(view()->desired_revision, 1u);
+    create(Kind::elastic_ips, eip3);
+    EXPECT_EQ((*here_.store->newest())->document.text, configuration("eip-1", "# a comment is no change\n"));
+    create(Kind::nat_gateways, second_gateway);
+    EXPECT_EQ((*here_.store->newest())->document, (*here_.store->find(2))->document);
+    EXPECT_EQ((*here_.store->find(1))->document.text, configuration());
+}
+
+TEST_F(ObjectsTest, AreStoredAsTheyStandThoughOnlyAnOrderChanged) {
+    create(Kind::elastic_ips, eip3);
+    create(Kind::elastic_ips, R"({"name": "eip-4", "address": "198.51.100.13"})");
+    create(Kind::nat_gateways, R"({"name": "n", "vpc": "main", "elastic_ips": ["eip-3", "eip-4"]})");
+    ASSERT_TRUE(gateway().put_object(Kind::nat_gateways, "n",
+                                     R"({"vpc": "main", "elastic_ips": ["eip-4", "eip-3"]})", "test"));
+    EXPECT_EQ(view()->desired_revision, 4u) << "no list means anything by its order";
+    create(Kind::elastic_ips, R"({"name": "eip-5", "address": "198.51.100.14"})");
+    const model::DesiredState before = *view()->state;
+    start();
+    EXPECT_EQ(*view()->state, before);
 }
 
 }  // namespace

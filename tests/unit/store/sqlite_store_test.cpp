@@ -2,6 +2,8 @@
 #include "store/sqlite_store.h"
 
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <array>
@@ -21,10 +23,16 @@ NewRevision revision_of(std::string document, Source source = Source::apply) {
     NewRevision revision;
     revision.time = system_clock::time_point{std::chrono::seconds{1700000000}};
     revision.source = source;
-    revision.document_name = "gateway.yaml";
-    revision.document = std::move(document);
+    revision.document = Document{"gateway.yaml", std::move(document)};
     revision.changes = {R"({"kind":"vpcs"})", R"({"kind":"subnets"})"};
     revision.audit = "apply by uid 0";
+    return revision;
+}
+
+NewRevision api_change(std::vector<ObjectChange> objects) {
+    NewRevision revision = revision_of({}, Source::api);
+    revision.document.reset();
+    revision.objects = std::move(objects);
     return revision;
 }
 
@@ -82,9 +90,7 @@ TEST_F(SqliteStoreTest, ACommitSurvivesReopeningByteForByte) {
     ASSERT_TRUE(newest && newest->has_value());
     const Revision& revision = **newest;
     EXPECT_EQ(revision.number, 1u);
-    EXPECT_EQ(revision.document, document);
-    EXPECT_EQ(revision.document_hash, digest(document));
-    EXPECT_EQ(revision.document_name, "gateway.yaml");
+    EXPECT_EQ(revision.document, (Document{"gateway.yaml", document}));
     EXPECT_EQ(revision.source, Source::apply);
     EXPECT_EQ(revision.audit, "apply by uid 0");
     EXPECT_EQ(revision.change_list,
@@ -103,7 +109,7 @@ TEST_F(SqliteStoreTest, RevisionsCountUpAndTheHistoryBeginsWithTheNewest) {
     EXPECT_EQ((*history)[0].source, Source::reload);
     EXPECT_EQ((*history)[0].changes, 2u);
     EXPECT_EQ((*history)[1].number, 2u);
-    EXPECT_EQ((*store->find(1))->document, "one");
+    EXPECT_EQ((*store->find(1))->document.text, "one");
     EXPECT_FALSE(store->find(9)->has_value());
 }
 
@@ -146,7 +152,7 @@ TEST_F(SqliteStoreTest, WhatAForgottenRevisionChangedIsForgottenToo) {
     const auto store = open();
     ASSERT_TRUE(store->commit(revision_of("one")));
     run_sql(
-        "INSERT INTO revisions SELECT 5000, time_us, source, document_name, document_hash, objects_hash, "
+        "INSERT INTO revisions SELECT 5000, time_us, source, document_name, document_hash, objects_digest, "
         "audit FROM revisions");
     ASSERT_EQ((*store->find(1))->changes, 2u);
     ASSERT_TRUE(store->commit(revision_of("next")));
@@ -159,7 +165,7 @@ TEST_F(SqliteStoreTest, TheAppliedRevisionIsKeptHoweverOldItIs) {
     ASSERT_TRUE(store->commit(revision_of("applied")));
     ASSERT_TRUE(store->set_applied_revision(1));
     for (std::size_t i = 0; i <= revisions_kept; ++i) ASSERT_TRUE(store->commit(revision_of("next")));
-    EXPECT_EQ((*store->find(1))->document, "applied");
+    EXPECT_EQ((*store->find(1))->document.text, "applied");
     EXPECT_EQ((*store->find(1))->changes, 2u);
     EXPECT_FALSE(store->find(2)->has_value());
     ASSERT_TRUE(store->set_applied_revision(revisions_kept + 2));
@@ -287,12 +293,11 @@ TEST_F(SqliteStoreTest, AStoreOfAnOlderLayoutIsBroughtUpToDateWithWhatIsInIt) {
 
         const auto store = open();
         ASSERT_NE(store, nullptr);
-        EXPECT_EQ((*store->newest())->document, "one");
+        EXPECT_EQ((*store->newest())->document.text, "one");
         const auto second = *store->find(2);
         ASSERT_TRUE(second);
-        EXPECT_EQ(second->document, "two");
-        EXPECT_EQ(second->document_name, "b.yaml");
-        EXPECT_EQ(second->objects, no_objects);
+        EXPECT_EQ(second->document, (Document{"b.yaml", "two"}));
+        EXPECT_TRUE(second->objects.empty());
         EXPECT_EQ(second->change_list, (std::vector<std::string>{"x", "y"}));
         EXPECT_EQ(*store->applied_revision(), 2u);
         EXPECT_EQ(*store->loaded_file_hash(), "hash");
@@ -303,36 +308,182 @@ TEST_F(SqliteStoreTest, AStoreOfAnOlderLayoutIsBroughtUpToDateWithWhatIsInIt) {
         // What refers to the revisions still does.
         EXPECT_FALSE(store->set_applied_revision(7));
         NewRevision next = revision_of("three", Source::api);
-        next.objects = R"({"vpcs":[]})";
+        next.objects = {{"vpcs", "a", "{}"}};
         EXPECT_EQ(*store->commit(next), 4u);
-        EXPECT_EQ((*open()->newest())->objects, next.objects);
+        EXPECT_EQ((*open()->newest())->objects, (std::vector<ObjectText>{{"vpcs", "a", "{}"}}));
     }
 }
 
-TEST_F(SqliteStoreTest, ObjectsAreKeptWithTheirRevisionAndEqualTextsOnce) {
-    const auto store = open();
-    const auto commit = [&](const char* document, const char* objects) {
-        NewRevision revision = revision_of(document, Source::api);
-        revision.objects = objects;
-        ASSERT_TRUE(store->commit(revision));
+// The layout that came after the others: all objects of a revision were one text.
+constexpr const char* layout_4 =
+    "CREATE TABLE texts (hash TEXT PRIMARY KEY, text TEXT NOT NULL) STRICT;"
+    "CREATE TABLE revisions_with_objects (number INTEGER PRIMARY KEY, time_us INTEGER NOT NULL,"
+    " source TEXT NOT NULL CHECK (source IN ('file', 'apply', 'reload', 'api')), document_name TEXT NOT NULL,"
+    " document_hash TEXT NOT NULL REFERENCES texts (hash), objects_hash TEXT NOT NULL REFERENCES texts "
+    "(hash),"
+    " audit TEXT NOT NULL) STRICT; DROP TABLE revisions;"
+    "ALTER TABLE revisions_with_objects RENAME TO revisions;"
+    "CREATE TABLE idempotency (number INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, time_us INTEGER NOT "
+    "NULL,"
+    " request_hash TEXT NOT NULL, answer TEXT NOT NULL) STRICT;"
+    "CREATE INDEX idempotency_by_time ON idempotency (time_us); PRAGMA user_version = 4";
+
+TEST_F(SqliteStoreTest, ObjectsOfAnOlderLayoutAreKeptOneByOne) {
+    for (const char* layout : layouts) run_sql(layout);
+    run_sql(layout_4);
+    const std::vector<std::string> objects{"{}",
+                                           R"({"vpcs":[{"name":"b","x":1},{"name":"a"}]})",
+                                           R"({"vpcs":[{"name":"b","x":2},{"name":"a"}]})",
+                                           R"({"subnets":[{"name":"b"}],"vpcs":[{"name":"b","x":2}]})",
+                                           "{}",
+                                           R"({"vpcs":[{"name":"b","x":1},{"name":"a"}]})"};
+    const auto keep = [&](const std::string& text) {
+        run_sql(("INSERT OR IGNORE INTO texts VALUES ('" + digest(text) + "', '" + text + "')").c_str());
     };
-    commit("one", "{}");
-    commit("one", R"({"vpcs":[1]})");
-    commit("one", R"({"vpcs":[2]})");
-    EXPECT_EQ((*store->find(2))->objects, R"({"vpcs":[1]})");
-    EXPECT_EQ((*store->newest())->objects, R"({"vpcs":[2]})");
-    EXPECT_EQ((*store->newest())->document, "one");
+    keep("one");
+    for (std::size_t i = 0; i < objects.size(); ++i) {
+        keep(objects[i]);
+        // Older revisions are gone but for the one that is applied.
+        const std::size_t number = i == 0 ? 1 : i + 20;
+        run_sql(("INSERT INTO revisions VALUES (" + std::to_string(number) + ", 1000000, 'api', 'a.yaml', '" +
+                 digest("one") + "', '" + digest(objects[i]) + "', 'start')")
+                    .c_str());
+    }
+    run_sql("UPDATE progress SET applied_revision = 1");
+
+    const auto store = open();
+    ASSERT_NE(store, nullptr);
+    using Objects = std::vector<ObjectText>;
+    const ObjectText a{"vpcs", "a", R"({"name":"a"})"}, b1{"vpcs", "b", R"({"name":"b","x":1})"},
+        b2{"vpcs", "b", R"({"name":"b","x":2})"};
+    EXPECT_EQ((*store->find(1))->objects, Objects{});
+    EXPECT_EQ((*store->find(21))->objects, (Objects{a, b1}));
+    EXPECT_EQ((*store->find(22))->objects, (Objects{a, b2}));
+    EXPECT_EQ((*store->find(23))->objects, (Objects{{"subnets", "b", R"({"name":"b"})"}, b2}));
+    EXPECT_EQ((*store->find(24))->objects, Objects{});
+    EXPECT_EQ((*store->newest())->objects, (Objects{a, b1}));
+    EXPECT_EQ((*store->newest())->document.text, "one");
+    EXPECT_EQ(number_from("SELECT count(*) FROM texts"), 1) << "the lists are gone";
+    EXPECT_EQ(number_from("SELECT count(*) FROM objects"), 6);
+    NewRevision next = api_change({{"vpcs", "a"}});
+    EXPECT_EQ(*store->commit(next), 26u);
+    EXPECT_EQ((*open()->newest())->objects, (Objects{b1}));
+}
+
+TEST_F(SqliteStoreTest, DamagedObjectsOfAnOlderLayoutAreRefusedAndKept) {
+    for (const char* layout : layouts) run_sql(layout);
+    run_sql(layout_4);
+    run_sql(("INSERT INTO texts VALUES ('" + digest("one") + "', 'one'), ('x', '{}')").c_str());
+    run_sql(
+        ("INSERT INTO revisions VALUES (1, 1000000, 'api', 'a.yaml', '" + digest("one") + "', 'x', 'start')")
+            .c_str());
+    const auto store = SqliteStore::open(path_);
+    ASSERT_FALSE(store);
+    EXPECT_NE(store.error().message.find("the objects of revision 1 are damaged"), std::string::npos)
+        << store.error().message;
+    EXPECT_EQ(number_from("PRAGMA user_version"), 4);
+}
+
+TEST_F(SqliteStoreTest, ObjectsAreKeptForAsLongAsTheyStayAsTheyAre) {
+    const auto store = open();
+    ASSERT_TRUE(store->commit(revision_of("one")));
+    const auto commit = [&](const std::vector<ObjectChange>& changes) {
+        const auto number = store->commit(api_change(changes));
+        ASSERT_TRUE(number) << number.error().message;
+    };
+    commit({{"vpcs", "a", "1"}, {"subnets", "a", "1"}, {"vpcs", "b", "1"}});
+    commit({{"vpcs", "a", "2"}});
+    commit({{"vpcs", "a"}});
+    commit({{"vpcs", "a", "1"}, {"vpcs", "none"}});
+    using Objects = std::vector<ObjectText>;
+    const ObjectText subnet{"subnets", "a", "1"}, b{"vpcs", "b", "1"};
+    EXPECT_EQ((*store->find(1))->objects, Objects{});
+    EXPECT_EQ((*store->find(2))->objects, (Objects{subnet, {"vpcs", "a", "1"}, b}));
+    EXPECT_EQ((*store->find(3))->objects, (Objects{subnet, {"vpcs", "a", "2"}, b}));
+    EXPECT_EQ((*store->find(4))->objects, (Objects{subnet, b}));
+    EXPECT_EQ((*store->newest())->objects, (Objects{subnet, {"vpcs", "a", "1"}, b}));
+    EXPECT_EQ((*store->newest())->document, (*store->find(1))->document);
     EXPECT_EQ((*store->history(1))[0].source, Source::api);
     EXPECT_EQ(*store->loaded_file_hash(), "") << "it was not read";
-    EXPECT_EQ(number_from("SELECT count(*) FROM texts"), 4);
-    run_sql("UPDATE texts SET text = 'other' WHERE text LIKE '%[2]%'");
-    EXPECT_FALSE(store->newest());
-    EXPECT_TRUE(store->find(2));
+    EXPECT_EQ(number_from("SELECT count(*) FROM texts"), 1);
+    EXPECT_EQ(number_from("SELECT count(*) FROM objects"), 5);
+
+    for (const char* damage :
+         {"UPDATE objects SET text = '3' WHERE name = 'b'", "DELETE FROM objects WHERE name = 'b'",
+          "UPDATE objects SET until = 5 WHERE name = 'b'"}) {
+        run_sql("CREATE TABLE saved AS SELECT * FROM objects");
+        run_sql(damage);
+        EXPECT_FALSE(store->newest()) << damage;
+        EXPECT_TRUE(store->find(1));
+        run_sql("DELETE FROM objects; INSERT INTO objects SELECT * FROM saved; DROP TABLE saved");
+        EXPECT_TRUE(store->newest());
+    }
+}
+
+TEST_F(SqliteStoreTest, ObjectsGoWithTheirLastRevision) {
+    const auto store = open();
+    ASSERT_TRUE(store->commit(revision_of("one")));
+    ASSERT_TRUE(store->commit(api_change({{"vpcs", "a", "1"}, {"vpcs", "b", "1"}})));
+    ASSERT_TRUE(store->set_applied_revision(2));
+    ASSERT_TRUE(store->commit(api_change({{"vpcs", "a", "2"}})));
+    ASSERT_TRUE(store->commit(api_change({{"vpcs", "a", "3"}})));
     run_sql(
-        "INSERT INTO revisions SELECT 5000, time_us, source, document_name, document_hash, objects_hash, "
-        "audit FROM revisions WHERE number = 1");
-    commit("two", "{}");
-    EXPECT_EQ(number_from("SELECT count(*) FROM texts"), 3) << "texts go with their last revision";
+        "INSERT INTO revisions SELECT 5000, time_us, source, document_name, document_hash, objects_digest, "
+        "audit FROM revisions WHERE number = 4");
+    ASSERT_TRUE(store->commit(api_change({{"vpcs", "b"}})));
+    // The second is kept, because it is in force; the others are not.
+    using Objects = std::vector<ObjectText>;
+    EXPECT_EQ((*store->find(2))->objects, (Objects{{"vpcs", "a", "1"}, {"vpcs", "b", "1"}}));
+    EXPECT_EQ((*store->find(5000))->objects, (Objects{{"vpcs", "a", "3"}, {"vpcs", "b", "1"}}));
+    EXPECT_EQ((*store->newest())->objects, (Objects{{"vpcs", "a", "3"}}));
+    EXPECT_EQ(number_from("SELECT count(*) FROM objects"), 3) << "a = 2 belongs to none";
+    ASSERT_TRUE(store->set_applied_revision(5001));
+    ASSERT_TRUE(store->commit(api_change({{"vpcs", "a"}})));
+    EXPECT_EQ(number_from("SELECT count(*) FROM objects"), 2);
+}
+
+TEST_F(SqliteStoreTest, AChangeOfTheApiNeedsARevisionBeforeIt) {
+    const auto store = open();
+    EXPECT_FALSE(store->commit(api_change({{"vpcs", "a", "1"}})));
+    EXPECT_FALSE(*store->newest());
+    EXPECT_EQ(number_from("SELECT count(*) FROM objects"), 0);
+}
+
+TEST_F(SqliteStoreTest, AWriteThatFailsHalfwayChangesNothing) {
+    const auto store = open();
+    ASSERT_TRUE(store->commit(revision_of("one")));
+    // A bound on the size of files stands for the disk's.
+    rlimit before{};
+    ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
+    signal(SIGXFSZ, SIG_IGN);
+    const rlimit little{200000, before.rlim_max};
+    ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &little), 0);
+    const auto refused = store->commit(revision_of(std::string(1000000, 'x')));
+    ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
+    ASSERT_FALSE(refused);
+    EXPECT_EQ((*store->newest())->document.text, "one");
+    EXPECT_EQ(store->history(10)->size(), 1u);
+    EXPECT_EQ(*store->commit(revision_of(std::string(1000000, 'x'))), 2u) << "there is space again";
+    EXPECT_EQ((*open()->newest())->document.text.size(), 1000000u);
+}
+
+// What decision 0011 is about: the cost of a change is that of the object.
+TEST_F(SqliteStoreTest, AChangeWritesTheObjectAndNotTheOthers) {
+    const auto bytes_of_a_change = [&](int objects) {
+        for (const char* suffix : {"", "-wal", "-shm"}) std::filesystem::remove(path_.string() + suffix);
+        auto store = open();
+        NewRevision first = revision_of(std::string(1000000, 'x'));
+        for (int i = 0; i < objects; ++i)
+            first.objects.push_back({"instances", "i" + std::to_string(i), std::string(150, 'y')});
+        EXPECT_TRUE(store->commit(first));
+        store.reset();  // the log is taken into the file
+        store = open();
+        EXPECT_TRUE(store->commit(api_change({{"instances", "i7", "z"}})));
+        return std::filesystem::file_size(path_.string() + "-wal");
+    };
+    const auto few = bytes_of_a_change(10), many = bytes_of_a_change(20000);
+    EXPECT_LE(many, 2 * few);
+    EXPECT_LE(many, 100000U);
 }
 
 TEST_F(SqliteStoreTest, WhatWasAnsweredToAKeyIsKeptForADay) {
