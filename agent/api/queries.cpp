@@ -376,7 +376,9 @@ Response plan(const control::Gateway& gateway, const Call& call) {
     if (!document) return document.error();
     const auto planned = gateway.plan(document->text, document->name, document->prune);
     if (!planned) return refusal_response(planned.error());
-    return json_response({{"changes", changes_json(planned->changes)}, {"warnings", planned->warnings}});
+    return json_response({{"changes", changes_json(planned->changes)},
+                          {"flows_cut", planned->flows_cut ? json(*planned->flows_cut) : json(nullptr)},
+                          {"warnings", planned->warnings}});
 }
 
 Response history(const control::Gateway& gateway, const Call&) {

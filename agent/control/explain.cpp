@@ -9,6 +9,7 @@
 #include <map>
 #include <set>
 
+#include "control/flow_rules.h"
 #include "sallyport/abi/drop_reason.h"
 #include "sallyport/abi/limits.h"
 #include "sallyport/abi/maps.h"
@@ -28,15 +29,8 @@ using dataplane::Role;
 using dataplane::RouteEntry;
 using dataplane::RouteKind;
 using dataplane::Rule;
-using dataplane::SecurityGroupNumbers;
-using dataplane::SecurityRule;
-using dataplane::SubnetEntry;
 
 constexpr std::uint16_t last_low_port = 1023;
-// Type and code as security rules have them.
-constexpr std::uint16_t echo_request = 8 << 8;
-constexpr std::uint16_t echo_reply = 0 << 8;
-constexpr std::uint32_t reason_none = DROP_REASON_NONE;
 
 // Addresses that are no single host's (bpf/lib/packet.h).
 bool is_multicast_or_broadcast(Ipv4Address address) {
@@ -45,63 +39,6 @@ bool is_multicast_or_broadcast(Ipv4Address address) {
 bool is_no_source(Ipv4Address address) {
     return address.value() >> 28 >= 14 || address.value() >> 24 == 127 || address.value() >> 24 == 0;
 }
-
-std::size_t nat_protocol_of(Protocol protocol) {
-    switch (protocol) {
-        case Protocol::tcp:
-            return NAT_TCP;
-        case Protocol::udp:
-            return NAT_UDP;
-        case Protocol::icmp:
-            break;
-    }
-    return NAT_ICMP;
-}
-
-// The most specific prefix of a table that contains the address: one look for each length, as there is no
-// trie on this side.
-template <typename Map, typename MakeKey>
-typename Map::const_iterator longest_match(const Map& map, Ipv4Address address, const MakeKey& make_key) {
-    for (int length = 32; length >= 0; --length) {
-        const auto found = map.find(make_key(Ipv4Prefix(address, static_cast<std::uint8_t>(length))));
-        if (found != map.end()) return found;
-    }
-    return map.end();
-}
-
-// The same for ports: of the entries whose keys differ in their port prefix alone.
-template <typename Map, typename Key>
-typename Map::const_iterator longest_port_match(const Map& map, Key key) {
-    const std::uint16_t port = key.port;
-    for (int length = 16; length >= 0; --length) {
-        key.length = static_cast<std::uint8_t>(length);
-        key.port = static_cast<std::uint16_t>(length == 0 ? 0 : port & (0xffffU << (16 - length)));
-        const auto found = map.find(key);
-        if (found != map.end()) return found;
-    }
-    return map.end();
-}
-
-// Both ends of a flow that stands or is to be made.
-struct Ends {
-    Endpoint instance;
-    Endpoint remote;
-    Endpoint external;
-    std::uint16_t zone = 0;
-    Protocol protocol = Protocol::tcp;
-    bool is_static = false;
-    bool from_outside = false;
-    bool inner = false;  // it stays inside
-    SecurityGroupNumbers remote_groups = {};
-};
-
-// What holds for the address of an instance.
-struct Place {
-    const SubnetEntry* subnet = nullptr;
-    Ipv4Prefix prefix;
-    Ipv4Address own_elastic_ip;
-    SecurityGroupNumbers groups;
-};
 
 // How a packet from outside gets on, be it that it has come from there or that it has turned around.
 struct Inward {
@@ -120,7 +57,7 @@ struct PortChoice {
 class Walk {
   public:
     Walk(const Question& question, const LiveState& live, const Names& names)
-        : question_(question), live_(live), tables_(live.tables), names_(names) {}
+        : question_(question), live_(live), tables_(live.tables), rules_(live.tables), names_(names) {}
 
     Result<Explanation> run();
 
@@ -161,24 +98,13 @@ class Walk {
     void send(const LeavingEndpoint& source, const LeavingEndpoint& destination, bool outwards);
 
     // Questions that stages ask.
-    [[nodiscard]] std::optional<Place> place_of(std::uint16_t zone, Ipv4Address address) const;
-    [[nodiscard]] const RouteEntry* route_to(const Place& place, Ipv4Address destination,
-                                             Ipv4Prefix* prefix = nullptr) const;
-    [[nodiscard]] const ElasticIpEntry* elastic_ip(Ipv4Address address) const;
-    [[nodiscard]] const NatGatewayEntry* gateway(std::uint16_t number) const;
-    [[nodiscard]] const dataplane::PortForwardEntry* port_forward(const Endpoint& external) const;
-    [[nodiscard]] const dataplane::ForwardedEndpointEntry* forwarded_endpoint(std::uint16_t zone,
-                                                                              const Endpoint& inside) const;
+    [[nodiscard]] const dataplane::PortForwardEntry* port_forward(const Endpoint& external) const {
+        return rules_.port_forward(question_.protocol, external);
+    }
     [[nodiscard]] bool is_private(Ipv4Address address) const;
-    [[nodiscard]] std::uint32_t route_refusal(std::uint16_t number, const Ends& ends, Place& place,
-                                              bool& open) const;
-    [[nodiscard]] bool groups_admit(const Place& place, bool open, const Ends& ends, std::string* by) const;
-    [[nodiscard]] bool group_admits(std::uint16_t number, const Ends& ends) const;
     bool note_groups(const Place& place, bool open, const Ends& ends);
     [[nodiscard]] bool is_cut(const FlowRecord& flow, bool outwards) const;
-    [[nodiscard]] bool is_allowed(const FlowRecord& flow) const;
-    [[nodiscard]] bool filter_admits(const NatGatewayEntry& nat, const Endpoint& external,
-                                     Ipv4Address remote) const;
+    [[nodiscard]] bool is_permitted(const Endpoint& external, Ipv4Address remote) const;
     [[nodiscard]] std::uint32_t hairpin_opening_refusal(std::uint16_t number) const;
     [[nodiscard]] std::uint32_t hairpin_refusal(std::uint16_t sender, std::uint16_t sender_zone,
                                                 std::uint16_t receiver, std::uint16_t receiver_zone) const;
@@ -208,6 +134,7 @@ class Walk {
     const Question& question_;
     const LiveState& live_;
     const ForwardingTables& tables_;
+    const FlowRules rules_;
     const Names& names_;
     std::uint16_t zone_ = 0;
     const DeviceEntry* device_ = nullptr;  // that the packet comes in by, as far as is known
@@ -319,7 +246,7 @@ void Walk::note_device() {
     }
     // On one arm it is the source that tells where a packet comes from, whichever VPC is named.
     if (answer_.from_inside && device_ != nullptr && device_->role == Role::both &&
-        !place_of(zone_, question_.source.address) && !is_from_router()) {
+        !rules_.place_of(zone_, question_.source.address) && !is_from_router()) {
         answer_.from_inside = false;
         answer_.vpc.clear();
     }
@@ -351,105 +278,21 @@ Told Walk::icmp(Told told) const {
     return sent ? told : Told::nothing;
 }
 
-std::optional<Place> Walk::place_of(std::uint16_t zone, Ipv4Address address) const {
-    const auto found = longest_match(tables_.subnets, address, [zone](Ipv4Prefix prefix) {
-        return dataplane::ZonePrefix{zone, prefix};
-    });
-    if (found == tables_.subnets.end()) return std::nullopt;
-    Place place{&found->second, found->first.prefix, {}, found->second.security_groups};
-    if (found->second.has_instances) {
-        const auto instance = tables_.instances.find(dataplane::ZoneAddress{zone, address});
-        if (instance != tables_.instances.end()) {
-            place.own_elastic_ip = instance->second.elastic_ip;
-            place.groups = instance->second.security_groups;
-        }
-    }
-    return place;
-}
-
-const RouteEntry* Walk::route_to(const Place& place, Ipv4Address destination, Ipv4Prefix* prefix) const {
-    const auto found = longest_match(tables_.routes, destination, [&place](Ipv4Prefix candidate) {
-        return dataplane::RouteKey{place.subnet->route_table, candidate};
-    });
-    if (found == tables_.routes.end()) return nullptr;
-    if (prefix != nullptr) *prefix = found->first.destination;
-    return &found->second;
-}
-
-const ElasticIpEntry* Walk::elastic_ip(Ipv4Address address) const {
-    const auto found = tables_.elastic_ips.find(address);
-    return found == tables_.elastic_ips.end() ? nullptr : &found->second;
-}
-
-const NatGatewayEntry* Walk::gateway(std::uint16_t number) const {
-    const auto found = tables_.nat_gateways.find(number);
-    return found == tables_.nat_gateways.end() ? nullptr : &found->second;
-}
-
-const dataplane::PortForwardEntry* Walk::port_forward(const Endpoint& external) const {
-    const auto found = longest_port_match(
-        tables_.port_forwards,
-        dataplane::PortForwardKey{external.address, static_cast<std::uint8_t>(question_.protocol),
-                                  external.port, 16});
-    return found == tables_.port_forwards.end() ? nullptr : &found->second;
-}
-
-const dataplane::ForwardedEndpointEntry* Walk::forwarded_endpoint(std::uint16_t zone,
-                                                                  const Endpoint& inside) const {
-    const auto found = longest_port_match(
-        tables_.forwarded_endpoints,
-        dataplane::ForwardedEndpointKey{zone, inside.address, static_cast<std::uint8_t>(question_.protocol),
-                                        inside.port, 16});
-    return found == tables_.forwarded_endpoints.end() ? nullptr : &found->second;
-}
-
-std::uint16_t forwarded_port(const dataplane::PortForwardEntry& forward, std::uint16_t port) {
-    return static_cast<std::uint16_t>(forward.to_port + (port - forward.first_port));
-}
-
 bool Walk::is_private(Ipv4Address address) const {
     return std::any_of(tables_.private_prefixes.begin(), tables_.private_prefixes.end(),
                        [address](const Ipv4Prefix& prefix) { return prefix.contains(address); });
 }
 
-bool Walk::group_admits(std::uint16_t number, const Ends& ends) const {
-    const auto group = tables_.security_groups.find(number);
-    if (group == tables_.security_groups.end()) return false;
-    const std::vector<SecurityRule>& rules = ends.from_outside ? group->second.ingress : group->second.egress;
-    // An echo reply has its identifier where it goes to. Through a gateway it opens nothing.
-    const Endpoint& called = ends.from_outside ? ends.instance : ends.remote;
-    std::uint16_t port = called.port;
-    if (ends.protocol == Protocol::icmp) port = ends.inner && called.port != 0 ? echo_reply : echo_request;
-    return std::any_of(rules.begin(), rules.end(), [&](const SecurityRule& rule) {
-        return rule.remote.contains(ends.remote.address) && rule.ports.contains(port) &&
-               (rule.protocol == 0 || rule.protocol == static_cast<std::uint8_t>(ends.protocol)) &&
-               (rule.remote_group == 0 ||
-                std::ranges::find(ends.remote_groups, rule.remote_group) != ends.remote_groups.end());
-    });
-}
-
-// `open`: whether what has no security groups may have the flow. `by` is the group that allows it.
-bool Walk::groups_admit(const Place& place, bool open, const Ends& ends, std::string* by) const {
-    if (place.groups.empty()) return open;
-    for (const std::uint16_t number : place.groups) {
-        if (!group_admits(number, ends)) continue;
-        if (by != nullptr) *by = std::string(names_.security_group(number));
-        return true;
-    }
-    return false;
-}
-
 bool Walk::note_groups(const Place& place, bool open, const Ends& ends) {
     const std::string_view way = ends.from_outside ? "ingress" : "egress";
-    std::string by;
-    const bool admitted = groups_admit(place, open, ends, &by);
+    const auto [admitted, by] = rules_.groups_admit(place, open, ends);
     if (place.groups.empty()) {
         step(Stage::security_group, "",
              open ? fmt::format("{} has none, which leaves this open", ends.instance.address.to_string())
                   : fmt::format("{} has none, so nobody may come in by its Elastic IP",
                                 ends.instance.address.to_string()));
     } else if (admitted) {
-        step(Stage::security_group, by, fmt::format("an {} rule allows it", way));
+        step(Stage::security_group, names_.security_group(by), fmt::format("an {} rule allows it", way));
     } else {
         std::vector<std::string_view> groups;
         groups.reserve(place.groups.size());
@@ -460,71 +303,18 @@ bool Walk::note_groups(const Place& place, bool open, const Ends& ends) {
     return admitted;
 }
 
-// flow_route_refusal() of bpf/lib/find.h.
-std::uint32_t Walk::route_refusal(std::uint16_t number, const Ends& ends, Place& place, bool& open) const {
-    const auto placed = place_of(ends.zone, ends.instance.address);
-    if (!placed) return DROP_FILTERED;
-    place = *placed;
-    const RouteEntry* route = route_to(place, ends.remote.address);
-    if (route == nullptr) return DROP_FILTERED;
-    open = true;
-    if (route->kind == RouteKind::untranslated) {
-        const bool same = route->index == number && ends.external.address == ends.instance.address;
-        return same ? reason_none : std::uint32_t{DROP_FILTERED};
-    }
-    if (route->kind != RouteKind::nat_gateway && route->kind != RouteKind::internet_gateway)
-        return DROP_FILTERED;
-    const ElasticIpEntry* bound = elastic_ip(ends.external.address);
-    if (bound == nullptr || bound->nat_gateway != number) return DROP_FILTERED;
-    if (bound->instance != Ipv4Address{}) {
-        if (bound->instance != ends.instance.address || bound->zone != ends.zone) return DROP_FILTERED;
-        open = !ends.from_outside;
-        return reason_none;
-    }
-    if (route->kind != RouteKind::nat_gateway || route->index != number) return DROP_FILTERED;
-    if (ends.is_static) {
-        const auto* forward = port_forward(ends.external);
-        if (forward == nullptr || forward->address != ends.instance.address || forward->zone != ends.zone ||
-            forwarded_port(*forward, ends.external.port) != ends.instance.port)
-            return DROP_FILTERED;
-    }
-    return reason_none;
-}
-
-bool Walk::filter_admits(const NatGatewayEntry& nat, const Endpoint& external, Ipv4Address remote) const {
-    switch (nat.filtering[nat_protocol_of(question_.protocol)]) {
-        case Rule::endpoint_independent:
-            return true;
-        case Rule::address_dependent:
-            return std::any_of(flows_.begin(), flows_.end(), [&](const FlowRecord& flow) {
-                return flow.permitted && flow.external == external && flow.remote.address == remote;
-            });
-        case Rule::address_and_port_dependent:
-            break;
-    }
-    return false;
+bool Walk::is_permitted(const Endpoint& external, Ipv4Address remote) const {
+    return std::any_of(flows_.begin(), flows_.end(), [&](const FlowRecord& flow) {
+        return flow.permitted && flow.external == external && flow.remote.address == remote;
+    });
 }
 
 // Has the configuration changed since a packet of this direction came by, so that it forbids the flow?
 bool Walk::is_cut(const FlowRecord& flow, bool outwards) const {
-    return (outwards ? flow.generation : flow.generation_in) != live_.generation && !is_allowed(flow);
-}
-
-// flow_recheck() of bpf/lib/find.h.
-bool Walk::is_allowed(const FlowRecord& flow) const {
-    const NatGatewayEntry* nat = gateway(flow.nat_gateway);
-    if (nat == nullptr) return false;
-    const Ends ends{flow.inside,   flow.remote,    flow.external,    flow.zone,
-                    flow.protocol, flow.is_static, flow.from_outside};
-    Place place;
-    bool open = false;
-    if (route_refusal(flow.nat_gateway, ends, place, open) != reason_none ||
-        !groups_admit(place, open, ends, nullptr))
-        return false;
-    const bool remote_is_here = elastic_ip(flow.remote.address) != nullptr;
-    if (remote_is_here != flow.hairpin || (remote_is_here && !nat->hairpin)) return false;
-    return flow.is_static || flow.state != "opening_from_outside" ||
-           filter_admits(*nat, flow.external, flow.remote.address);
+    if ((outwards ? flow.generation : flow.generation_in) == live_.generation) return false;
+    return !rules_.allows(flow, [this](Protocol, const Endpoint& external, Ipv4Address remote) {
+        return is_permitted(external, remote);
+    });
 }
 
 std::string Walk::gateway_name(std::uint16_t number) const {
@@ -589,11 +379,11 @@ Result<void> Walk::miss_from_inside() {
         drop(DROP_INVALID_ADDRESS);
         return {};
     }
-    const auto place = place_of(zone_, source);
+    const auto place = rules_.place_of(zone_, source);
     if (!place) {
         step(Stage::subnet, "", fmt::format("{} is in no subnet of VPC {}", source.to_string(), answer_.vpc));
         if (is_from_router()) {
-            step(Stage::route, names_.route_table(place_of(zone_, destination)->subnet->route_table),
+            step(Stage::route, names_.route_table(rules_.place_of(zone_, destination)->subnet->route_table),
                  fmt::format("leads what {} sends there to a router inside, so that this may come from it",
                              destination.to_string()));
             return stay_inside(destination);
@@ -603,7 +393,7 @@ Result<void> Walk::miss_from_inside() {
     }
     step(Stage::subnet, names_.subnet(place->subnet->subnet), place->prefix.to_string());
     Ipv4Prefix prefix;
-    const RouteEntry* route = route_to(*place, destination, &prefix);
+    const RouteEntry* route = rules_.route_to(place->subnet->route_table, destination, &prefix);
     const std::string_view table = names_.route_table(place->subnet->route_table);
     if (route == nullptr) {
         step(Stage::route, table, fmt::format("none to {}", destination.to_string()));
@@ -640,7 +430,7 @@ Result<void> Walk::miss_from_inside() {
     }
     if (route->kind != RouteKind::untranslated) {
         const ElasticIpEntry* own =
-            place->own_elastic_ip == Ipv4Address{} ? nullptr : elastic_ip(place->own_elastic_ip);
+            place->own_elastic_ip == Ipv4Address{} ? nullptr : rules_.elastic_ip(place->own_elastic_ip);
         if (own != nullptr && own->nat_gateway != NO_NAT_GATEWAY && !own->draining) {
             number = own->nat_gateway;
             external = place->own_elastic_ip;
@@ -664,9 +454,9 @@ Result<void> Walk::miss_from_inside() {
 
 // inner_is_from_router() of bpf/lib/inner.h.
 bool Walk::is_from_router() const {
-    const auto place = place_of(zone_, question_.destination.address);
+    const auto place = rules_.place_of(zone_, question_.destination.address);
     if (!place) return false;
-    const RouteEntry* route = route_to(*place, question_.source.address);
+    const RouteEntry* route = rules_.route_to(place->subnet->route_table, question_.source.address);
     return route != nullptr && route->kind == RouteKind::via;
 }
 
@@ -685,8 +475,8 @@ Result<void> Walk::stay_inside(Ipv4Address towards) {
 
 // check_inner() of bpf/lib/inner.h.
 Result<bool> Walk::check_inner() {
-    const auto source = place_of(zone_, question_.source.address);
-    const auto destination = place_of(zone_, question_.destination.address);
+    const auto source = rules_.place_of(zone_, question_.source.address);
+    const auto destination = rules_.place_of(zone_, question_.destination.address);
     if ((!source || source->groups.empty()) && (!destination || destination->groups.empty())) {
         step(Stage::security_group, "", "neither end has one, which leaves this open");
         return true;
@@ -717,13 +507,13 @@ Result<bool> Walk::check_inner() {
 
 // Both ends are asked; what is no instance's has no groups.
 bool Walk::inner_groups_admit(const dataplane::InnerFlowKey& flow, bool noted) {
-    const Place opener = place_of(zone_, flow.opener.address).value_or(Place{});
-    const Place answerer = place_of(zone_, flow.answerer.address).value_or(Place{});
+    const Place opener = rules_.place_of(zone_, flow.opener.address).value_or(Place{});
+    const Place answerer = rules_.place_of(zone_, flow.answerer.address).value_or(Place{});
     Ends ends{flow.opener, flow.answerer, {}, zone_, flow.protocol};
     ends.inner = true;
     ends.remote_groups = answerer.groups;
     const auto admit = [&](const Place& place) {
-        return noted ? note_groups(place, true, ends) : groups_admit(place, true, ends, nullptr);
+        return noted ? note_groups(place, true, ends) : rules_.groups_admit(place, true, ends).admitted;
     };
     if (!admit(opener)) return false;
     ends = Ends{flow.answerer, flow.opener, {}, zone_, flow.protocol};
@@ -769,7 +559,7 @@ void Walk::relay(Ipv4Address towards) {
 // wish_flow() and flow_create() of bpf/lib/. `external` is 0.0.0.0 where the NAT gateway is to choose.
 Result<void> Walk::open_outwards(std::uint16_t number, const RouteEntry& route, const Place& place,
                                  Ipv4Address external) {
-    const NatGatewayEntry* nat = gateway(number);
+    const NatGatewayEntry* nat = rules_.nat_gateway(number);
     if (nat == nullptr) {
         drop(DROP_INTERNAL_ERROR);
         return {};
@@ -794,7 +584,7 @@ Result<void> Walk::open_outwards(std::uint16_t number, const RouteEntry& route, 
         drop(DROP_SECURITY_GROUP, icmp(Told::prohibited));
         return {};
     }
-    const bool hairpin = elastic_ip(question_.destination.address) != nullptr;
+    const bool hairpin = rules_.elastic_ip(question_.destination.address) != nullptr;
     if (hairpin) {
         if (const std::uint32_t refused = hairpin_opening_refusal(number); refused != reason_none) {
             step(Stage::hairpin, names_.elastic_ip(question_.destination.address),
@@ -814,8 +604,9 @@ Result<void> Walk::open_outwards(std::uint16_t number, const RouteEntry& route, 
     bool is_static = external != Ipv4Address{};
     std::string port_text = "kept";
     if (!is_static && nat->forwards_ports) {
-        const auto* forwarded = forwarded_endpoint(zone_, question_.source);
-        const ElasticIpEntry* bound = forwarded == nullptr ? nullptr : elastic_ip(forwarded->elastic_ip);
+        const auto* forwarded = rules_.forwarded_endpoint(zone_, question_.protocol, question_.source);
+        const ElasticIpEntry* bound =
+            forwarded == nullptr ? nullptr : rules_.elastic_ip(forwarded->elastic_ip);
         if (bound != nullptr && bound->nat_gateway == number && !bound->draining) {
             is_static = true;
             leaving.address = forwarded->elastic_ip;
@@ -831,7 +622,7 @@ Result<void> Walk::open_outwards(std::uint16_t number, const RouteEntry& route, 
         !is_static && (shared_mapping || nat->filtering[protocol] != Rule::address_and_port_dependent);
     const FlowRecord* mapping = mapped && shared_mapping ? mapping_of(zone_, question_.source) : nullptr;
     if (mapping != nullptr) {
-        const ElasticIpEntry* bound = elastic_ip(mapping->external.address);
+        const ElasticIpEntry* bound = rules_.elastic_ip(mapping->external.address);
         if (bound == nullptr || bound->nat_gateway != number) mapping = nullptr;
     }
     const auto refused =
@@ -911,7 +702,7 @@ std::vector<Ipv4Address> Walk::addresses_in_turn(const NatGatewayEntry& nat, std
 
 // bpf/lib/ports.h, without claiming anything. A port that rests is not known here and counts as free.
 Result<PortChoice> Walk::choose_port(std::uint16_t number, std::uint16_t zone, bool mapped) {
-    const NatGatewayEntry& nat = *gateway(number);
+    const NatGatewayEntry& nat = *rules_.nat_gateway(number);
     const std::vector<Ipv4Address> addresses = addresses_in_turn(nat, zone);
     std::map<Ipv4Address, std::bitset<65536>> in_use;
     for (const Ipv4Address address : addresses) in_use[address];
@@ -972,7 +763,7 @@ Result<PortChoice> Walk::choose_port(std::uint16_t number, std::uint16_t zone, b
 Result<std::uint32_t> Walk::admission_refusal(std::uint16_t number, std::uint16_t zone, Ipv4Address instance,
                                               bool takes_port) {
     const std::uint32_t capacity = tables_.gateway.unanswered_capacity;
-    const NatGatewayEntry& nat = *gateway(number);
+    const NatGatewayEntry& nat = *rules_.nat_gateway(number);
     const auto found = tables_.host_limits.find(number);
     const bool limited = nat.limits && found != tables_.host_limits.end();
     if (capacity == 0 && !limited) return reason_none;
@@ -1007,8 +798,8 @@ Result<std::uint32_t> Walk::admission_refusal(std::uint16_t number, std::uint16_
 // hairpin_refused() of bpf/lib/hairpin.h.
 std::uint32_t Walk::hairpin_refusal(std::uint16_t sender, std::uint16_t sender_zone, std::uint16_t receiver,
                                     std::uint16_t receiver_zone) const {
-    const NatGatewayEntry* from = gateway(sender);
-    const NatGatewayEntry* to = gateway(receiver);
+    const NatGatewayEntry* from = rules_.nat_gateway(sender);
+    const NatGatewayEntry* to = rules_.nat_gateway(receiver);
     if (from == nullptr || to == nullptr) return DROP_INTERNAL_ERROR;
     const bool same_tenant = from->hairpin_same_tenant || to->hairpin_same_tenant;
     if (!from->hairpin || !to->hairpin || (same_tenant && sender_zone != receiver_zone))
@@ -1018,8 +809,8 @@ std::uint32_t Walk::hairpin_refusal(std::uint16_t sender, std::uint16_t sender_z
 
 // hairpin_check_opening() of bpf/lib/hairpin.h.
 std::uint32_t Walk::hairpin_opening_refusal(std::uint16_t number) const {
-    if (!gateway(number)->hairpin) return DROP_ELASTIC_IP_FROM_INSIDE;
-    const ElasticIpEntry* to = elastic_ip(question_.destination.address);
+    if (!rules_.nat_gateway(number)->hairpin) return DROP_ELASTIC_IP_FROM_INSIDE;
+    const ElasticIpEntry* to = rules_.elastic_ip(question_.destination.address);
     if (to->instance != Ipv4Address{} ||
         (to->forwards_ports && port_forward(question_.destination) != nullptr))
         return reason_none;
@@ -1085,7 +876,7 @@ Result<void> Walk::miss_from_outside(const Inward& packet) {
         drop(DROP_INVALID_ADDRESS);
         return {};
     }
-    const ElasticIpEntry* bound = elastic_ip(destination);
+    const ElasticIpEntry* bound = rules_.elastic_ip(destination);
     if (bound == nullptr) {
         if (is_private(destination)) {
             step(Stage::route, "", "the destination is a prefix of a VPC, which nobody outside can reach");
@@ -1099,7 +890,7 @@ Result<void> Walk::miss_from_outside(const Inward& packet) {
         }
         return {};
     }
-    if (!packet.turned && elastic_ip(source) != nullptr) {
+    if (!packet.turned && rules_.elastic_ip(source) != nullptr) {
         note_elastic_ip(source, "as source of a packet from outside it is forged");
         drop(DROP_ELASTIC_IP_FROM_OUTSIDE);
         return {};
@@ -1138,7 +929,7 @@ bool Walk::source_may_open(const Inward& packet) {
 
 // Would the instance's answer leave as it has to?
 bool Walk::leads_back(std::uint16_t number, const Ends& ends, Place& place, bool& open) {
-    const std::uint32_t refused = route_refusal(number, ends, place, open);
+    const std::uint32_t refused = rules_.route_refusal(number, ends, place, open);
     if (refused == reason_none) return true;
     step(Stage::route, "",
          fmt::format("what {} sends to {} would not leave by this Elastic IP",
@@ -1179,7 +970,7 @@ Result<void> Walk::enter_static(const Inward& packet, std::uint16_t number, cons
 
 // check_inbound() of bpf/lib/inbound.h.
 Result<void> Walk::enter_by_mapping(const Inward& packet, std::uint16_t number) {
-    const NatGatewayEntry* nat = gateway(number);
+    const NatGatewayEntry* nat = rules_.nat_gateway(number);
     const FlowRecord* mapping = mapping_at(packet.destination);
     if (nat == nullptr ||
         nat->filtering[nat_protocol_of(question_.protocol)] == Rule::address_and_port_dependent ||
@@ -1195,13 +986,6 @@ Result<void> Walk::enter_by_mapping(const Inward& packet, std::uint16_t number) 
     const Ipv4Address source = packet.source.address;
     if (!source_may_open(packet)) return {};
     const Endpoint instance = mapping->inside;
-    if (!filter_admits(*nat, packet.destination, source)) {
-        note_gateway(number, fmt::format("{} has not sent to {} from this port", instance.to_string(),
-                                         source.to_string()));
-        drop(DROP_FILTERED);
-        return {};
-    }
-    note_gateway(number, fmt::format("the filtering lets it in to {}", instance.to_string()));
     const Ends ends{instance,
                     Endpoint{source, packet.source.port.value_or(0)},
                     packet.destination,
@@ -1209,6 +993,16 @@ Result<void> Walk::enter_by_mapping(const Inward& packet, std::uint16_t number) 
                     question_.protocol,
                     false,
                     true};
+    const auto permitted = [this](Protocol, const Endpoint& external, Ipv4Address remote) {
+        return is_permitted(external, remote);
+    };
+    if (!FlowRules::filter_admits(*nat, ends, permitted)) {
+        note_gateway(number, fmt::format("{} has not sent to {} from this port", instance.to_string(),
+                                         source.to_string()));
+        drop(DROP_FILTERED);
+        return {};
+    }
+    note_gateway(number, fmt::format("the filtering lets it in to {}", instance.to_string()));
     Place place;
     bool open = false;
     if (!leads_back(number, ends, place, open)) return {};
@@ -1226,12 +1020,12 @@ Result<void> Walk::enter_by_mapping(const Inward& packet, std::uint16_t number) 
 
 // inbound_create() and inbound_created() of bpf/lib/inbound.h. Nobody outside is told of a limit.
 Result<void> Walk::make_inward_flow(const Inward& packet, const Ends& ends, std::uint16_t number) {
-    const NatGatewayEntry* nat = gateway(number);
+    const NatGatewayEntry* nat = rules_.nat_gateway(number);
     if (nat == nullptr) {
         drop(DROP_INTERNAL_ERROR);
         return {};
     }
-    if (elastic_ip(packet.destination.address)->draining) {
+    if (rules_.elastic_ip(packet.destination.address)->draining) {
         note_elastic_ip(packet.destination.address, "is being drained: it takes no new flows");
         drop(DROP_ELASTIC_IP_DRAINING);
         return {};

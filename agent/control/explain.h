@@ -8,12 +8,12 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "control/flows_cut.h"
 #include "control/view.h"
 #include "core/address.h"
 #include "core/result.h"
@@ -95,9 +95,6 @@ struct Explanation {
     std::uint32_t reason = 0;  // enum drop_reason, if it is dropped
     Told told = Told::nothing;
 };
-
-// Calls its argument for each live flow until that returns false, as Dataplane::visit_flows() does.
-using VisitFlows = std::function<Result<void>(const std::function<bool(const dataplane::FlowRecord&)>&)>;
 
 // As Dataplane::inner_flow() does.
 using FindInnerFlow =

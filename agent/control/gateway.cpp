@@ -11,6 +11,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "control/flows_cut.h"
 #include "core/file.h"
 #include "model/json.h"
 #include "sallyport/abi/limits.h"
@@ -274,7 +275,28 @@ Outcome<Plan> Gateway::plan(std::string_view document, const std::string& name, 
     auto candidate = read_candidate(document, name, kept_objects(prune));
     if (!candidate) return tl::unexpected(std::move(candidate.error()));
     const config::Loaded& loaded = candidate->loaded;
-    return Plan{model::delta(*view_->state, loaded.state), texts_of(loaded.warnings)};
+    Plan plan{model::delta(*view_->state, loaded.state), texts_of(loaded.warnings)};
+    const Result<std::uint64_t> counted =
+        plan.changes.empty() ? Result<std::uint64_t>(0) : flows_cut_by(loaded.state);
+    if (counted) {
+        plan.flows_cut = *counted;
+    } else {
+        plan.warnings.push_back(
+            fmt::format("how many flows it would cut cannot be told: {}", counted.error().message));
+    }
+    return plan;
+}
+
+Result<std::uint64_t> Gateway::flows_cut_by(const model::DesiredState& state) const {
+    if (view_->detached) return 0;  // there are none
+    const auto planned = parts_.reconciler.tables_for(state);
+    if (!planned) return tl::unexpected(planned.error());
+    const dataplane::ForwardingTables& in_force = parts_.reconciler.tables();
+    if (reconcile::same_to_flows(in_force, *planned)) return 0;
+    const auto generation = parts_.dataplane.generation();
+    if (!generation) return tl::unexpected(generation.error());
+    return count_flows_cut(in_force, *generation, *planned,
+                           [this](const auto& visit) { return parts_.dataplane.visit_flows(visit); });
 }
 
 Outcome<Applied> Gateway::apply(std::string_view document, const std::string& name, const std::string& actor,

@@ -55,6 +55,7 @@ using Outcome = tl::expected<T, Refusal>;
 struct Plan {
     std::vector<model::Change> changes;
     std::vector<std::string> warnings;
+    std::optional<std::uint64_t> flows_cut = {};  // none: it cannot be told, and a warning says why
 };
 
 struct Applied {
@@ -185,6 +186,7 @@ class Gateway {
     // The object, if the API may change it; none: it is not there.
     [[nodiscard]] Outcome<std::optional<model::Object>> changeable(model::Kind kind,
                                                                    const std::string& name) const;
+    [[nodiscard]] Result<std::uint64_t> flows_cut_by(const model::DesiredState& state) const;
     [[nodiscard]] Outcome<void> refuse_while_awaiting() const;
     [[nodiscard]] Refusal not_in_force() const;
     Outcome<std::uint64_t> rollback_target() const;

@@ -616,6 +616,16 @@ Plan make_plan(const model::DesiredState& desired, const NetworkView& view, cons
     return Planner(desired, view, identifiers, draining).make();
 }
 
+// Next hops are none of it: a flow holds their number.
+bool same_to_flows(const dataplane::ForwardingTables& a, const dataplane::ForwardingTables& b) {
+    return a.devices == b.devices && a.subnets == b.subnets && a.routes == b.routes &&
+           a.private_prefixes == b.private_prefixes && a.nat_gateways == b.nat_gateways &&
+           a.elastic_ips == b.elastic_ips && a.local_addresses == b.local_addresses &&
+           a.link_broadcasts == b.link_broadcasts && a.instances == b.instances &&
+           a.security_groups == b.security_groups && a.port_forwards == b.port_forwards &&
+           a.forwarded_endpoints == b.forwarded_endpoints;
+}
+
 std::optional<dataplane::NextHopEntry> next_hop_of(const netlink::NeighbourEntry& neighbour,
                                                    const std::map<std::uint8_t, DeviceEntry>& devices) {
     // Groups have the lowest bit of the first byte set; the kernel lists them as neighbours, too.

@@ -41,6 +41,9 @@ std::set<dataplane::Identifier> names_of(const model::DesiredState& desired);
 Plan make_plan(const model::DesiredState& desired, const NetworkView& view, const Identifiers& identifiers,
                const std::set<std::string>& draining = {});
 
+// Whether nothing differs that a flow's translation or way depends on, so that none has to be checked again.
+bool same_to_flows(const dataplane::ForwardingTables& a, const dataplane::ForwardingTables& b);
+
 // The next hop that a neighbour is, or none: it is being asked for, or not on a device of ours.
 std::optional<dataplane::NextHopEntry> next_hop_of(
     const netlink::NeighbourEntry& neighbour, const std::map<std::uint8_t, dataplane::DeviceEntry>& devices);

@@ -36,16 +36,6 @@ dataplane::ModeWish wish_of(model::XdpMode mode) {
     return dataplane::ModeWish::automatic;
 }
 
-// Everything that a flow's translation or way depends on. Next hops are not: a flow holds their number.
-bool same_to_flows(const dataplane::ForwardingTables& a, const dataplane::ForwardingTables& b) {
-    return a.devices == b.devices && a.subnets == b.subnets && a.routes == b.routes &&
-           a.private_prefixes == b.private_prefixes && a.nat_gateways == b.nat_gateways &&
-           a.elastic_ips == b.elastic_ips && a.local_addresses == b.local_addresses &&
-           a.link_broadcasts == b.link_broadcasts && a.instances == b.instances &&
-           a.security_groups == b.security_groups && a.port_forwards == b.port_forwards &&
-           a.forwarded_endpoints == b.forwarded_endpoints;
-}
-
 // What of a link a plan is made of. How XDP sits on it is our own doing.
 bool same_to_plan(const netlink::Link& a, const netlink::Link& b) {
     return a.name == b.name && a.mac == b.mac && a.mtu == b.mtu;
@@ -66,6 +56,21 @@ void Reconciler::set_draining(std::set<std::string> elastic_ips) {
     if (elastic_ips == draining_) return;
     draining_ = std::move(elastic_ips);
     plan_is_old_ = true;
+}
+
+Result<dataplane::ForwardingTables> Reconciler::tables_for(const model::DesiredState& desired) const {
+    if (!prepared_) return failure("the data plane could not be read yet");
+    std::optional<NetworkView> read;
+    if (!view_) {
+        auto view = NetworkView::read(netlink_);
+        if (!view) return failure_within("network", view.error());
+        read = std::move(*view);
+    }
+    Identifiers identifiers = identifiers_;
+    const auto numbered = identifiers.provide(
+        names_of(desired), [this](auto kind, auto number) { return is_carried(kind, number); });
+    if (!numbered) return failure_within("numbers", numbered.error());
+    return make_plan(desired, read ? *read : *view_, identifiers, draining_).tables;
 }
 
 Result<Report> Reconciler::retry() {
@@ -464,7 +469,7 @@ bool Reconciler::ready() const {
            std::ranges::all_of(devices_, [](const DeviceStatus& device) { return device.attached; });
 }
 
-bool Reconciler::is_carried(std::uint32_t kind, std::uint32_t number) {
+bool Reconciler::is_carried(std::uint32_t kind, std::uint32_t number) const {
     bool carried = false;
     const auto visited = dataplane_.visit_flows([&](const dataplane::FlowRecord& flow) {
         carried = kind == IDENTIFIER_VPC ? flow.zone == number

@@ -94,6 +94,8 @@ class Reconciler {
     }
     // What the data plane holds, or is to hold if needs_retry().
     [[nodiscard]] const dataplane::ForwardingTables& tables() const { return tables_; }
+    // What apply() would have the data plane hold. Changes nothing.
+    [[nodiscard]] Result<dataplane::ForwardingTables> tables_for(const model::DesiredState& desired) const;
 
   private:
     struct Announcement {
@@ -115,7 +117,7 @@ class Reconciler {
     void probe_neighbours();
     void probe_in_turns(const std::set<dataplane::Neighbour>& neighbours, dataplane::Neighbour& last);
     void repeat_announcements();
-    bool is_carried(std::uint32_t kind, std::uint32_t number);
+    [[nodiscard]] bool is_carried(std::uint32_t kind, std::uint32_t number) const;
     bool is_ours(const netlink::Link& link) const;
 
     void on(const netlink::LinkChanged& event);

@@ -248,6 +248,7 @@ TEST_F(ApiTest, PlanApplyAndHistory) {
     const json plan = post("/v1/plan", body);
     EXPECT_EQ(plan["changes"], json::parse(R"([{"kind":"nat_gateways","name":"egress","change":"update",
         "fields":["elastic_ips"]}])"));
+    EXPECT_EQ(plan["flows_cut"], 0);
     EXPECT_EQ(get("/v1/status")["desired_revision"], 1);
     const json applied = post("/v1/apply", body);
     EXPECT_EQ(applied["revision"], 2);

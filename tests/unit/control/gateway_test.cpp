@@ -106,6 +106,29 @@ TEST_F(GatewayTest, PlanTellsAndChangesNothing) {
     EXPECT_EQ(view()->desired_revision, 1u);
 }
 
+TEST_F(GatewayTest, PlanTellsHowManyFlowsWouldBeCut) {
+    start();
+    dataplane::FlowRecord flow;
+    flow.zone = view()->names.vpcs.begin()->first;
+    flow.nat_gateway = view()->names.nat_gateway_numbers.at("egress");
+    flow.inside = {Ipv4Address(10, 0, 1, 5), 4000};
+    flow.external = {Ipv4Address(198, 51, 100, 10), 2000};
+    flow.remote = {Ipv4Address(203, 0, 113, 10), 443};
+    flow.state = "established";
+    flow.timeout_seconds = 100;
+    flow.generation = flow.generation_in = *here_.dataplane->generation();
+    here_.kernel->flows = {flow, flow, flow};
+    const std::uint64_t writes = here_.kernel->writes;
+    const auto numbers = here_.reconciler->tables().identifiers;
+    EXPECT_EQ(here_.gateway->plan(configuration(), "same.yaml")->flows_cut, 0u);
+    EXPECT_EQ(here_.gateway->plan(configuration("eip-1, eip-2"), "more.yaml")->flows_cut, 0u);
+    EXPECT_EQ(here_.gateway->plan(configuration("eip-2"), "other.yaml")->flows_cut, 3u);
+    EXPECT_EQ(here_.kernel->writes, writes);
+    EXPECT_EQ(here_.reconciler->tables().identifiers, numbers);
+    ASSERT_TRUE(here_.gateway->detach("test"));
+    EXPECT_EQ(here_.gateway->plan(configuration("eip-2"), "other.yaml")->flows_cut, 0u);
+}
+
 TEST_F(GatewayTest, ReloadReadsTheFileAgain) {
     start();
     here_.write_config(configuration("eip-2"));

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// How many flows a change would cut: what the data plane finds out packet by packet once new tables are in
+// force, found out before.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+
+#include "core/result.h"
+#include "dataplane/dataplane.h"
+#include "dataplane/tables.h"
+
+namespace sallyport::control {
+
+// Calls its argument for each live flow until that returns false, as Dataplane::visit_flows() does.
+using VisitFlows = std::function<Result<void>(const std::function<bool(const dataplane::FlowRecord&)>&)>;
+
+// Flows that stand and that `planned` forbids. One that the tables in force forbid already, and that only
+// waits for its next packet to be cut, is lost whatever comes, and not counted as cut.
+Result<std::uint64_t> count_flows_cut(const dataplane::ForwardingTables& in_force, std::uint16_t generation,
+                                      const dataplane::ForwardingTables& planned, const VisitFlows& visit_flows);
+
+}  // namespace sallyport::control
