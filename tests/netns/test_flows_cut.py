@@ -89,7 +89,7 @@ def _narrow_rule(new: Configuration, choose: random.Random) -> None:
 def _replace_route(new: Configuration, choose: random.Random) -> None:
     name = choose.choice(["app", "open", "permitting"])
     others: list[dict[str, Any]] = [{"blackhole": True}, {"internet_gateway": "igw"},
-                                    *({"nat_gateway": one["name"]} for one in new["nat_gateways"])]
+                                    *({"nat_gateway": one["name"]} for one in new["nat_gateways"] if one["name"] != name)]
     _named(new, "route_tables", name)["routes"][0] = {"destination": ANYBODY, **choose.choice(others)}
 
 
