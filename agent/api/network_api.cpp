@@ -22,7 +22,7 @@ using namespace std::chrono_literals;
 // address can take all of the connections.
 constexpr ServerLimits limits{
     .body_bytes = std::size_t{16} << 20,
-    .connections = 512,
+    .connections = NetworkApi::connections,
     .patience = 30s,
     .connections_per_address = 64,
     .head_patience = 10s,

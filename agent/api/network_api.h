@@ -21,6 +21,8 @@ namespace sallyport::api {
 
 class NetworkApi final : public control::ApiAccess {
   public:
+    static constexpr unsigned connections = 512;  // at once
+
     struct Parts {
         EventLoop& loop;
         Router& router;  // that admits everybody

@@ -15,7 +15,7 @@ namespace {
 constexpr std::string_view preflight_max_age = "600";
 constexpr std::string_view allowed_headers =
     "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match";
-constexpr std::string_view exposed_headers = "Sallyport-Revision, ETag, Location, Idempotency-Replayed";
+constexpr std::string_view exposed_headers = "Sallyport-Revision, ETag, Link, Location, Idempotency-Replayed";
 
 // The host of "HOST[:PORT]" (RFC 9110 section 7.2). The port says nothing about who asks: behind a tunnel it
 // is another one.

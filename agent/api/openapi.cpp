@@ -20,11 +20,12 @@ using Json = nlohmann::ordered_json;
 constexpr std::string_view kind_part = "{kind}";
 constexpr std::string_view name_part = "{name}";
 
-// Parameters mean the same wherever they are taken.
+// Parameters mean the same wherever they are taken, but for those that say of what they are.
 struct Parameter {
     std::string_view name;
     std::string_view type;
     std::string_view help;
+    std::string_view of = {};  // the only pattern that takes it so
 };
 constexpr std::array parameters{
     Parameter{"inside", "string", "Flows of this instance: an address, a prefix or ADDRESS:PORT."},
@@ -32,7 +33,8 @@ constexpr std::array parameters{
               "Flows with this external endpoint: an address, a prefix or ADDRESS:PORT."},
     Parameter{"remote", "string", "Flows to this remote: an address, a prefix or ADDRESS:PORT."},
     Parameter{"protocol", "string", "tcp, udp or icmp."},
-    Parameter{"limit", "integer", "How many are listed; 100 unless given."},
+    Parameter{"limit", "integer", "How many are listed; 100 unless given.", "/v1/flows"},
+    Parameter{"limit", "integer", "A page of at most so many, from 1 to 10000; without it all are listed."},
     Parameter{"count", "boolean", "Only count."},
     Parameter{"top", "boolean", "The instances with the most flows."},
     Parameter{"address", "string", "An external address."},
@@ -42,13 +44,20 @@ constexpr std::array parameters{
     Parameter{"vpc", "string", "The VPC that the packet comes from, where VPCs overlap."},
     Parameter{"flags", "string", "Of TCP: syn unless given; ack, rst, fin or syn-ack."},
     Parameter{"at", "string", "A time of RFC 3339, or UNIX seconds; now unless given."},
-    Parameter{"after", "integer", "What the answer before called next."},
-    Parameter{"wait", "integer", "For how many seconds, 30 at most, the answer may wait for an event."},
+    Parameter{"after", "integer", "What the answer before called next.", "/v1/drops"},
+    Parameter{"after", "string", "The page after the one that called this next."},
+    Parameter{"wait", "integer", "For how many seconds, 30 at most, the answer may wait for an event.",
+              "/v1/drops"},
+    Parameter{"after_revision", "integer", "Answer 304 unless something has changed since this revision."},
+    Parameter{"wait", "integer",
+              "With after_revision: for how many seconds, 30 at most, the answer may wait for a change."},
     Parameter{"min_revision", "integer", "Answer 412 unless this revision is there."},
 };
 
-Json parameter_json(std::string_view name) {
-    const auto known = std::ranges::find(parameters, name, &Parameter::name);
+Json parameter_json(std::string_view name, std::string_view pattern) {
+    const auto known = std::ranges::find_if(parameters, [&](const Parameter& parameter) {
+        return parameter.name == name && (parameter.of.empty() || parameter.of == pattern);
+    });
     const bool is_known = known != parameters.end();
     return {{"name", name},
             {"in", "query"},
@@ -103,7 +112,12 @@ Json answer_schema(const Route& route, std::string_view kind) {
     if (kind.empty()) return {{"type", "object"}};
     if (route.method == "GET" && !route.pattern.ends_with(name_part)) {
         return {{"type", "object"},
-                {"properties", {{std::string(kind), {{"type", "array"}, {"items", reference_to(kind)}}}}}};
+                {"properties",
+                 {{std::string(kind), {{"type", "array"}, {"items", reference_to(kind)}}},
+                  {"next",
+                   {{"type", {"string", "null"}},
+                    {"description",
+                     "Of a page: what `after` has to be for the next one; null: there is none."}}}}}};
     }
     return reference_to(kind);
 }
@@ -120,7 +134,7 @@ Json operation(const Route& route, std::string_view kind) {
         taken.push_back(
             {{"name", "name"}, {"in", "path"}, {"required", true}, {"schema", {{"type", "string"}}}});
     }
-    for (const std::string_view name : route.parameters) taken.push_back(parameter_json(name));
+    for (const std::string_view name : route.parameters) taken.push_back(parameter_json(name, route.pattern));
     if (!kind.empty() && route.purpose == Purpose::command) {
         if (route.method == "POST")
             taken.push_back(
@@ -155,6 +169,8 @@ Json operation(const Route& route, std::string_view kind) {
         success["description"] = "It is as sent now, and was there before.";
         responses["200"] = success;
     }
+    if (std::ranges::find(route.parameters, "after_revision") != route.parameters.end())
+        responses["304"] = {{"description", "Nothing has changed since."}};
     responses["default"] = {{"$ref", "#/components/responses/problem"}};
     result["responses"] = std::move(responses);
     return result;
@@ -193,7 +209,7 @@ void write_yaml(const Json& value, const std::string& indent, std::string& out) 
 
 Json problem_schema() {
     Json fault{{"type", "object"}, {"properties", Json::object()}};
-    for (const char* name : {"pointer", "file", "path", "read", "expected", "message"})
+    for (const char* name : {"pointer", "parameter", "file", "path", "read", "expected", "message"})
         fault["properties"][name] = {{"type", "string"}};
     for (const char* name : {"line", "column"}) fault["properties"][name] = {{"type", "integer"}};
     return {{"type", "object"},

@@ -13,4 +13,7 @@ namespace sallyport::api {
 
 Response problem(unsigned status, const std::string& detail, const std::vector<config::Fault>& faults = {});
 
+// 400: a parameter of the query cannot be read. It is named in the one fault.
+Response problem_of_parameter(const std::string& name, const std::string& read, const std::string& expected);
+
 }  // namespace sallyport::api

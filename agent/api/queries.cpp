@@ -14,12 +14,14 @@
 #include "api/entity_tag.h"
 #include "api/explain_question.h"
 #include "api/flow_filter.h"
+#include "api/page.h"
 #include "api/problem.h"
 #include "api/who_filter.h"
 #include "control/explain.h"
 #include "core/moment.h"
 #include "model/enums.h"
 #include "model/json.h"
+#include "model/kinds.h"
 #include "model/objects.h"
 #include "sallyport/abi/drop_reason.h"
 #include "telemetry/flow_census.h"
@@ -381,9 +383,20 @@ Response plan(const control::Gateway& gateway, const Call& call) {
                           {"warnings", planned->warnings}});
 }
 
-Response history(const control::Gateway& gateway, const Call&) {
-    const auto summaries = gateway.store().history(store::revisions_kept);
+Response history(const control::Gateway& gateway, const Call& call) {
+    const auto page = Page::parse(call.request);
+    if (!page) return page.error();
+    std::uint64_t before = INT64_MAX;
+    if (page->after) {
+        const auto number = parse_number(*page->after, INT64_MAX);
+        if (!number) return wrong_parameter(call.request, "after", "what a page of this list called next");
+        before = *number;
+    }
+    const std::size_t limit = page->limit.value_or(store::revisions_kept);
+    auto summaries = gateway.store().history_before(before, limit + 1);
     if (!summaries) return problem(500, summaries.error().message);
+    const bool is_last = summaries->size() <= limit;
+    if (!is_last) summaries->resize(limit);
     json list = json::array();
     for (const store::RevisionSummary& summary : *summaries) {
         list.push_back({{"revision", summary.number},
@@ -392,14 +405,16 @@ Response history(const control::Gateway& gateway, const Call&) {
                         {"changes", summary.changes},
                         {"actor", summary.audit}});
     }
-    return json_response({{"revisions", std::move(list)}});
+    if (page->is_whole()) return json_response({{"revisions", std::move(list)}});
+    return page_response(call.request, {{"revisions", std::move(list)}},
+                         is_last ? std::nullopt : std::optional(std::to_string(summaries->back().number)));
 }
 
 std::optional<Response> too_old(const control::Gateway& gateway, const Call& call) {
     const std::string* text = call.request.parameter("min_revision");
     if (text == nullptr) return std::nullopt;
     const auto wanted = parse_number(*text, UINT64_MAX);
-    if (!wanted) return problem(400, fmt::format("min_revision=\"{}\" is no number of a revision", *text));
+    if (!wanted) return problem_of_parameter("min_revision", *text, "the number of a revision");
     const std::uint64_t newest = gateway.view()->desired_revision;
     if (*wanted <= newest) return std::nullopt;
     return problem(412, fmt::format("revision {} was asked for, and {} is the newest", *wanted, newest));
@@ -408,7 +423,68 @@ std::optional<Response> too_old(const control::Gateway& gateway, const Call& cal
 Response objects(const control::Gateway& gateway, const Call& call) {
     const auto kind = model::parse_kind(call.parts[0]);
     if (!kind) return problem(404, fmt::format("there is no kind of object \"{}\"", call.parts[0]));
-    return json_response({{call.parts[0], model::to_json(*gateway.view()->state, *kind)}});
+    const auto page = Page::parse(call.request);
+    if (!page) return page.error();
+    const std::shared_ptr<const control::View> view = gateway.view();
+    if (page->is_whole()) return json_response({{call.parts[0], model::to_json(*view->state, *kind)}});
+    json list = json::array();
+    std::optional<std::string> last;
+    model::visit_kinds([&](model::Kind candidate, auto objects) {
+        if (candidate != *kind) return;
+        const auto& all = (*view->state).*objects;
+        std::vector<decltype(all.data())> rest;
+        for (const auto& object : all) {
+            if (!page->after || object.name > *page->after) rest.push_back(&object);
+        }
+        std::ranges::sort(rest, {}, [](const auto* object) -> const std::string& { return object->name; });
+        if (page->limit && rest.size() > *page->limit) {
+            rest.resize(*page->limit);
+            last = rest.back()->name;
+        }
+        for (const auto* object : rest) list.push_back(model::to_json(*object));
+    });
+    return page_response(call.request, {{call.parts[0], std::move(list)}}, last);
+}
+
+std::optional<Response> wrong_with_objects(const Call& call) {
+    if (!model::parse_kind(call.parts[0]))
+        return problem(404, fmt::format("there is no kind of object \"{}\"", call.parts[0]));
+    if (const auto page = Page::parse(call.request); !page) return page.error();
+    return std::nullopt;
+}
+
+void when_changed(const control::Gateway& gateway, RevisionWatch& watch, const Call& call,
+                  const Respond& respond,
+                  const std::function<Response(const control::Gateway&, const Call&)>& handler) {
+    const std::string* text = call.request.parameter("after_revision");
+    const auto after = text == nullptr ? std::nullopt : parse_number(*text, INT64_MAX);
+    if (text != nullptr && !after)
+        return respond(problem_of_parameter("after_revision", *text, "the number of a revision"));
+    const std::string* patience = call.request.parameter("wait");
+    const auto wait =
+        patience == nullptr ? std::optional<std::uint64_t>(0) : parse_number(*patience, longest_wait_seconds);
+    if (!wait) {
+        return respond(problem_of_parameter("wait", *patience,
+                                            fmt::format("seconds, at most {}", longest_wait_seconds)));
+    }
+    if (patience != nullptr && text == nullptr)
+        return respond(problem(400, "there is nothing to wait for: `wait` goes with `after_revision`"));
+    if (!after) return respond(handler(gateway, call));
+
+    const auto kind = call.parts.empty() ? std::nullopt : model::parse_kind(call.parts[0]);
+    const auto is_due = [&gateway, kind, since = *after] { return gateway.view()->has_changed(since, kind); };
+    constexpr unsigned not_modified = 304;
+    if (is_due()) return respond(handler(gateway, call));
+    if (*wait == 0) return respond({not_modified, "", "", {}});
+    // The request is gone by the time of the answer.
+    const auto finish = [&gateway, request = call.request, parts = call.parts, respond, handler](bool due) {
+        respond(due ? handler(gateway, Call{request, parts}) : Response{not_modified, "", "", {}});
+    };
+    if (watch.wait(std::chrono::seconds{*wait}, is_due, finish)) return;
+    Response response =
+        problem(503, "too many requests wait for a change already; ask again without `wait`, or later");
+    response.headers.emplace_back("Retry-After", std::to_string(longest_wait_seconds));
+    respond(std::move(response));
 }
 
 Response object(const control::Gateway& gateway, const Call& call) {

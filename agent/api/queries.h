@@ -4,10 +4,13 @@
 // tables; it never waits for a command and never changes anything.
 #pragma once
 
+#include <functional>
+#include <optional>
 #include <string>
 
 #include "api/event_loop.h"
 #include "api/http.h"
+#include "api/revision_watch.h"
 #include "api/router.h"
 #include "control/drop_feed.h"
 #include "control/gateway.h"
@@ -28,7 +31,14 @@ Response history(const control::Gateway& gateway, const Call& call);
 std::optional<Response> too_old(const control::Gateway& gateway, const Call& call);
 
 Response objects(const control::Gateway& gateway, const Call& call);
+std::optional<Response> wrong_with_objects(const Call& call);
 Response object(const control::Gateway& gateway, const Call& call);
+
+// Answers with what `handler` gives once something has changed since `after_revision`, if that is given: of
+// the kind in the path, or anything at all. At the end of the client's wait, 304.
+void when_changed(const control::Gateway& gateway, RevisionWatch& watch, const Call& call,
+                  const Respond& respond,
+                  const std::function<Response(const control::Gateway&, const Call&)>& handler);
 
 // Answers when drops come, or at the end of the client's wait.
 void drops(const control::Gateway& gateway, control::DropFeed& feed, EventLoop& loop, const Call& call,

@@ -31,6 +31,15 @@ std::vector<Route> api_routes(const Services& services) {
             respond(refusal ? *refusal : handler(gateway, call));
         };
     };
+    // Those that may also be asked for what has changed since a revision, and to wait for that. `refuse` says
+    // beforehand what is wrong with the rest of the request.
+    const auto watching = [&gateway = services.gateway, &watch = services.watch](auto handler, auto refuse) {
+        return [&gateway, &watch, handler, refuse](const Call& call, const Respond& respond) {
+            if (const auto refusal = queries::too_old(gateway, call)) return respond(*refusal);
+            if (const auto refusal = refuse(call)) return respond(*refusal);
+            queries::when_changed(gateway, watch, call, respond, handler);
+        };
+    };
     const auto watch_drops = [services](const Call& call, const Respond& respond) {
         queries::drops(services.gateway, services.drops, services.loop, call, respond);
     };
@@ -62,8 +71,8 @@ std::vector<Route> api_routes(const Services& services) {
         {"GET",
          "/v1/status",
          query,
-         {"min_revision"},
-         reading(queries::status),
+         {"min_revision", "after_revision", "wait"},
+         watching(queries::status, [](const Call&) { return std::optional<Response>(); }),
          {"The gateway, its devices, flows, NAT gateways, Elastic IPs, drops and warnings."}},
         {"GET",
          "/v1/flows",
@@ -87,7 +96,7 @@ std::vector<Route> api_routes(const Services& services) {
         {"GET",
          "/v1/history",
          query,
-         {"min_revision"},
+         {"limit", "after", "min_revision"},
          reading(queries::history),
          {"The revisions, newest first."}},
         {"GET", "/v1/doctor", query, {}, examine, {"What keeps the host from being a good gateway."}},
@@ -135,7 +144,12 @@ std::vector<Route> api_routes(const Services& services) {
          {},
          at_once(commands::end_drain),
          {"Let an Elastic IP take new flows again.", Body::nothing, 204}},
-        {"GET", "/v1/{kind}", query, {"min_revision"}, reading(queries::objects), {"Every {}."}},
+        {"GET",
+         "/v1/{kind}",
+         query,
+         {"limit", "after", "min_revision", "after_revision", "wait"},
+         watching(queries::objects, queries::wrong_with_objects),
+         {"Every {}."}},
         {"POST",
          "/v1/{kind}",
          command,

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "api/event_loop.h"
+#include "api/revision_watch.h"
 #include "api/router.h"
 #include "control/drop_feed.h"
 #include "control/gateway.h"
@@ -21,6 +22,7 @@ struct Services {
     control::DropFeed& drops;
     doctor::Host& host;
     EventLoop& loop;
+    RevisionWatch& watch;
     std::string pin_dir;
 };
 

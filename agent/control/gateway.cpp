@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <iterator>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -74,6 +75,19 @@ std::set<std::pair<model::Kind, std::string>> names_of_api(const model::DesiredS
     for (const model::Object& object : model::objects_of(state, model::Origin::api))
         names.emplace(model::kind_of(object), model::name_of(object));
     return names;
+}
+
+// Of which kinds the objects differ, be it in who owns them alone.
+std::set<model::Kind> changed_kinds(const std::vector<model::Change>& changes,
+                                    const model::DesiredState& from, const model::DesiredState& to) {
+    std::set<model::Kind> kinds;
+    for (const model::Change& change : changes) {
+        if (const auto kind = model::parse_kind(change.kind)) kinds.insert(*kind);
+    }
+    std::vector<std::pair<model::Kind, std::string>> moved;
+    std::ranges::set_symmetric_difference(names_of_api(from), names_of_api(to), std::back_inserter(moved));
+    for (const auto& [kind, name] : moved) kinds.insert(kind);
+    return kinds;
 }
 
 Outcome<Candidate> read_candidate(std::string_view document, const std::string& name,
@@ -204,6 +218,7 @@ Gateway::Gateway(Parts parts, std::string config_path, Opening opening)
     view->state = opening_->store_state ? opening_->store_state : share({});
     view->desired_revision = opening_->store_revision;
     stored_ = view->state;
+    view->changed_in.fill(opening_->store_revision);
     view_ = std::move(view);
 }
 
@@ -369,7 +384,8 @@ Outcome<Applied> Gateway::command(std::string_view document, const std::string& 
 
 Outcome<Applied> Gateway::commit(Candidate candidate, const Cause& cause) {
     config::Loaded& loaded = candidate.loaded;
-    const bool first = view_->desired_revision == 0;
+    const std::uint64_t before = view_->desired_revision;
+    const bool first = before == 0;
     const std::vector<model::Change> changes = model::delta(*view_->state, loaded.state);
     // An object that the file declares as it was made through the API is no change but of its origin.
     const bool moved = changes.empty() && names_of_api(loaded.state) != names_of_api(*view_->state);
@@ -407,6 +423,8 @@ Outcome<Applied> Gateway::commit(Candidate candidate, const Cause& cause) {
         stored_ = next->state;
         document_is_stored_ = true;
         next->desired_revision = *number;
+        for (const model::Kind kind : changed_kinds(changes, *view_->state, *next->state))
+            next->changed_in[static_cast<std::size_t>(kind)] = *number;
         next->confirmation = revision.confirmation;
         if (next->confirmation) {
             next->confirmation->revision = *number;
@@ -440,6 +458,7 @@ Outcome<Applied> Gateway::commit(Candidate candidate, const Cause& cause) {
     } else {
         reconcile();
     }
+    if (view_->desired_revision != before) revision_told_();
     if (view_->error) return tl::unexpected(not_in_force());
     return Applied{view_->desired_revision, changes, view_->warnings, view_->confirmation};
 }

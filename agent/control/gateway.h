@@ -10,6 +10,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -118,6 +119,9 @@ class Gateway {
     // what it does already.
     void follow_api_settings(ApiAccess& access, config::ApiSettings in_force);
 
+    // Calls `told` after each new revision, once it is in force or is found not to be.
+    void follow_revisions(std::function<void()> told) { revision_told_ = std::move(told); }
+
     // Commits what the opening holds, if it is new, and brings it into the kernel. Only a store that fails is
     // an error: with a kernel that fails the agent runs on, and tries again.
     Result<void> start();
@@ -206,6 +210,7 @@ class Gateway {
     std::string config_path_;
     std::optional<Opening> opening_;
     ApiAccess* api_access_ = nullptr;
+    std::function<void()> revision_told_ = [] {};
     config::ApiSettings api_settings_;  // in force
     std::shared_ptr<const View> view_;
     // Of the desired revision.

@@ -75,6 +75,11 @@ std::string_view Names::elastic_ip(Ipv4Address address) const {
     return name_in(elastic_ips, address);
 }
 
+bool View::has_changed(std::uint64_t since, std::optional<model::Kind> kind) const {
+    if (since > desired_revision) return true;
+    return (kind ? changed_in[static_cast<std::size_t>(*kind)] : desired_revision) > since;
+}
+
 const reconcile::DeviceStatus* View::device(std::string_view name) const {
     const auto found =
         std::find_if(devices.begin(), devices.end(),

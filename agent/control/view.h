@@ -4,6 +4,7 @@
 // holds one keeps it, and nobody waits for anybody.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -15,6 +16,7 @@
 #include "control/drains.h"
 #include "core/address.h"
 #include "dataplane/tables.h"
+#include "model/kinds.h"
 #include "model/resources.h"
 #include "reconcile/reconciler.h"
 #include "store/store.h"
@@ -69,6 +71,13 @@ struct View {
     std::vector<std::string> warnings;
     Names names;
     std::uint64_t kernel_writes = 0;  // of the reconciler, ever
+    // The revision that brought the last change of each kind, as far as this agent knows: what came before
+    // its start counts as a change of the newest revision that it found.
+    std::array<std::uint64_t, model::all_kinds.size()> changed_in{};
+
+    // Whether the desired state is another one than it was at a revision: what it says of a kind, or
+    // anything. A revision that is not there yet is of another history, of which nothing is known.
+    [[nodiscard]] bool has_changed(std::uint64_t since, std::optional<model::Kind> kind) const;
 
     // Traffic is handled as the desired revision says, on every device.
     [[nodiscard]] bool ready() const { return why_not_ready().empty(); }

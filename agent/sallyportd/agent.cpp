@@ -18,6 +18,7 @@
 #include "api/http_server.h"
 #include "api/listener.h"
 #include "api/network_api.h"
+#include "api/revision_watch.h"
 #include "api/router.h"
 #include "api/routes.h"
 #include "control/drop_feed.h"
@@ -110,6 +111,7 @@ class Agent {
     void reload_by_signal();
     void stop_by_signal(const char* name);
     void tell_status();
+    [[nodiscard]] telemetry::Subject subject() const;
 
     const Options& options_;
     control::Log& log_;
@@ -129,6 +131,8 @@ class Agent {
     std::unique_ptr<control::PortBlockLog> port_blocks_;
     std::unique_ptr<doctor::Host> host_;
     std::unique_ptr<telemetry::Metrics> metrics_;
+    std::unique_ptr<api::RevisionWatch> watch_;
+    std::unique_ptr<api::RevisionWatch> network_watch_;
     std::unique_ptr<api::Router> api_router_;
     std::unique_ptr<api::Router> network_router_;
     std::unique_ptr<api::Router> metrics_router_;
@@ -187,7 +191,7 @@ bool Agent::open_parts() {
         [this] { return gateway_->view(); });
     host_ = std::make_unique<doctor::LinuxHost>(*netlink_);
     metrics_ = std::make_unique<telemetry::Metrics>(
-        *dataplane_, [this] { return subject_of(*gateway_->view(), *port_blocks_); }, SALLYPORT_VERSION);
+        *dataplane_, [this] { return subject(); }, SALLYPORT_VERSION);
     return true;
 }
 
@@ -199,9 +203,20 @@ bool Agent::start() {
     const std::optional<gid_t> group = api::group_named("sallyport");
     const auto revision = [this] { return std::to_string(gateway_->view()->desired_revision); };
     const auto admit_all = [](const std::optional<api::Peer>&) { return true; };
-    const api::Services services{*gateway_, *drops_, *host_, *loop_, options_.pin_dir};
-    api_router_ = std::make_unique<api::Router>(api::api_routes(services), api::admit_peers(group), revision);
-    network_router_ = std::make_unique<api::Router>(api::api_routes(services), admit_all, revision);
+    // Whoever waits leaves half of the connections to others, and nobody on the network those of the socket.
+    watch_ = std::make_unique<api::RevisionWatch>(*loop_, api::ServerLimits{}.connections / 2);
+    network_watch_ = std::make_unique<api::RevisionWatch>(*loop_, api::NetworkApi::connections / 2);
+    gateway_->follow_revisions([this] {
+        watch_->look();
+        network_watch_->look();
+    });
+    const auto services = [this](api::RevisionWatch& watch) {
+        return api::Services{*gateway_, *drops_, *host_, *loop_, watch, options_.pin_dir};
+    };
+    api_router_ =
+        std::make_unique<api::Router>(api::api_routes(services(*watch_)), api::admit_peers(group), revision);
+    network_router_ =
+        std::make_unique<api::Router>(api::api_routes(services(*network_watch_)), admit_all, revision);
     metrics_router_ = std::make_unique<api::Router>(api::metrics_routes(*metrics_), admit_all, revision);
 
     auto metrics_listener = api::listen_tcp(options_.metrics_listen);
@@ -305,6 +320,15 @@ int Agent::run() {
         return exit_failed;
     }
     return 0;
+}
+
+telemetry::Subject Agent::subject() const {
+    telemetry::Subject subject = subject_of(*gateway_->view(), *port_blocks_);
+    for (const auto* watch : {watch_.get(), network_watch_.get()}) {
+        subject.api_requests_waiting += watch->waiting();
+        subject.api_waits_refused += watch->refused();
+    }
+    return subject;
 }
 
 void Agent::tell_status() {

@@ -656,11 +656,16 @@ Result<std::optional<Revision>> SqliteStore::find(std::uint64_t number) {
 }
 
 Result<std::vector<RevisionSummary>> SqliteStore::history(std::size_t limit) {
+    return history_before(INT64_MAX, limit);
+}
+
+Result<std::vector<RevisionSummary>> SqliteStore::history_before(std::uint64_t number, std::size_t limit) {
     Statement statement(database_.get(),
                         "SELECT number, time_us, source, audit, "
                         "(SELECT count(*) FROM changes WHERE revision = number) "
-                        "FROM revisions ORDER BY number DESC LIMIT ?");
-    statement.bind(1, static_cast<std::int64_t>(limit));
+                        "FROM revisions WHERE number < ? ORDER BY number DESC LIMIT ?");
+    statement.bind(1, static_cast<std::int64_t>(number));
+    statement.bind(2, static_cast<std::int64_t>(limit));
     std::vector<RevisionSummary> summaries;
     for (;;) {
         const Result<bool> row = statement.step();

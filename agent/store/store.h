@@ -137,6 +137,8 @@ class Store {
     virtual Result<std::optional<Revision>> newest() = 0;
     virtual Result<std::optional<Revision>> find(std::uint64_t number) = 0;
     virtual Result<std::vector<RevisionSummary>> history(std::size_t limit) = 0;  // newest first
+    // The same of those with lower numbers than `number`, which need not be there.
+    virtual Result<std::vector<RevisionSummary>> history_before(std::uint64_t number, std::size_t limit) = 0;
 
     // The record with that key, as long as it is kept.
     virtual Result<std::optional<IdempotencyRecord>> idempotency_record(

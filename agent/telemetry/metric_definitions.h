@@ -86,6 +86,10 @@ struct MetricDefinition {
     X(applied_revision, "sallyport_applied_revision", gauge,                                                 \
       "The revision that forwarding follows. Lower than the desired one: applying it failed and is being "   \
       "tried again.")                                                                                        \
+    X(api_requests_waiting, "sallyport_api_requests_waiting", gauge,                                         \
+      "Requests to the API that wait for the configuration to change.")                                      \
+    X(api_waits_refused, "sallyport_api_waits_refused_total", counter,                                       \
+      "Requests to the API that were not let wait, because so many did already.")                            \
     X(datapath_attached, "sallyport_datapath_attached", gauge,                                               \
       "Whether the programs are attached to the device in this mode (1) or not (0).", "device", "mode")
 

@@ -194,6 +194,12 @@ void add_state(Families& families, const Subject& subject,
     FamilyBuilder records_lost(metrics::port_block_records_lost);
     records_lost.add(subject.port_block_records_lost);
     append(families, records_lost);
+    FamilyBuilder waiting(metrics::api_requests_waiting);
+    waiting.add(subject.api_requests_waiting);
+    append(families, waiting);
+    FamilyBuilder waits_refused(metrics::api_waits_refused);
+    waits_refused.add(subject.api_waits_refused);
+    append(families, waits_refused);
 
     FamilyBuilder kernel_writes(metrics::kernel_writes);
     kernel_writes.add(subject.kernel_writes);

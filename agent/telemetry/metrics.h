@@ -40,6 +40,8 @@ struct Subject {
     std::uint64_t applied_revision = 0;
     std::uint64_t port_block_records_lost = 0;
     std::uint64_t kernel_writes = 0;
+    std::uint64_t api_requests_waiting = 0;
+    std::uint64_t api_waits_refused = 0;
 };
 
 class Metrics {

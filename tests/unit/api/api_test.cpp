@@ -25,10 +25,12 @@ class ApiTest : public testing::Test {
         here_.write_config(configuration());
         ASSERT_TRUE(here_.start());
         loop_ = std::move(*EventLoop::make());
+        watch_ = std::make_unique<RevisionWatch>(*loop_, 3);
         router_ = std::make_unique<Router>(
-            api_routes({*here_.gateway, *here_.drops, host_, *loop_, "/sys/fs/bpf/sallyport"}),
+            api_routes({*here_.gateway, *here_.drops, host_, *loop_, *watch_, "/sys/fs/bpf/sallyport"}),
             admit_peers(std::nullopt),
             [this] { return std::to_string(here_.gateway->view()->desired_revision); });
+        here_.gateway->follow_revisions([this] { watch_->look(); });
         const std::string path = here_.folder / "api.sock";
         auto server = HttpServer::start(*loop_, std::move(*listen_unix(path, std::nullopt)), *router_);
         ASSERT_TRUE(server);
@@ -71,6 +73,7 @@ class ApiTest : public testing::Test {
     GatewayInMemory here_;
     doctor::MemoryHost host_;
     std::unique_ptr<EventLoop> loop_;
+    std::unique_ptr<RevisionWatch> watch_;
     std::unique_ptr<Router> router_;
     std::unique_ptr<HttpServer> server_;
     std::unique_ptr<HttpClient> client_;
@@ -358,6 +361,168 @@ TEST_F(ApiTest, DropsAreWaitedFor) {
     // The end of the wait is an answer too.
     EXPECT_EQ(get("/v1/drops?after=1&wait=1")["events"], json::array());
     for (const char* wrong : {"after=x", "wait=31", "wait=-1"}) get(std::string("/v1/drops?") + wrong, 400);
+}
+
+std::string vpc(const std::string& name) {
+    return json{{"name", name}, {"cidrs", {"10.9.0.0/16"}}}.dump();
+}
+
+// Follows the header Link from page to page.
+std::string next_of(const Answer& answer) {
+    const auto link = answer.headers.find("link");
+    if (link == answer.headers.end()) return {};
+    EXPECT_TRUE(link->second.starts_with("</v1/") && link->second.ends_with(">; rel=\"next\""))
+        << link->second;
+    return link->second.substr(1, link->second.find('>') - 1);
+}
+
+TEST_F(ApiTest, PagesOfObjectsAreStableWhileObjectsComeAndGo) {
+    for (const char* name : {"m", "b", "z", "k"}) ASSERT_EQ(client_->post("/v1/vpcs", vpc(name)).status, 201);
+    const json whole = get("/v1/vpcs");
+    EXPECT_EQ(whole["vpcs"].size(), 5u);
+    EXPECT_FALSE(whole.contains("next"));
+    EXPECT_EQ(next_of(client_->get("/v1/vpcs")), "");
+
+    std::vector<std::string> seen;
+    std::string target = "/v1/vpcs?limit=2&min_revision=1";
+    while (!target.empty()) {
+        const Answer answer = client_->get(target);
+        ASSERT_EQ(answer.status, 200) << target << answer.body;
+        const json page = json::parse(answer.body);
+        EXPECT_LE(page["vpcs"].size(), 2u);
+        for (const json& vpc : page["vpcs"]) seen.push_back(vpc["name"]);
+        target = next_of(answer);
+        EXPECT_EQ(page["next"].is_null(), target.empty());
+        if (page["next"].is_string()) {
+            EXPECT_TRUE(target.ends_with("&after=" + page["next"].get<std::string>())) << target;
+            EXPECT_NE(target.find("limit=2&min_revision=1"), std::string::npos) << target;
+        }
+        if (seen.size() == 2) {
+            // What the page ended with goes, and one comes in front of it: nothing moves for who reads on.
+            EXPECT_EQ(send("DELETE", "/v1/vpcs/k").status, 204);
+            EXPECT_EQ(client_->post("/v1/vpcs", vpc("a")).status, 201);
+            EXPECT_EQ(client_->post("/v1/vpcs", vpc("n")).status, 201);
+        }
+    }
+    EXPECT_EQ(seen, (std::vector<std::string>{"b", "k", "m", "main", "n", "z"}));
+    EXPECT_EQ(get("/v1/vpcs?limit=10000")["vpcs"].size(), 6u);
+    EXPECT_EQ(get("/v1/vpcs?limit=6")["next"], nullptr);
+    const std::string after = get("/v1/vpcs?limit=1")["next"];
+    EXPECT_EQ(get("/v1/vpcs?after=" + after)["vpcs"].size(), 5u) << "the rest";
+}
+
+TEST_F(ApiTest, PagesOfTheHistory) {
+    for (int i = 0; i < 4; ++i)
+        post("/v1/apply", {{"document", configuration(i % 2 == 0 ? "eip-2" : "eip-1")}});
+    EXPECT_EQ(get("/v1/history")["revisions"].size(), 5u);
+    EXPECT_FALSE(get("/v1/history").contains("next"));
+    const Answer first = client_->get("/v1/history?limit=2");
+    EXPECT_EQ(json::parse(first.body)["revisions"][0]["revision"], 5);
+    post("/v1/apply", {{"document", configuration("eip-2")}});
+    const json second = get(next_of(first));
+    ASSERT_EQ(second["revisions"].size(), 2u);
+    EXPECT_EQ(second["revisions"][0]["revision"], 3);
+    const json last = get("/v1/history?limit=2&after=" + second["next"].get<std::string>());
+    EXPECT_EQ(last["revisions"].size(), 1u);
+    EXPECT_EQ(last["revisions"][0]["revision"], 1);
+    EXPECT_EQ(last["next"], nullptr);
+}
+
+TEST_F(ApiTest, WrongPagesAreNamed) {
+    for (const char* path : {"/v1/vpcs", "/v1/history"}) {
+        for (const char* wrong : {"limit=0", "limit=10001", "limit=x", "limit=-1", "limit=", "after=",
+                                  "after=x", "after=1", "after=0x61", "after=zz", "min_revision=x"}) {
+            const json told = get(std::string(path) + "?" + wrong, 400);
+            const std::string name = std::string(wrong).substr(0, std::string(wrong).find('='));
+            ASSERT_EQ(told["faults"].size(), 1u) << wrong;
+            EXPECT_EQ(told["faults"][0]["parameter"], name);
+            EXPECT_EQ(told["faults"][0]["read"], std::string(wrong).substr(name.size() + 1));
+        }
+    }
+    EXPECT_EQ(get("/v1/history?after=78", 400)["faults"][0]["parameter"], "after") << "of another list";
+    get("/v1/nonsense?limit=1", 404);
+    get("/v1/vpcs/main?limit=1", 400);
+}
+
+TEST_F(ApiTest, AChangeIsWaitedFor) {
+    const auto ask = [this](const std::string& target) {
+        return client_->begin({target, "", "", false, {}});
+    };
+    const auto turn = [this](int times) {
+        for (int i = 0; i < times; ++i) client_->turn();
+    };
+    CURL* const vpcs = ask("/v1/vpcs?after_revision=1&wait=20");
+    CURL* const elastic_ips = ask("/v1/elastic_ips?after_revision=1&wait=20");
+    CURL* const status = ask("/v1/status?after_revision=1&wait=20");
+    turn(20);
+    EXPECT_FALSE(client_->done(vpcs) || client_->done(elastic_ips) || client_->done(status));
+    EXPECT_EQ(watch_->waiting(), 3u);
+
+    ASSERT_EQ(client_->post("/v1/elastic_ips", R"({"name": "eip-3", "address": "198.51.100.12"})").status,
+              201);
+    client_->finish(elastic_ips);
+    client_->finish(status);
+    const Answer changed = client_->end(elastic_ips);
+    EXPECT_EQ(changed.status, 200);
+    EXPECT_EQ(changed.headers.at("sallyport-revision"), "2");
+    EXPECT_EQ(json::parse(changed.body)["elastic_ips"].size(), 3u);
+    EXPECT_EQ(json::parse(client_->end(status).body)["desired_revision"], 2);
+    turn(20);
+    EXPECT_FALSE(client_->done(vpcs)) << "no VPC has changed";
+    EXPECT_EQ(watch_->waiting(), 1u);
+    ASSERT_EQ(client_->post("/v1/vpcs", vpc("other")).status, 201);
+    client_->finish(vpcs);
+    EXPECT_EQ(json::parse(client_->end(vpcs).body)["vpcs"].size(), 2u);
+    EXPECT_EQ(watch_->waiting(), 0u);
+}
+
+TEST_F(ApiTest, WhatHasChangedAlreadyIsTold) {
+    ASSERT_EQ(client_->post("/v1/vpcs", vpc("other")).status, 201);
+    get("/v1/vpcs?after_revision=1&wait=20");
+    get("/v1/vpcs?after_revision=0");
+    get("/v1/vpcs?after_revision=99&wait=20");  // of another history
+    for (const char* unchanged : {"/v1/vpcs?after_revision=2", "/v1/elastic_ips?after_revision=1",
+                                  "/v1/status?after_revision=2", "/v1/vpcs?after_revision=2&wait=1"}) {
+        const Answer answer = client_->get(unchanged);
+        EXPECT_EQ(answer.status, 304) << unchanged;
+        EXPECT_EQ(answer.body, "");
+        EXPECT_EQ(answer.headers.at("sallyport-revision"), "2");
+    }
+    // A file that takes an object over changes who owns it.
+    const std::string with_other =
+        configuration() + "instances: [ { name: i, subnet: app, address: 10.0.1.9 } ]\n";
+    post("/v1/apply", {{"document", with_other}, {"prune", true}});
+    get("/v1/vpcs?after_revision=2");
+    get("/v1/instances?after_revision=2");
+    EXPECT_EQ(client_->get("/v1/subnets?after_revision=2").status, 304);
+    ASSERT_TRUE(here_.start());
+    for (const char* wrong : {"after_revision=x", "after_revision=-1", "after_revision=", "wait=5",
+                              "after_revision=1&wait=31", "after_revision=1&wait=x"}) {
+        get(std::string("/v1/vpcs?") + wrong, 400);
+        get(std::string("/v1/status?") + wrong, 400);
+    }
+    EXPECT_EQ(get("/v1/vpcs?after_revision=1&wait=31", 400)["faults"][0]["parameter"], "wait");
+    get("/v1/vpcs?after_revision=1&limit=0&wait=20", 400);
+    get("/v1/nonsense?after_revision=1&wait=20", 404);
+}
+
+TEST_F(ApiTest, NoMoreWaitThanMay) {
+    const ClientRequest waiting{"/v1/vpcs?after_revision=1&wait=20", "", "", false, {}};
+    std::vector<CURL*> waiters;
+    for (int i = 0; i < 3; ++i) waiters.push_back(client_->begin(waiting));
+    while (watch_->waiting() < 3) client_->turn();
+    const Answer refused = client_->request(waiting);
+    EXPECT_EQ(refused.status, 503);
+    EXPECT_EQ(refused.headers.at("retry-after"), "30");
+    EXPECT_EQ(watch_->refused(), 1u);
+    EXPECT_EQ(client_->get("/v1/vpcs?after_revision=1").status, 304) << "who does not wait is answered";
+    EXPECT_EQ(client_->get("/v1/vpcs").status, 200);
+    ASSERT_EQ(client_->post("/v1/vpcs", vpc("other")).status, 201);
+    for (CURL* waiter : waiters) {
+        client_->finish(waiter);
+        EXPECT_EQ(client_->end(waiter).status, 200);
+    }
+    EXPECT_EQ(watch_->waiting(), 0u);
 }
 
 TEST_F(ApiTest, DoctorExaminesTheHost) {

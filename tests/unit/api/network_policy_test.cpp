@@ -108,7 +108,7 @@ TEST(CorsHeaders, VaryAlwaysAndTheRestForTheAllowed) {
     EXPECT_EQ(value_of(headers, "Vary"), "Origin");
     EXPECT_EQ(value_of(headers, "Access-Control-Allow-Origin"), "https://console.example.net");
     EXPECT_EQ(value_of(headers, "Access-Control-Expose-Headers"),
-              "Sallyport-Revision, ETag, Location, Idempotency-Replayed");
+              "Sallyport-Revision, ETag, Link, Location, Idempotency-Replayed");
     // Tokens are given by scripts; cookies and the like are never asked for.
     EXPECT_EQ(value_of(headers, "Access-Control-Allow-Credentials"), "none");
 }

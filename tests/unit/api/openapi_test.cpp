@@ -25,7 +25,8 @@ class OpenApi : public testing::Test {
         here_.write_config(configuration());
         ASSERT_TRUE(here_.start());
         loop_ = std::move(*EventLoop::make());
-        routes_ = api_routes({*here_.gateway, *here_.drops, host_, *loop_, "/sys/fs/bpf/sallyport"});
+        watch_ = std::make_unique<RevisionWatch>(*loop_, 3);
+        routes_ = api_routes({*here_.gateway, *here_.drops, host_, *loop_, *watch_, "/sys/fs/bpf/sallyport"});
         document_ = YAML::Load(openapi_document(routes_, "1.2.3"));
     }
 
@@ -48,6 +49,7 @@ class OpenApi : public testing::Test {
     GatewayInMemory here_;
     doctor::MemoryHost host_;
     std::unique_ptr<EventLoop> loop_;
+    std::unique_ptr<RevisionWatch> watch_;
     std::vector<Route> routes_;
     YAML::Node document_;
 };

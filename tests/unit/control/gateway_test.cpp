@@ -129,6 +129,28 @@ TEST_F(GatewayTest, PlanTellsHowManyFlowsWouldBeCut) {
     EXPECT_EQ(here_.gateway->plan(configuration("eip-2"), "other.yaml")->flows_cut, 0u);
 }
 
+TEST_F(GatewayTest, TellsOfNewRevisionsAndWhatTheyChanged) {
+    start();
+    int told = 0;
+    here_.gateway->follow_revisions([&] {
+        ++told;
+        EXPECT_EQ(view()->applied_revision, view()->desired_revision);
+    });
+    EXPECT_TRUE(view()->has_changed(0, model::Kind::vpcs));
+    EXPECT_FALSE(view()->has_changed(1, model::Kind::vpcs));
+    EXPECT_FALSE(view()->has_changed(1, {}));
+    EXPECT_TRUE(view()->has_changed(2, {})) << "a revision that never was";
+    ASSERT_TRUE(here_.gateway->apply(configuration(), "same.yaml", "test"));
+    EXPECT_EQ(told, 0);
+    ASSERT_TRUE(here_.gateway->apply(configuration("eip-2"), "new.yaml", "test"));
+    EXPECT_EQ(told, 1);
+    EXPECT_TRUE(view()->has_changed(1, model::Kind::nat_gateways));
+    EXPECT_FALSE(view()->has_changed(1, model::Kind::elastic_ips));
+    start();
+    EXPECT_TRUE(view()->has_changed(1, model::Kind::elastic_ips)) << "not known any more";
+    EXPECT_FALSE(view()->has_changed(2, model::Kind::nat_gateways));
+}
+
 TEST_F(GatewayTest, ReloadReadsTheFileAgain) {
     start();
     here_.write_config(configuration("eip-2"));

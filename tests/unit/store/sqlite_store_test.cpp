@@ -109,6 +109,11 @@ TEST_F(SqliteStoreTest, RevisionsCountUpAndTheHistoryBeginsWithTheNewest) {
     EXPECT_EQ((*history)[0].source, Source::reload);
     EXPECT_EQ((*history)[0].changes, 2u);
     EXPECT_EQ((*history)[1].number, 2u);
+    const auto earlier = store->history_before(3, 1);
+    ASSERT_EQ(earlier->size(), 1u);
+    EXPECT_EQ((*earlier)[0].number, 2u);
+    EXPECT_TRUE(store->history_before(1, 5)->empty());
+    EXPECT_EQ(store->history_before(99, 5)->size(), 3u);
     EXPECT_EQ((*store->find(1))->document.text, "one");
     EXPECT_FALSE(store->find(9)->has_value());
 }

@@ -126,9 +126,13 @@ TEST_F(MetricsTest, PortBlocksAndWhatIsNotKnownOfThem) {
     kernel_->counters.nat_gateways[3].port_block_events_lost = 4;
     kernel_->port_blocks.resize(2);
     subject_.port_block_records_lost = 9;
+    subject_.api_requests_waiting = 11;
+    subject_.api_waits_refused = 12;
     EXPECT_TRUE(has("sallyport_port_blocks 2"));
     EXPECT_TRUE(has(R"(sallyport_port_block_events_lost_total{nat_gateway="egress"} 4)"));
     EXPECT_TRUE(has("sallyport_port_block_records_lost_total 9"));
+    EXPECT_TRUE(has("sallyport_api_requests_waiting 11"));
+    EXPECT_TRUE(has("sallyport_api_waits_refused_total 12"));
 }
 
 TEST_F(MetricsTest, WithoutADataPlaneWhatIsKnownIsStillTold) {

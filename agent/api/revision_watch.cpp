@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "api/revision_watch.h"
+
+#include <utility>
+#include <vector>
+
+namespace sallyport::api {
+
+bool RevisionWatch::wait(std::chrono::seconds patience, std::function<bool()> is_due,
+                         std::function<void(bool due)> done) {
+    if (waiting_.size() >= most_) {
+        ++refused_;
+        return false;
+    }
+    const std::uint64_t number = next_++;
+    waiting_.emplace(number, Waiting{std::move(is_due), std::move(done),
+                                     loop_.after(patience, [this, number] { end(number, false); })});
+    return true;
+}
+
+void RevisionWatch::look() {
+    if (waiting_.empty()) return;
+    next_look_ = loop_.after(std::chrono::microseconds{0}, [this] { end_all_due(); });
+}
+
+void RevisionWatch::end(std::uint64_t number, bool due) {
+    if (auto node = waiting_.extract(number)) node.mapped().done(due);
+}
+
+void RevisionWatch::end_all_due() {
+    std::vector<std::uint64_t> due;
+    for (const auto& [number, waiting] : waiting_) {
+        if (waiting.is_due()) due.push_back(number);
+    }
+    for (const std::uint64_t number : due) end(number, true);
+}
+
+}  // namespace sallyport::api
