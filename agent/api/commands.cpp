@@ -87,7 +87,7 @@ tl::expected<std::optional<control::Idempotency>, Response> read_idempotency(con
 Response apply(control::Gateway& gateway, const Call& call) {
     const auto document = read_document(call.request, true);
     if (!document) return document.error();
-    return answer(gateway.apply(document->text, document->name, actor_of(call), document->confirm_within,
+    return answer(gateway.apply(document->sources, actor_of(call), document->confirm_within,
                                 document->prune));
 }
 

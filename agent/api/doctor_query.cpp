@@ -1,11 +1,37 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/doctor_query.h"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 #include <nlohmann/json.hpp>
 
 #include "api/document.h"
 
 namespace sallyport::api::queries {
+
+namespace {
+
+// Is what runs what the files say by now?
+doctor::Check check_of_files(const control::Gateway& gateway) {
+    const control::View& view = *gateway.view();
+    doctor::Check check{"configuration", "agent", doctor::Severity::ok,
+                        fmt::format("revision {} of {}", view.desired_revision, fmt::join(view.files, ", ")),
+                        "the files are as they were last read", ""};
+    const Result<bool> changed = gateway.files_have_changed();
+    if (!changed) {
+        check.severity = doctor::Severity::warning;
+        check.text = fmt::format("the files cannot be read, and a reload would fail: {}", changed.error().message);
+    } else if (*changed) {
+        check.severity = doctor::Severity::warning;
+        check.text = fmt::format("{} or its fragments have changed since they were last read",
+                                 gateway.config_path());
+        check.mend = "sallyport reload";
+    }
+    return check;
+}
+
+}  // namespace
 
 doctor::Subjects doctor_subjects(const control::View& view, const std::string& pin_dir) {
     doctor::Subjects subjects;
@@ -22,11 +48,14 @@ doctor::Subjects doctor_subjects(const control::View& view, const std::string& p
 
 Response doctor(const control::Gateway& gateway, doctor::Host& host, const std::string& pin_dir) {
     nlohmann::json checks = nlohmann::json::array();
-    for (const doctor::Check& check : doctor::examine(doctor_subjects(*gateway.view(), pin_dir), host)) {
+    const auto add = [&checks](const doctor::Check& check) {
         nlohmann::json entry;
         to_json(entry, check);
         checks.push_back(std::move(entry));
-    }
+    };
+    add(check_of_files(gateway));
+    for (const doctor::Check& check : doctor::examine(doctor_subjects(*gateway.view(), pin_dir), host))
+        add(check);
     return json_response({{"checks", std::move(checks)}});
 }
 

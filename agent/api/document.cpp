@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "api/problem.h"
@@ -27,24 +29,53 @@ tl::expected<json, Response> read_object(const Request& request) {
     return body;
 }
 
+tl::expected<config::Sources, Response> read_fragments(const json& list) {
+    config::Sources fragments;
+    const auto wrong = [] {
+        return tl::unexpected(problem(
+            400, R"("fragments" must be a list of {"name": "…", "document": "…"} with names that differ)"));
+    };
+    if (!list.is_array()) return wrong();
+    for (const json& entry : list) {
+        if (!entry.is_object() || entry.size() != 2 || !entry.contains("name") ||
+            !entry.contains("document") || !entry["name"].is_string() || !entry["document"].is_string())
+            return wrong();
+        config::Source fragment{entry["name"].get<std::string>(), entry["document"].get<std::string>()};
+        if (std::ranges::find(fragments, fragment.name, &config::Source::name) != fragments.end()) return wrong();
+        fragments.push_back(std::move(fragment));
+    }
+    if (fragments.size() > config::fragments_most) {
+        return tl::unexpected(problem(400, fmt::format("there are {} fragments; expected at most {}",
+                                                       fragments.size(), config::fragments_most)));
+    }
+    return fragments;
+}
+
 }  // namespace
 
 tl::expected<Document, Response> read_document(const Request& request, bool may_await) {
     const auto body = read_object(request);
     if (!body) return tl::unexpected(body.error());
     Document document;
-    document.name = "document";
+    config::Source main{"document", ""};
+    config::Sources fragments;
     bool found = false;
     for (const auto& [key, value] : body->items()) {
         const bool awaits = may_await && key == "confirm_within";
-        if (key != "document" && key != "name" && key != "prune" && !awaits) {
+        if (key != "document" && key != "name" && key != "fragments" && key != "prune" && !awaits) {
             return tl::unexpected(
-                problem(400, fmt::format("unknown key \"{}\"; expected: document, name, prune{}", key,
+                problem(400, fmt::format("unknown key \"{}\"; expected: document, name, fragments, prune{}", key,
                                          may_await ? ", confirm_within" : "")));
         }
         if (key == "prune") {
             if (!value.is_boolean()) return tl::unexpected(problem(400, "\"prune\" must be true or false"));
             document.prune = value.get<bool>();
+            continue;
+        }
+        if (key == "fragments") {
+            auto read = read_fragments(value);
+            if (!read) return tl::unexpected(read.error());
+            fragments = *std::move(read);
             continue;
         }
         if (!value.is_string())
@@ -61,14 +92,16 @@ tl::expected<Document, Response> read_document(const Request& request, bool may_
             }
             document.confirm_within = *within;
         } else if (key == "name") {
-            document.name = text;
+            main.name = text;
         } else {
-            document.text = text;
+            main.text = text;
             found = true;
         }
     }
     if (!found)
         return tl::unexpected(problem(400, "the key \"document\" is missing: the text of a configuration"));
+    document.sources.push_back(std::move(main));
+    std::ranges::move(fragments, std::back_inserter(document.sources));
     return document;
 }
 

@@ -19,14 +19,13 @@
 namespace sallyport::api {
 
 struct Document {
-    std::string text;
-    std::string name;  // what messages call it
+    config::Sources sources;
     std::optional<std::chrono::seconds> confirm_within;
     bool prune = false;  // what was made through the API goes
 };
 
-// {"document": "…", "name": "…", "prune": true, "confirm_within": "60s"}; all but the first may be missing,
-// and the last is for those who `may_await`. Otherwise the problem to answer with.
+// {"document": "…", "name": "…", "fragments": [{"name": "…", "document": "…"}], "prune": true,
+// "confirm_within": "60s"}; all but the first may be missing, and the last is for those who `may_await`. Otherwise the problem to answer with.
 tl::expected<Document, Response> read_document(const Request& request, bool may_await = false);
 
 // {"revision": 7}, {} or no body at all; otherwise the problem.

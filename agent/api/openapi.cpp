@@ -87,13 +87,16 @@ Json body_schema(Body body, std::string_view kind) {
     };
     switch (body) {
         case Body::document:
-            return with({{"document", "string"}, {"name", "string"}, {"prune", "boolean"}}, {"document"});
-        case Body::document_to_confirm:
-            return with({{"document", "string"},
-                         {"name", "string"},
-                         {"prune", "boolean"},
-                         {"confirm_within", "string"}},
-                        {"document"});
+        case Body::document_to_confirm: {
+            Json schema =
+                with({{"document", "string"}, {"name", "string"}, {"prune", "boolean"}}, {"document"});
+            schema["properties"]["fragments"] = {
+                {"type", "array"},
+                {"items", with({{"name", "string"}, {"document", "string"}}, {"name", "document"})}};
+            if (body == Body::document_to_confirm)
+                schema["properties"]["confirm_within"] = {{"type", "string"}};
+            return schema;
+        }
         case Body::revision:
             return with({{"revision", "integer"}}, {});
         case Body::timeout:

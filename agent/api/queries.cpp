@@ -260,6 +260,8 @@ Response status(const control::Gateway& gateway, const Call&) {
          {"why_not_ready", view->ready() ? json(nullptr) : json(view->why_not_ready())},
          {"desired_revision", view->desired_revision},
          {"applied_revision", view->applied_revision},
+         {"configuration", gateway.config_path()},
+         {"files", view->files},
          {"confirmation", view->confirmation ? confirmation_json(*view->confirmation) : json(nullptr)},
          {"error", view->error ? json(*view->error) : json(nullptr)},
          {"devices", devices_json(*view, counters)},
@@ -376,7 +378,7 @@ Response explain(const control::Gateway& gateway, const Call& call) {
 Response plan(const control::Gateway& gateway, const Call& call) {
     const auto document = read_document(call.request);
     if (!document) return document.error();
-    const auto planned = gateway.plan(document->text, document->name, document->prune);
+    const auto planned = gateway.plan(document->sources, document->prune);
     if (!planned) return refusal_response(planned.error());
     return json_response({{"changes", changes_json(planned->changes)},
                           {"flows_cut", planned->flows_cut ? json(*planned->flows_cut) : json(nullptr)},

@@ -15,29 +15,29 @@ namespace {
 
 const std::string standard_input = "standard input";  // what messages call it
 
-using Loaded = tl::expected<config::Loaded, std::vector<config::Fault>>;
-
-Loaded load(const std::string& path) {
-    if (path != "-") return config::load_file(path);
+Result<config::Sources> read(const std::string& path) {
+    if (path != "-") return config::read_sources(path);
     auto text = read_file("/dev/stdin");
-    if (!text)
-        return tl::unexpected(
-            std::vector<config::Fault>{{standard_input, 0, 0, {}, {}, {}, text.error().message}});
-    return config::load_text(*text, standard_input);
+    if (!text) return tl::unexpected(text.error());
+    return config::Sources{{standard_input, *std::move(text)}};
 }
 
 }  // namespace
 
 ExitCode run_check(Session& session) {
     const std::string path = session.invocation().value("file");
-    const Loaded loaded = load(path);
+    const auto sources = read(path);
+    const auto loaded = sources ? config::load_sources(*sources)
+                                : tl::unexpected(std::vector<config::Fault>{
+                                      {path == "-" ? standard_input : path, 0, 0, {}, {}, {},
+                                       sources.error().message}});
     if (!loaded) {
         session.output().answer(faults_json(loaded.error(), "error"), faults_view);
         return ExitCode::failed;
     }
-    session.output().answer(faults_json(loaded->warnings, "warning"), [&path](Text& text, const Json& value) {
+    session.output().answer(faults_json(loaded->warnings, "warning"), [&](Text& text, const Json& value) {
         faults_view(text, value);
-        text.line(fmt::format("{}: ok", path == "-" ? standard_input : path), Tone::good);
+        text.line(fmt::format("{}: ok", config::describe(*sources)), Tone::good);
     });
     return ExitCode::ok;
 }

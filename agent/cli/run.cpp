@@ -5,6 +5,7 @@
 
 #include <unistd.h>
 #include <csignal>
+#include <filesystem>
 #include <string>
 #include <utility>
 
@@ -12,6 +13,7 @@
 
 #include "cli/session.h"
 #include "cli/views.h"
+#include "config/sources.h"
 #include "core/address.h"
 #include "core/file.h"
 
@@ -21,15 +23,54 @@ namespace {
 constexpr std::chrono::seconds longest_poll{30};  // what the agent allows
 constexpr std::chrono::seconds poll_margin{15};   // for an answer that it began to give just then
 
-// The request of plan and apply: the document itself, as the agent may not be able to read the file.
+struct Documents {
+    config::Sources sources;
+    std::string left_out;  // the directory of fragments that are not among them
+};
+
+// A file is taken alone, as whoever names one may not know what lies beside it. Only the agent's own comes with
+// its fragments: without them it would be half of what the agent reads itself.
+tl::expected<Documents, Problem> read_documents(Session& session, const std::string& path) {
+    const auto unreadable = [](const Error& error) {
+        return problem(ExitCode::failed, "file not readable", error.message);
+    };
+    const std::string directory = config::fragments_directory(path);
+    std::error_code error;
+    const bool may_have_fragments = path != "-" && std::filesystem::exists(directory, error);
+    if (may_have_fragments) {
+        const Outcome status = session.api().get(path_of({"status"}));
+        if (!status) return tl::unexpected(status.error());
+        const std::string own = field(*status, "configuration");
+        if (!own.empty() && std::filesystem::equivalent(path, own, error)) {
+            auto sources = config::read_sources(own);
+            if (!sources) return unreadable(sources.error());
+            return Documents{*std::move(sources), {}};
+        }
+    }
+    auto text = read_file(path == "-" ? "/dev/stdin" : path);
+    if (!text) return unreadable(text.error());
+    return Documents{{{path == "-" ? "standard input" : path, *std::move(text)}},
+                     may_have_fragments ? directory : std::string()};
+}
+
+// The request of plan and apply: the documents themselves, as the agent may not be able to read the files.
 Outcome send_document(Session& session, std::string_view command) {
-    std::string path = session.invocation().value("file");
-    auto document = read_file(path == "-" ? "/dev/stdin" : path);
-    if (!document) return problem(ExitCode::failed, "file not readable", document.error().message);
-    Json body{{"document", *document}, {"name", path == "-" ? "standard input" : path}};
+    const auto read = read_documents(session, session.invocation().value("file"));
+    if (!read) return tl::unexpected(read.error());
+    Json body{{"document", read->sources.front().text}, {"name", read->sources.front().name}};
+    for (std::size_t i = 1; i < read->sources.size(); ++i) {
+        body["fragments"].push_back(
+            Json{{"name", read->sources[i].name}, {"document", read->sources[i].text}});
+    }
     if (session.invocation().has("prune")) body["prune"] = true;
     if (session.invocation().has("confirm")) body["confirm_within"] = session.invocation().value("confirm");
-    return session.api().post(path_of({command}), body);
+    Outcome answer = session.api().post(path_of({command}), body);
+    if (answer && !read->left_out.empty()) {
+        (*answer)["warnings"].push_back(
+            fmt::format("{} is left out: it belongs to the agent's own configuration file alone",
+                        read->left_out));
+    }
+    return answer;
 }
 
 struct Tuple {

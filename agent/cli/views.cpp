@@ -162,6 +162,10 @@ void print_head(Text& text, const Json& value) {
               desired == applied
                   ? Cell{desired + ", applied"}
                   : Cell{fmt::format("{} desired, {} applied", desired, applied), Tone::warning}});
+    // What the revision is made of, where that is more than one would think.
+    const Json& files = list(value, "files");
+    for (std::size_t i = 0; i < files.size(); ++i)
+        head.row({{i == 0 ? "files" : ""}, {files[i].get<std::string>()}});
     std::string error = field(value, "error");
     if (!error.empty()) head.row({{"error"}, {error, Tone::bad}});
     const Json& flows = part(value, "flows");

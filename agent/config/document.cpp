@@ -15,8 +15,8 @@
 namespace sallyport::config {
 namespace {
 
-Mark from_yaml(const YAML::Mark& mark) {
-    return {mark.line + 1, mark.column + 1};
+Mark from_yaml(const YAML::Mark& mark, unsigned file = 0) {
+    return {mark.line + 1, mark.column + 1, file};
 }
 
 // Thrown through yaml-cpp, to stop it where going on makes no sense.
@@ -26,8 +26,8 @@ struct Stopped {};
 // keys, follows aliases and forgets which scalars were quoted.
 class TreeBuilder final : public YAML::EventHandler {
   public:
-    TreeBuilder(std::string_view file_name, std::vector<Fault>& faults)
-        : file_name_(file_name), faults_(faults) {}
+    TreeBuilder(std::string_view file_name, std::vector<Fault>& faults, unsigned file)
+        : file_name_(file_name), faults_(faults), file_(file) {}
 
     [[nodiscard]] Node take_root() { return std::move(root_); }
     [[nodiscard]] bool has_document() const { return documents_ > 0; }
@@ -39,18 +39,20 @@ class TreeBuilder final : public YAML::EventHandler {
 
     void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
         refuse_anchor(mark, anchor);
-        add_value(Node{.mark = from_yaml(mark)});
+        add_value(Node{.mark = from_yaml(mark, file_)});
     }
     void OnAlias(const YAML::Mark& mark, YAML::anchor_t) override {
         fault(mark, "an alias was read; expected the value itself, as aliases are not accepted");
-        add_value(Node{.mark = from_yaml(mark)});
+        add_value(Node{.mark = from_yaml(mark, file_)});
     }
     void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
                   const std::string& value) override {
         refuse_anchor(mark, anchor);
         refuse_tag(mark, tag);
-        add_value(
-            Node{.type = Node::Type::scalar, .quoted = tag == "!", .mark = from_yaml(mark), .scalar = value});
+        add_value(Node{.type = Node::Type::scalar,
+                       .quoted = tag == "!",
+                       .mark = from_yaml(mark, file_),
+                       .scalar = value});
     }
     void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
                          YAML::EmitterStyle::value) override {
@@ -96,7 +98,7 @@ class TreeBuilder final : public YAML::EventHandler {
             stop(mark, fmt::format("the nesting is too deep; expected at most {} levels", depth_most));
         }
         refuse_as_key(mark);
-        open_.push_back(Node{.type = type, .mark = from_yaml(mark)});
+        open_.push_back(Node{.type = type, .mark = from_yaml(mark, file_)});
     }
 
     void end() {
@@ -135,6 +137,7 @@ class TreeBuilder final : public YAML::EventHandler {
 
     std::string_view file_name_;
     std::vector<Fault>& faults_;
+    unsigned file_;
     std::vector<Node> open_;  // lists and maps that have not ended, the outermost first
     Node root_;
     std::size_t values_ = 0;
@@ -211,6 +214,12 @@ void check_characters(std::string_view text, const std::string& file_name, std::
     }
 }
 
+void set_file(Node& node, unsigned file) {
+    node.mark.file = file;
+    for (Key& key : node.keys) key.mark.file = file;
+    for (Node& child : node.children) set_file(child, file);
+}
+
 }  // namespace
 
 const Node* Node::child(std::string_view key) const {
@@ -220,17 +229,22 @@ const Node* Node::child(std::string_view key) const {
     return nullptr;
 }
 
-Node parse_document(std::string_view text, const std::string& file_name, std::vector<Fault>& faults) {
+Node parse_document(std::string_view text, const std::string& file_name, std::vector<Fault>& faults,
+                    unsigned file) {
     const std::size_t before = faults.size();
     check_characters(text, file_name, faults);
     if (faults.size() != before) return {};
-    if (auto root = parse_simple_yaml(text)) return *std::move(root);
-    return parse_any_yaml(text, file_name, faults);
+    if (auto root = parse_simple_yaml(text)) {
+        if (file != 0) set_file(*root, file);
+        return *std::move(root);
+    }
+    return parse_any_yaml(text, file_name, faults, file);
 }
 
-Node parse_any_yaml(std::string_view text, const std::string& file_name, std::vector<Fault>& faults) {
+Node parse_any_yaml(std::string_view text, const std::string& file_name, std::vector<Fault>& faults,
+                    unsigned file) {
     const std::size_t before = faults.size();
-    TreeBuilder builder(file_name, faults);
+    TreeBuilder builder(file_name, faults, file);
     const auto fault = [&](int line, int column, std::string message) {
         faults.push_back({file_name, line, column, {}, {}, {}, std::move(message)});
     };
@@ -249,7 +263,9 @@ Node parse_any_yaml(std::string_view text, const std::string& file_name, std::ve
     Node root = builder.take_root();
     if (!builder.has_document() || root.type == Node::Type::null) {
         if (faults.size() == before)
-            fault(1, 1, "the file is empty; expected api_version and gateway at least");
+            fault(1, 1,
+                  file == 0 ? "the file is empty; expected api_version and gateway at least"
+                            : "the file is empty; expected api_version at least");
         return {};
     }
     return root;

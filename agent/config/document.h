@@ -22,8 +22,9 @@ inline constexpr std::size_t depth_most = 16;  // the format itself needs 7
 inline constexpr std::size_t values_most = 2000000;
 
 struct Mark {
-    int line = 0;    // from 1
-    int column = 0;  // from 1, in bytes
+    int line = 0;       // from 1
+    int column = 0;     // from 1, in bytes
+    unsigned file = 0;  // of several: files.h
     bool operator==(const Mark&) const = default;
 };
 
@@ -49,9 +50,12 @@ struct Node {
 };
 
 // Adds every fault that it finds; the tree is only good for more checks when it has added none.
-Node parse_document(std::string_view text, const std::string& file_name, std::vector<Fault>& faults);
+// `file` is what all marks say; all but the first are fragments.
+Node parse_document(std::string_view text, const std::string& file_name, std::vector<Fault>& faults,
+                    unsigned file = 0);
 // The same by yaml-cpp alone, whatever simple_yaml.h makes of the text. `text` has been found to be UTF-8.
-Node parse_any_yaml(std::string_view text, const std::string& file_name, std::vector<Fault>& faults);
+Node parse_any_yaml(std::string_view text, const std::string& file_name, std::vector<Fault>& faults,
+                    unsigned file = 0);
 
 // The same of a JSON text. Names that are given twice are faults already here.
 Node parse_json(std::string_view text, std::vector<Fault>& faults);

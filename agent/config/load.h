@@ -11,6 +11,7 @@
 #include <tl/expected.hpp>
 
 #include "config/api_settings.h"
+#include "config/sources.h"
 #include "model/resources.h"
 
 namespace sallyport::config {
@@ -37,8 +38,14 @@ struct Loaded {
     std::vector<Fault> warnings;
 };
 
-// All faults, in the order of the file. `file_name` is only for messages.
+// All faults, in the order of the files.
+tl::expected<Loaded, std::vector<Fault>> load_sources(const Sources& sources);
+// A single file. `file_name` is only for messages.
 tl::expected<Loaded, std::vector<Fault>> load_text(std::string_view text, const std::string& file_name);
+// The file and its fragments.
 tl::expected<Loaded, std::vector<Fault>> load_file(const std::string& path);
+
+// The file that declares the object at "vpcs[3]" of the state that was loaded.
+std::string file_of(const Sources& sources, std::string_view path);
 
 }  // namespace sallyport::config

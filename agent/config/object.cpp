@@ -16,6 +16,8 @@ namespace {
 
 constexpr std::string_view origin_key = "origin";
 
+const Files no_file({""});  // in messages about bodies of requests
+
 // Of a path such as "routes[0].destination".
 std::string pointer_of(std::string_view path) {
     std::string pointer;
@@ -148,7 +150,7 @@ Draft patch_object(const model::Object& object, std::string_view json) {
 
 tl::expected<model::DesiredState, std::vector<Fault>> with_object(const model::DesiredState& state,
                                                                   const Draft& draft) {
-    if (!draft.legible) return tl::make_unexpected(in_order(draft.faults, {}));
+    if (!draft.legible) return tl::make_unexpected(in_order(draft.faults, no_file));
     model::DesiredState next = state;
     const std::size_t index = model::put_object(next, draft.object);
     const std::string here = fmt::format("{}[{}]", to_string(model::kind_of(draft.object)), index);
@@ -157,14 +159,14 @@ tl::expected<model::DesiredState, std::vector<Fault>> with_object(const model::D
         Fault fault = as_fault_of(found, here, next);
         if (!is_doubtful(fault, draft.faults)) faults.push_back(std::move(fault));
     }
-    if (!faults.empty()) return tl::make_unexpected(in_order(std::move(faults), {}));
+    if (!faults.empty()) return tl::make_unexpected(in_order(std::move(faults), no_file));
     return next;
 }
 
 std::vector<Fault> faults_without_object(const model::DesiredState& state) {
     std::vector<Fault> faults;
     for (const model::Fault& found : model::validate(state)) faults.push_back(as_fault_of(found, "-", state));
-    return in_order(std::move(faults), {});
+    return in_order(std::move(faults), no_file);
 }
 
 std::string object_text(const model::Object& object) {
@@ -177,7 +179,7 @@ tl::expected<model::Object, std::vector<Fault>> read_object_text(model::Kind kin
     Draft draft = read_object(kind, text);
     if (!draft.legible && draft.faults.empty())
         draft.faults.push_back({{}, 0, 0, {}, {}, {}, "this is no JSON object", ""});
-    if (!draft.faults.empty()) return tl::make_unexpected(in_order(std::move(draft.faults), {}));
+    if (!draft.faults.empty()) return tl::make_unexpected(in_order(std::move(draft.faults), no_file));
     return std::move(draft.object);
 }
 

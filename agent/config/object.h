@@ -43,14 +43,13 @@ std::string object_text(const model::Object& object);
 tl::expected<model::Object, std::vector<Fault>> read_object_text(model::Kind kind, std::string_view text);
 
 // Joins the state of a file with the objects that were made through the API. Each half stands for itself: the
-// file's refers to nothing of the other, so that it can be loaded without it. `text` is that of the file, for
-// the places of faults; those of an object tell its name instead.
-tl::expected<Loaded, std::vector<Fault>> join(const Loaded& file, std::string_view text,
-                                              const std::string& file_name,
+// file's refers to nothing of the other, so that it can be loaded without it. `sources` are those of the file,
+// for the places of faults; those of an object tell its name instead.
+tl::expected<Loaded, std::vector<Fault>> join(const Loaded& file, const Sources& sources,
                                               const std::vector<model::Object>& objects);
 
 // The warnings of a joined state; `known` are those of the file alone.
 std::vector<Fault> joined_warnings(const model::DesiredState& state, const std::vector<Fault>& known,
-                                   std::string_view text, const std::string& file_name);
+                                   const Sources& sources);
 
 }  // namespace sallyport::config

@@ -4,6 +4,9 @@
 #include <charconv>
 #include <numeric>
 
+#include "config/schema.h"
+#include "model/kinds.h"
+
 namespace sallyport::config {
 namespace {
 
@@ -89,8 +92,10 @@ std::string pointer_token(std::string_view name) {
 void Reader::add(Mark mark, std::string read, std::string expected, std::string message) {
     ++count_;
     if (faults_.size() >= faults_most) return;
-    faults_.push_back({file_name_, mark.line, mark.column, path(), std::move(read), std::move(expected),
-                       std::move(message), with_pointers_ ? std::optional(pointer()) : std::nullopt});
+    faults_.push_back({files_ == nullptr ? std::string() : files_->name_of(mark), mark.line, mark.column,
+                       files_ == nullptr ? path() : files_->local_path(path(), mark), std::move(read),
+                       std::move(expected), std::move(message),
+                       with_pointers_ ? std::optional(pointer()) : std::nullopt});
 }
 
 void Reader::wrong(Mark mark, std::string read, std::string expected, std::string_view what) {
@@ -142,6 +147,38 @@ void Reader::check_one_of(const Node& map, const std::vector<std::string_view>& 
         const std::string what = fmt::format("{} exclude each other", names);
         wrong(map.mark, std::move(names), std::move(expected), what);
     }
+}
+
+bool Reader::check_fragment(const Node& fragment, const std::string& main_name) {
+    if (fragment.type != Node::Type::map) {
+        wrong_type(fragment, "a map");
+        return false;
+    }
+    refuse_duplicates(fragment);
+    std::vector<std::string_view> known{"api_version"};
+    for (const model::Kind kind : model::all_kinds) known.push_back(model::to_string(kind));
+    for (std::size_t i = 0; i < fragment.keys.size(); ++i) {
+        const Key& key = fragment.keys[i];
+        const Inside inside(*this, {key.text, 0});
+        if (key.text == "gateway" || key.text == "api") {
+            add(key.mark, key.text, fmt::format("one of {}", joined(known, "and")),
+                fmt::format("\"{}\" belongs into {}, not into a fragment", key.text, main_name));
+        } else if (key.text == "api_version") {
+            ApiVersion version{};
+            read_value(fragment.children[i], version, {});
+        } else if (!model::parse_kind(key.text)) {
+            path_.pop_back();  // unknown_key() names it itself
+            unknown_key(key, known);
+            path_.push_back({key.text, 0});
+        } else if (fragment.children[i].type != Node::Type::list) {
+            wrong_type(fragment.children[i], "a list");
+        }
+    }
+    if (fragment.child("api_version") == nullptr) {
+        const Inside inside(*this, {"api_version", 0});
+        wrong(fragment.mark, {}, wanted<ApiVersion>({}), "the key \"api_version\" is missing");
+    }
+    return true;
 }
 
 std::string Reader::path() const {

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "config/document.h"
+#include "config/files.h"
 #include "config/wanted.h"
 #include "core/duration.h"
 
@@ -29,10 +30,14 @@ std::optional<std::string_view> similar_word(std::string_view typed,
 
 class Reader {
   public:
-    Reader(std::string file_name, std::vector<Fault>& faults)
-        : file_name_(std::move(file_name)), faults_(faults) {}
+    // `files` must outlive the reader.
+    Reader(const Files& files, std::vector<Fault>& faults) : files_(&files), faults_(faults) {}
     // Of JSON that is no file: faults are told by pointer.
     explicit Reader(std::vector<Fault>& faults) : faults_(faults), with_pointers_(true) {}
+
+    // What a fragment may not have, and must, apart from what its lists hold: those are read with the whole.
+    // Returns whether there is anything to read.
+    bool check_fragment(const Node& fragment, const std::string& main_name);
 
     template <model::Described T>
     void read(const Node& node, T& value) {
@@ -183,7 +188,7 @@ class Reader {
     [[nodiscard]] std::string path() const;
     [[nodiscard]] std::string pointer() const;
 
-    std::string file_name_;
+    const Files* files_ = nullptr;
     std::vector<Fault>& faults_;
     bool with_pointers_ = false;
     std::size_t count_ = 0;

@@ -13,7 +13,6 @@
 #include <utility>
 
 #include "control/flows_cut.h"
-#include "core/file.h"
 #include "model/json.h"
 #include "sallyport/abi/limits.h"
 
@@ -23,7 +22,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::size_t largest_document = std::size_t{16} << 20;
 constexpr std::chrono::nanoseconds first_retry = 1s;
 constexpr std::chrono::nanoseconds slowest_retry = 30s;
 constexpr std::chrono::nanoseconds rollback_retry = 10s;
@@ -90,26 +88,53 @@ std::set<model::Kind> changed_kinds(const std::vector<model::Change>& changes,
     return kinds;
 }
 
-Outcome<Candidate> read_candidate(std::string_view document, const std::string& name,
-                                  const std::vector<model::Object>& objects) {
-    auto file = config::load_text(document, name);
-    if (!file) return invalid(name, std::move(file.error()));
-    auto joined = config::join(*file, document, name, objects);
+Outcome<Candidate> read_candidate(config::Sources sources, const std::vector<model::Object>& objects) {
+    auto file = config::load_sources(sources);
+    if (!file) return invalid(config::describe(sources), std::move(file.error()));
+    auto joined = config::join(*file, sources, objects);
     if (!joined) {
         std::string message = fmt::format(
             "{} does not go with the objects that were made through the API: {}. Change or delete those "
             "objects first, or apply the file with --prune, which deletes all of them",
-            name, counted_faults(joined.error()));
+            config::describe(sources), counted_faults(joined.error()));
         return tl::unexpected(
             Refusal{Refusal::Kind::conflict, std::move(message), std::move(joined.error())});
     }
-    return Candidate{name, std::string(document), *std::move(joined), std::move(file->warnings)};
+    return Candidate{std::move(sources), *std::move(joined), std::move(file->warnings)};
+}
+
+std::vector<std::string> names_of(const config::Sources& sources) {
+    std::vector<std::string> names;
+    for (const config::Source& source : sources) names.push_back(source.name);
+    return names;
+}
+
+config::Sources sources_of(const store::Document& document) {
+    config::Sources sources{{document.name, document.text}};
+    for (const store::Fragment& fragment : document.fragments)
+        sources.push_back({fragment.name, fragment.text});
+    return sources;
+}
+
+store::Document document_of(const config::Sources& sources) {
+    store::Document document{sources.front().name, sources.front().text, {}};
+    for (std::size_t i = 1; i < sources.size(); ++i)
+        document.fragments.push_back({sources[i].name, sources[i].text});
+    return document;
+}
+
+std::string digest_of(const config::Sources& sources) {
+    return store::digest(document_of(sources));
+}
+
+bool have_same_texts(const config::Sources& a, const config::Sources& b) {
+    return std::ranges::equal(a, b, {}, &config::Source::text, &config::Source::text);
 }
 
 // Both halves of a revision of the history.
 Outcome<Candidate> read_candidate(const store::Revision& revision,
                                   const std::vector<model::Object>& objects) {
-    auto candidate = read_candidate(revision.document.text, revision.document.name, objects);
+    auto candidate = read_candidate(sources_of(revision.document), objects);
     // An older version accepted it and this one does not.
     if (!candidate) return invalid(fmt::format("revision {}", revision.number), candidate.error().faults);
     return candidate;
@@ -167,14 +192,14 @@ std::vector<store::ObjectChange> object_changes(const model::DesiredState& from,
 }  // namespace
 
 Outcome<Opening> find_opening(store::Store& store, const std::string& config_path) {
-    Result<std::string> text = read_file(config_path, largest_document);
-    if (!text) return failed(text.error());
+    Result<config::Sources> sources = config::read_sources(config_path);
+    if (!sources) return failed(sources.error());
     Result<std::optional<store::Revision>> newest = store.newest();
     if (!newest) return failed(newest.error());
     const Result<std::string> loaded_hash = store.loaded_file_hash();
     if (!loaded_hash) return failed(loaded_hash.error());
 
-    const bool read_already = *loaded_hash == store::digest(*text);
+    const bool read_already = *loaded_hash == digest_of(*sources);
     Opening opening;
     std::vector<model::Object> objects;
     if (*newest) {
@@ -187,21 +212,21 @@ Outcome<Opening> find_opening(store::Store& store, const std::string& config_pat
         if (candidate) {
             opening.store_state = share(candidate->loaded.state);
             if (read_already) {
-                if (revision.document.text == *text) {
+                if (have_same_texts(candidate->sources, *sources)) {
                     opening.api = candidate->loaded.api;
-                } else if (auto file = config::load_text(*text, config_path)) {
+                } else if (auto file = config::load_sources(*sources)) {
                     opening.api = std::move(file->api);
                 }
                 static_cast<Candidate&>(opening) = *std::move(candidate);
                 return opening;
             }
-        } else if (read_already && revision.document.text != *text) {
+        } else if (read_already && !have_same_texts(sources_of(revision.document), *sources)) {
             // An older version accepted it and this one does not. Taking the file instead would silently undo
             // what was applied.
             return tl::unexpected(std::move(candidate.error()));
         }
     }
-    auto candidate = read_candidate(*text, config_path, objects);
+    auto candidate = read_candidate(*std::move(sources), objects);
     if (!candidate) return tl::unexpected(std::move(candidate.error()));
     opening.api = candidate->loaded.api;
     static_cast<Candidate&>(opening) = *std::move(candidate);
@@ -240,10 +265,12 @@ Result<void> Gateway::start() {
         return {};
     }
     document_warnings_ = texts_of(opening.loaded.warnings);
-    document_name_ = std::move(opening.document_name);
-    document_ = std::move(opening.document);
+    sources_ = std::move(opening.sources);
     document_is_stored_ = true;
     file_warnings_ = std::move(opening.file_warnings);
+    auto view = std::make_shared<View>(*view_);
+    view->files = names_of(sources_);
+    view_ = std::move(view);
     if (!roll_back_when_due()) reconcile();
     return {};
 }
@@ -286,8 +313,8 @@ std::vector<model::Object> Gateway::kept_objects(bool prune) const {
     return model::objects_of(*view_->state, model::Origin::api);
 }
 
-Outcome<Plan> Gateway::plan(std::string_view document, const std::string& name, bool prune) const {
-    auto candidate = read_candidate(document, name, kept_objects(prune));
+Outcome<Plan> Gateway::plan(const config::Sources& sources, bool prune) const {
+    auto candidate = read_candidate(sources, kept_objects(prune));
     if (!candidate) return tl::unexpected(std::move(candidate.error()));
     const config::Loaded& loaded = candidate->loaded;
     Plan plan{model::delta(*view_->state, loaded.state), texts_of(loaded.warnings)};
@@ -314,9 +341,9 @@ Result<std::uint64_t> Gateway::flows_cut_by(const model::DesiredState& state) co
                            [this](const auto& visit) { return parts_.dataplane.visit_flows(visit); });
 }
 
-Outcome<Applied> Gateway::apply(std::string_view document, const std::string& name, const std::string& actor,
+Outcome<Applied> Gateway::apply(const config::Sources& sources, const std::string& actor,
                                 std::optional<std::chrono::seconds> confirm_within, bool prune) {
-    return command(document, name, prune, {store::Source::apply, actor, confirm_within});
+    return command(sources, prune, {store::Source::apply, actor, confirm_within});
 }
 
 Outcome<std::uint64_t> Gateway::confirm(const std::string& actor) {
@@ -363,9 +390,9 @@ Outcome<Applied> Gateway::rollback(std::optional<std::uint64_t> revision, const 
 }
 
 Outcome<Applied> Gateway::reload(const std::string& actor) {
-    const Result<std::string> text = read_file(config_path_, largest_document);
-    if (!text) return failed(text.error());
-    return command(*text, config_path_, false, {store::Source::reload, actor});
+    const Result<config::Sources> sources = config::read_sources(config_path_);
+    if (!sources) return failed(sources.error());
+    return command(*sources, false, {store::Source::reload, actor});
 }
 
 Outcome<void> Gateway::refuse_while_awaiting() const {
@@ -374,10 +401,9 @@ Outcome<void> Gateway::refuse_while_awaiting() const {
                                 view_->confirmation->revision));
 }
 
-Outcome<Applied> Gateway::command(std::string_view document, const std::string& name, bool prune,
-                                  const Cause& cause) {
+Outcome<Applied> Gateway::command(const config::Sources& sources, bool prune, const Cause& cause) {
     if (auto free = refuse_while_awaiting(); !free) return tl::unexpected(std::move(free.error()));
-    auto candidate = read_candidate(document, name, kept_objects(prune));
+    auto candidate = read_candidate(sources, kept_objects(prune));
     if (!candidate) return tl::unexpected(std::move(candidate.error()));
     return commit(*std::move(candidate), cause);
 }
@@ -389,7 +415,7 @@ Outcome<Applied> Gateway::commit(Candidate candidate, const Cause& cause) {
     const std::vector<model::Change> changes = model::delta(*view_->state, loaded.state);
     // An object that the file declares as it was made through the API is no change but of its origin.
     const bool moved = changes.empty() && names_of_api(loaded.state) != names_of_api(*view_->state);
-    const std::string& name = candidate.document_name;
+    const std::string& name = candidate.sources.front().name;
     std::function<void()> adopt_api_settings;
     if (cause.source == store::Source::reload && api_access_ != nullptr) {
         auto prepared = api_access_->prepare(loaded.api);
@@ -404,13 +430,14 @@ Outcome<Applied> Gateway::commit(Candidate candidate, const Cause& cause) {
 
     auto next = std::make_shared<View>(*view_);
     next->state = share(std::move(loaded.state));
+    next->files = names_of(candidate.sources);
     const bool committed = !changes.empty() || first || moved;
     if (committed) {
         store::NewRevision revision;
         revision.time = parts_.clock.wall();
         revision.source = cause.source;
         if (cause.source != store::Source::api || !document_is_stored_)
-            revision.document = store::Document{candidate.document_name, candidate.document};
+            revision.document = document_of(candidate.sources);
         revision.objects = object_changes(*stored_, *next->state);
         revision.changes = change_lines(changes);
         revision.audit = cause.actor;
@@ -430,16 +457,15 @@ Outcome<Applied> Gateway::commit(Candidate candidate, const Cause& cause) {
             next->confirmation->revision = *number;
             confirm_by_ = parts_.clock.monotonic() + *cause.confirm_within;
         }
-        const std::string_view from =
-            cause.source == store::Source::api ? std::string_view("the API") : candidate.document_name;
+        const std::string from =
+            cause.source == store::Source::api ? "the API" : config::describe(candidate.sources);
         parts_.log.notice(fmt::format("revision {}: {} change{} from {} by {}", *number, changes.size(),
                                       changes.size() == 1 ? "" : "s", from, cause.actor));
     } else if (cause.source != store::Source::api) {
-        document_is_stored_ = document_is_stored_ && candidate.document == document_ &&
-                              candidate.document_name == document_name_;
+        document_is_stored_ = document_is_stored_ && candidate.sources == sources_;
     }
     if (!committed && (cause.source == store::Source::file || cause.source == store::Source::reload)) {
-        const Result<void> noted = parts_.store.set_loaded_file_hash(store::digest(candidate.document));
+        const Result<void> noted = parts_.store.set_loaded_file_hash(digest_of(candidate.sources));
         if (!noted) return failed(noted.error());
     }
     if (adopt_api_settings) {
@@ -447,8 +473,7 @@ Outcome<Applied> Gateway::commit(Candidate candidate, const Cause& cause) {
         api_settings_ = std::move(loaded.api);
     }
     document_warnings_ = texts_of(loaded.warnings);
-    document_name_ = std::move(candidate.document_name);
-    document_ = std::move(candidate.document);
+    sources_ = std::move(candidate.sources);
     file_warnings_ = std::move(candidate.file_warnings);
     // Whoever changes an object of a gateway that is detached does not mean to attach it.
     if (cause.source != store::Source::api) next->detached = false;
@@ -472,10 +497,9 @@ Refusal Gateway::not_in_force() const {
 
 Outcome<Applied> Gateway::commit_objects(model::DesiredState state, const Cause& cause) {
     Candidate candidate;
-    candidate.document_name = document_name_;
-    candidate.document = document_;
+    candidate.sources = sources_;
     candidate.file_warnings = file_warnings_;
-    candidate.loaded.warnings = config::joined_warnings(state, file_warnings_, document_, document_name_);
+    candidate.loaded.warnings = config::joined_warnings(state, file_warnings_, sources_);
     candidate.loaded.state = std::move(state);
     return commit(std::move(candidate), cause);
 }
@@ -497,14 +521,35 @@ Outcome<ObjectAnswer> Gateway::commit_draft(const config::Draft& draft, bool cre
     return answer;
 }
 
+Result<bool> Gateway::files_have_changed() const {
+    const Result<config::Sources> sources = config::read_sources(config_path_);
+    if (!sources) return tl::unexpected(sources.error());
+    const Result<std::string> known = parts_.store.loaded_file_hash();
+    if (!known) return tl::unexpected(known.error());
+    return digest_of(*sources) != *known;
+}
+
+std::string Gateway::file_of(model::Kind kind, const std::string& name) const {
+    if (sources_.size() == 1) return sources_.front().name;
+    std::string path;
+    // Objects of the files come first, in the order of the files.
+    model::visit_kinds([&](model::Kind candidate, auto objects) {
+        if (candidate != kind) return;
+        const auto& all = (*view_->state).*objects;
+        const auto found = std::ranges::find_if(all, [&](const auto& object) { return object.name == name; });
+        path = fmt::format("{}[{}]", model::to_string(kind), found - all.begin());
+    });
+    return config::file_of(sources_, path);
+}
+
 Outcome<std::optional<model::Object>> Gateway::changeable(model::Kind kind, const std::string& name) const {
     std::optional<model::Object> object = model::find_object(*view_->state, kind, name);
     if (object && model::origin_of(*object) == model::Origin::file) {
-        const std::string take_over = document_name_ == config_path_
-                                          ? "sallyport reload"
-                                          : fmt::format("sallyport apply {}", document_name_);
+        const std::string& main = sources_.front().name;
+        const std::string take_over =
+            main == config_path_ ? "sallyport reload" : fmt::format("sallyport apply {}", main);
         return conflict(fmt::format("{} is declared in {}: change it there, then run `{}`",
-                                    model::describe(*object), document_name_, take_over));
+                                    model::describe(*object), file_of(kind, name), take_over));
     }
     return object;
 }

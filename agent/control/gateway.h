@@ -21,6 +21,7 @@
 
 #include "config/load.h"
 #include "config/object.h"
+#include "config/sources.h"
 #include "control/api_access.h"
 #include "control/drains.h"
 #include "control/log.h"
@@ -79,13 +80,12 @@ struct ObjectAnswer {
     bool replayed = false;  // the answer to the same request before: `json` is the object as it was then
 };
 
-// What may become a revision: the text of a file, and the state that it gives together with the objects of
-// the API.
+// What may become a revision: the texts of the files, and the state that they give together with the objects
+// of the API.
 struct Candidate {
-    std::string document_name;
-    std::string document;
+    config::Sources sources;
     config::Loaded loaded;                     // joined with the objects
-    std::vector<config::Fault> file_warnings;  // of the file alone
+    std::vector<config::Fault> file_warnings;  // of the files alone
 };
 
 // What the agent starts with: the newest revision of the store, or the file when it has changed since it
@@ -130,7 +130,7 @@ class Gateway {
     // With `confirm_within`, the revision is rolled back unless confirm() comes in time, also across a
     // restart of the agent; until then no other one is taken.
     // What was made through the API stays, unless `prune`.
-    Outcome<Applied> apply(std::string_view document, const std::string& name, const std::string& actor,
+    Outcome<Applied> apply(const config::Sources& sources, const std::string& actor,
                            std::optional<std::chrono::seconds> confirm_within = {}, bool prune = false);
     Outcome<std::uint64_t> confirm(const std::string& actor);  // the revision that stays
     // Makes an earlier revision the newest one again, both its document and its objects of the API. Without a
@@ -157,10 +157,11 @@ class Gateway {
     Outcome<void> end_drain(const std::string& elastic_ip, const std::string& actor);
 
     // What apply() would change. Changes nothing itself.
-    [[nodiscard]] Outcome<Plan> plan(std::string_view document, const std::string& name,
-                                     bool prune = false) const;
+    [[nodiscard]] Outcome<Plan> plan(const config::Sources& sources, bool prune = false) const;
 
     // For queries.
+    [[nodiscard]] Result<bool> files_have_changed() const;  // since a start or a reload has read them
+    [[nodiscard]] const std::string& config_path() const { return config_path_; }
     [[nodiscard]] std::shared_ptr<const View> view() const { return view_; }
     [[nodiscard]] dataplane::Dataplane& dataplane() const { return parts_.dataplane; }
     [[nodiscard]] store::Store& store() const { return parts_.store; }
@@ -180,8 +181,7 @@ class Gateway {
         std::optional<std::chrono::seconds> confirm_within = {};
         std::optional<store::IdempotencyRecord> idempotency = {};
     };
-    Outcome<Applied> command(std::string_view document, const std::string& name, bool prune,
-                             const Cause& cause);
+    Outcome<Applied> command(const config::Sources& sources, bool prune, const Cause& cause);
     Outcome<Applied> commit(Candidate candidate, const Cause& cause);
     Outcome<Applied> commit_objects(model::DesiredState state, const Cause& cause);
     Outcome<ObjectAnswer> commit_draft(const config::Draft& draft, bool created, const std::string& actor,
@@ -190,6 +190,7 @@ class Gateway {
     // The object, if the API may change it; none: it is not there.
     [[nodiscard]] Outcome<std::optional<model::Object>> changeable(model::Kind kind,
                                                                    const std::string& name) const;
+    [[nodiscard]] std::string file_of(model::Kind kind, const std::string& name) const;
     [[nodiscard]] Result<std::uint64_t> flows_cut_by(const model::DesiredState& state) const;
     [[nodiscard]] Outcome<void> refuse_while_awaiting() const;
     [[nodiscard]] Refusal not_in_force() const;
@@ -214,8 +215,7 @@ class Gateway {
     config::ApiSettings api_settings_;  // in force
     std::shared_ptr<const View> view_;
     // Of the desired revision.
-    std::string document_name_;
-    std::string document_;
+    config::Sources sources_;
     bool document_is_stored_ = false;  // as the newest revision's
     // What the newest revision holds of the API; in `view_` the lists of objects may stand in another order.
     std::shared_ptr<const model::DesiredState> stored_;

@@ -61,6 +61,7 @@ struct Names {
 
 struct View {
     std::shared_ptr<const model::DesiredState> state;
+    std::vector<std::string> files;  // of the desired revision; the configuration file comes first
     std::uint64_t desired_revision = 0;
     std::uint64_t applied_revision = 0;
     std::optional<std::string> error;                 // why the desired revision is not in force

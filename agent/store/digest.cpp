@@ -24,4 +24,13 @@ std::string digest(std::string_view text) {
     return result;
 }
 
+std::string digest(const Document& document) {
+    std::string whole = digest(document.text);
+    if (document.fragments.empty()) return whole;
+    // Digests have one length, so that no two sets of files are the same text.
+    for (const Fragment& fragment : document.fragments)
+        whole += digest(fragment.name) + digest(fragment.text);
+    return digest(whole);
+}
+
 }  // namespace sallyport::store

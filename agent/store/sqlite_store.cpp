@@ -16,7 +16,7 @@ namespace {
 
 // One step for each version of the layout, the first one at index 0; user_version counts the steps taken.
 // A step is never changed once it was released.
-constexpr std::array<const char*, 6> migrations{R"sql(
+constexpr std::array<const char*, 7> migrations{R"sql(
     CREATE TABLE revisions (
         number        INTEGER PRIMARY KEY,
         time_us       INTEGER NOT NULL,
@@ -128,8 +128,19 @@ constexpr std::array<const char*, 6> migrations{R"sql(
         objects_digest TEXT    NOT NULL,
         audit          TEXT    NOT NULL
     ) STRICT;
+)sql",
+                                                // Files of sallyport.d, which belong to the document.
+                                                R"sql(
+    CREATE TABLE fragments (
+        revision  INTEGER NOT NULL REFERENCES revisions (number) ON DELETE CASCADE,
+        position  INTEGER NOT NULL,
+        name      TEXT    NOT NULL,
+        text_hash TEXT    NOT NULL REFERENCES texts (hash),
+        PRIMARY KEY (revision, position)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX fragments_by_text ON fragments (text_hash);
 )sql"};
-constexpr std::size_t objects_apart = 6;  // the version that the last step leads to
+constexpr std::size_t objects_apart = 6;  // the version that keep_objects_apart() completes
 
 // "SPRT": tells our files from other programs' databases.
 constexpr int application_id = 0x53505254;
@@ -423,6 +434,8 @@ Result<std::uint64_t> SqliteStore::commit(const NewRevision& revision) {
     insert.bind(7, revision.audit);
     if (Result<void> done = insert.run(); !done) return within(done.error());
 
+    if (Result<void> done = keep_fragments(number, revision.document); !done) return within(done.error());
+
     Statement insert_change(database_.get(),
                             "INSERT INTO changes (revision, position, change) VALUES (?, ?, ?)");
     std::int64_t position = 0;
@@ -448,7 +461,13 @@ Result<std::uint64_t> SqliteStore::commit(const NewRevision& revision) {
             return within(done.error());
     }
     if (revision.source == Source::file || revision.source == Source::reload) {
-        if (Result<void> done = set_loaded_file_hash(hash); !done) return within(done.error());
+        std::optional<Document> read = revision.document;
+        if (!read) {
+            const Result<std::optional<Revision>> made = find(static_cast<std::uint64_t>(number));
+            if (!made) return within(made.error());
+            read = (*made)->document;
+        }
+        if (Result<void> done = set_loaded_file_hash(digest(*read)); !done) return within(done.error());
     }
     if (Result<void> done = forget_before(number); !done) return within(done.error());
     if (Result<void> done = transaction.commit(); !done) return within(done.error());
@@ -475,7 +494,48 @@ Result<void> SqliteStore::forget_before(std::int64_t newest) {
         "(SELECT 1 FROM revisions WHERE revisions.number >= since AND revisions.number < until)");
     objects.bind(1, newest - static_cast<std::int64_t>(revisions_kept) + 1);
     if (Result<void> done = objects.run(); !done) return done;
-    return execute("DELETE FROM texts WHERE hash NOT IN (SELECT document_hash FROM revisions)");
+    return execute(
+        "DELETE FROM texts WHERE hash NOT IN (SELECT document_hash FROM revisions) "
+        "AND NOT EXISTS (SELECT 1 FROM fragments WHERE text_hash = hash)");
+}
+
+Result<void> SqliteStore::keep_fragments(std::int64_t number, const std::optional<Document>& document) {
+    if (!document) {
+        Statement copy(database_.get(),
+                       "INSERT INTO fragments (revision, position, name, text_hash) "
+                       "SELECT ?1, position, name, text_hash FROM fragments WHERE revision = ?1 - 1");
+        copy.bind(1, number);
+        return copy.run();
+    }
+    Statement insert(database_.get(),
+                     "INSERT INTO fragments (revision, position, name, text_hash) VALUES (?, ?, ?, ?)");
+    std::int64_t position = 0;
+    for (const Fragment& fragment : document->fragments) {
+        const std::string hash = digest(fragment.text);
+        if (Result<void> done = keep_text(hash, fragment.text); !done) return done;
+        insert.bind(1, number);
+        insert.bind(2, position++);
+        insert.bind(3, fragment.name);
+        insert.bind(4, hash);
+        if (Result<void> done = insert.run(); !done) return done;
+        insert.reset();
+    }
+    return {};
+}
+
+Result<std::vector<Fragment>> SqliteStore::read_fragments(std::int64_t revision, bool& damaged) {
+    Statement statement(database_.get(),
+                        "SELECT name, text, text_hash FROM fragments JOIN texts ON hash = text_hash "
+                        "WHERE revision = ? ORDER BY position");
+    statement.bind(1, revision);
+    std::vector<Fragment> fragments;
+    for (;;) {
+        const Result<bool> row = statement.step();
+        if (!row) return tl::unexpected(row.error());
+        if (!*row) return fragments;
+        fragments.push_back({statement.text(0), statement.text(1)});
+        damaged = damaged || digest(fragments.back().text) != statement.text(2);
+    }
 }
 
 Result<std::string> SqliteStore::end_object(std::string_view kind, std::string_view name,
@@ -614,7 +674,7 @@ Result<std::optional<Revision>> SqliteStore::read_revision(Statement& statement)
     const std::optional<Source> source = parse_source(statement.text(2));
     if (!source) return failure(fmt::format("read a revision: unknown source \"{}\"", statement.text(2)));
     revision.source = *source;
-    revision.document = {statement.text(3), statement.text(4)};
+    revision.document = {statement.text(3), statement.text(4), {}};
     revision.audit = statement.text(7);
     const auto damaged = [number](std::string_view what) {
         return failure(
@@ -624,6 +684,11 @@ Result<std::optional<Revision>> SqliteStore::read_revision(Statement& statement)
                         what, number));
     };
     if (digest(revision.document.text) != statement.text(5)) return damaged("the document");
+    bool fragments_are_damaged = false;
+    auto fragments = read_fragments(number, fragments_are_damaged);
+    if (!fragments) return within(fragments.error());
+    if (fragments_are_damaged) return damaged("the document");
+    revision.document.fragments = *std::move(fragments);
     auto objects = read_objects(number);
     if (!objects) return within(objects.error());
     revision.objects = *std::move(objects);

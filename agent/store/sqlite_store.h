@@ -59,6 +59,9 @@ class SqliteStore final : public Store {
     Result<std::string> end_object(std::string_view kind, std::string_view name, std::int64_t revision);
     Result<void> begin_object(const ObjectText& object, std::int64_t revision);
     Result<std::vector<ObjectText>> read_objects(std::int64_t revision);
+    // For the revision `number`; without a document they are those of the revision before it.
+    Result<void> keep_fragments(std::int64_t number, const std::optional<Document>& document);
+    Result<std::vector<Fragment>> read_fragments(std::int64_t revision, bool& damaged);
     Result<void> keep_text(std::string_view hash, std::string_view text);
     Result<void> keep_record(const IdempotencyRecord& record, std::chrono::system_clock::time_point now);
     // Removes what the bound of the history leaves out, `newest` being the newest revision.

@@ -72,10 +72,18 @@ struct ObjectChange {
     bool operator==(const ObjectChange&) const = default;
 };
 
+// A text that belongs to the document.
+struct Fragment {
+    std::string name;  // what messages about it call it
+    std::string text;  // byte for byte
+    bool operator==(const Fragment&) const = default;
+};
+
 // The configuration file's half of a desired state.
 struct Document {
-    std::string name;  // what messages about it call it: usually a file name
-    std::string text;  // byte for byte
+    std::string name;                      // what messages about it call it: usually a file name
+    std::string text;                      // byte for byte
+    std::vector<Fragment> fragments = {};  // in order
     bool operator==(const Document&) const = default;
 };
 
@@ -158,8 +166,8 @@ class Store {
     virtual Result<void> set_drain(const Drain& drain) = 0;
     virtual Result<void> clear_drain(std::string_view elastic_ip) = 0;
 
-    // digest() of the configuration file when it was last read, or empty. It differs from the newest
-    // revision's when an apply came later, or when a reload found nothing but new comments.
+    // digest() of the configuration file and its fragments when they were last read, or empty. It differs
+    // from the newest revision's when an apply came later, or when a reload found nothing but new comments.
     virtual Result<std::string> loaded_file_hash() = 0;
     virtual Result<void> set_loaded_file_hash(std::string_view hash) = 0;
 
@@ -177,5 +185,8 @@ class Store {
 
 // SHA-256 in hexadecimal.
 std::string digest(std::string_view text);
+// Of a document with its fragments; without any, it is that of its text. The document's name is no part of
+// it.
+std::string digest(const Document& document);
 
 }  // namespace sallyport::store

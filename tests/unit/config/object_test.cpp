@@ -163,7 +163,7 @@ constexpr const char* file_text =
 tl::expected<Loaded, std::vector<Fault>> joined(std::vector<model::Object> objects) {
     for (model::Object& object : objects)
         std::visit([](auto& held) { held.origin = model::Origin::api; }, object);
-    return join(*load_text(file_text, "f"), file_text, "f", objects);
+    return join(*load_text(file_text, "f"), {{"f", std::string(file_text)}}, objects);
 }
 
 std::string only_fault(std::vector<model::Object> objects) {
@@ -198,7 +198,7 @@ TEST(Join, MoreWarningsThanAreListedAreCounted) {
     const auto file = load_text(text, "f");
     ASSERT_TRUE(file) << file.error().front().to_string();
     ASSERT_EQ(file->warnings.size(), faults_most + 1);
-    const auto both = join(*file, text, "f",
+    const auto both = join(*file, {{"f", text}},
                            {model::Subnet{.name = "s",
                                           .vpc = "main",
                                           .cidr = Ipv4Prefix(Ipv4Address(10, 0, 200, 0), 24),

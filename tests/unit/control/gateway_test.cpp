@@ -58,7 +58,7 @@ TEST_F(GatewayTest, ARestartChangesNothing) {
 TEST_F(GatewayTest, ApplyIsValidatedCommittedAndInForce) {
     start();
     const auto before = view();
-    const auto applied = here_.gateway->apply(configuration("eip-1, eip-2"), "new.yaml", "test");
+    const auto applied = here_.gateway->apply({{"new.yaml", configuration("eip-1, eip-2")}}, "test");
     ASSERT_TRUE(applied) << applied.error().message;
     EXPECT_EQ(applied->revision, 2u);
     ASSERT_EQ(applied->changes.size(), 1u);
@@ -73,7 +73,7 @@ TEST_F(GatewayTest, ApplyingTheSameAgainMakesNoRevision) {
     start();
     const std::uint64_t writes = here_.kernel->writes;
     const auto applied =
-        here_.gateway->apply(configuration("eip-1", "# only a comment\n"), "new.yaml", "test");
+        here_.gateway->apply({{"new.yaml", configuration("eip-1", "# only a comment\n")}}, "test");
     ASSERT_TRUE(applied);
     EXPECT_EQ(applied->revision, 1u);
     EXPECT_TRUE(applied->changes.empty());
@@ -85,8 +85,8 @@ TEST_F(GatewayTest, AWrongDocumentChangesNothingAndEveryFaultIsTold) {
     start();
     const std::uint64_t writes = here_.kernel->writes;
     const std::string wrong = configuration("eip-9") + "surprise: 1\n";
-    for (const auto& refused : {here_.gateway->apply(wrong, "new.yaml", "test").error(),
-                                here_.gateway->plan(wrong, "new.yaml").error()}) {
+    for (const auto& refused : {here_.gateway->apply({{"new.yaml", wrong}}, "test").error(),
+                                here_.gateway->plan({{"new.yaml", wrong}}).error()}) {
         EXPECT_EQ(refused.kind, Refusal::Kind::invalid);
         ASSERT_GE(refused.faults.size(), 1u);
         EXPECT_EQ(refused.faults[0].file, "new.yaml");
@@ -99,7 +99,7 @@ TEST_F(GatewayTest, AWrongDocumentChangesNothingAndEveryFaultIsTold) {
 TEST_F(GatewayTest, PlanTellsAndChangesNothing) {
     start();
     const std::uint64_t writes = here_.kernel->writes;
-    const auto plan = here_.gateway->plan(configuration("eip-2"), "new.yaml");
+    const auto plan = here_.gateway->plan({{"new.yaml", configuration("eip-2")}});
     ASSERT_TRUE(plan);
     EXPECT_EQ(plan->changes.size(), 1u);
     EXPECT_EQ(here_.kernel->writes, writes);
@@ -120,13 +120,13 @@ TEST_F(GatewayTest, PlanTellsHowManyFlowsWouldBeCut) {
     here_.kernel->flows = {flow, flow, flow};
     const std::uint64_t writes = here_.kernel->writes;
     const auto numbers = here_.reconciler->tables().identifiers;
-    EXPECT_EQ(here_.gateway->plan(configuration(), "same.yaml")->flows_cut, 0u);
-    EXPECT_EQ(here_.gateway->plan(configuration("eip-1, eip-2"), "more.yaml")->flows_cut, 0u);
-    EXPECT_EQ(here_.gateway->plan(configuration("eip-2"), "other.yaml")->flows_cut, 3u);
+    EXPECT_EQ(here_.gateway->plan({{"same.yaml", configuration()}})->flows_cut, 0u);
+    EXPECT_EQ(here_.gateway->plan({{"more.yaml", configuration("eip-1, eip-2")}})->flows_cut, 0u);
+    EXPECT_EQ(here_.gateway->plan({{"other.yaml", configuration("eip-2")}})->flows_cut, 3u);
     EXPECT_EQ(here_.kernel->writes, writes);
     EXPECT_EQ(here_.reconciler->tables().identifiers, numbers);
     ASSERT_TRUE(here_.gateway->detach("test"));
-    EXPECT_EQ(here_.gateway->plan(configuration("eip-2"), "other.yaml")->flows_cut, 0u);
+    EXPECT_EQ(here_.gateway->plan({{"other.yaml", configuration("eip-2")}})->flows_cut, 0u);
 }
 
 TEST_F(GatewayTest, TellsOfNewRevisionsAndWhatTheyChanged) {
@@ -140,9 +140,9 @@ TEST_F(GatewayTest, TellsOfNewRevisionsAndWhatTheyChanged) {
     EXPECT_FALSE(view()->has_changed(1, model::Kind::vpcs));
     EXPECT_FALSE(view()->has_changed(1, {}));
     EXPECT_TRUE(view()->has_changed(2, {})) << "a revision that never was";
-    ASSERT_TRUE(here_.gateway->apply(configuration(), "same.yaml", "test"));
+    ASSERT_TRUE(here_.gateway->apply({{"same.yaml", configuration()}}, "test"));
     EXPECT_EQ(told, 0);
-    ASSERT_TRUE(here_.gateway->apply(configuration("eip-2"), "new.yaml", "test"));
+    ASSERT_TRUE(here_.gateway->apply({{"new.yaml", configuration("eip-2")}}, "test"));
     EXPECT_EQ(told, 1);
     EXPECT_TRUE(view()->has_changed(1, model::Kind::nat_gateways));
     EXPECT_FALSE(view()->has_changed(1, model::Kind::elastic_ips));
@@ -213,7 +213,7 @@ TEST_F(GatewayTest, ApplyAndRollbackLeaveTheApiAloneAndSaySo) {
     start();
     AccessForTest access;
     here_.gateway->follow_api_settings(access, {});
-    const auto applied = here_.gateway->apply(configuration("eip-1, eip-2", api_section), "new", "alice");
+    const auto applied = here_.gateway->apply({{"new", configuration("eip-1, eip-2", api_section)}}, "alice");
     ASSERT_TRUE(applied);
     EXPECT_EQ(std::ranges::count_if(applied->warnings,
                                     [](const std::string& text) { return text.starts_with("new: api: "); }),
@@ -223,7 +223,7 @@ TEST_F(GatewayTest, ApplyAndRollbackLeaveTheApiAloneAndSaySo) {
     // The one that is in force is no news.
     here_.gateway->follow_api_settings(
         access, {.listen = Endpoint{Ipv4Address(127, 0, 0, 1), 8443}, .insecure_loopback = true});
-    const auto same = here_.gateway->apply(configuration("eip-1, eip-2", api_section), "new", "alice");
+    const auto same = here_.gateway->apply({{"new", configuration("eip-1, eip-2", api_section)}}, "alice");
     ASSERT_TRUE(same);
     EXPECT_TRUE(std::ranges::none_of(same->warnings,
                                      [](const std::string& text) { return text.starts_with("new: api: "); }));
@@ -232,7 +232,7 @@ TEST_F(GatewayTest, ApplyAndRollbackLeaveTheApiAloneAndSaySo) {
 TEST_F(GatewayTest, AnOpeningHasTheApiOfTheFileWhateverIsTheNewestRevision) {
     here_.write_config(configuration("eip-1", api_section));
     ASSERT_TRUE(here_.start());
-    ASSERT_TRUE(here_.gateway->apply(configuration("eip-1, eip-2"), "new", "alice"));
+    ASSERT_TRUE(here_.gateway->apply({{"new", configuration("eip-1, eip-2")}}, "alice"));
     const auto opening = find_opening(*here_.store, here_.config_path);
     ASSERT_TRUE(opening);
     EXPECT_FALSE(opening->from_file);
@@ -242,7 +242,7 @@ TEST_F(GatewayTest, AnOpeningHasTheApiOfTheFileWhateverIsTheNewestRevision) {
 
 TEST_F(GatewayTest, AnApplyOutlivesARestartUntilTheFileChanges) {
     start();
-    ASSERT_TRUE(here_.gateway->apply(configuration("eip-1, eip-2"), "new.yaml", "test"));
+    ASSERT_TRUE(here_.gateway->apply({{"new.yaml", configuration("eip-1, eip-2")}}, "test"));
     start();
     EXPECT_EQ(view()->desired_revision, 2u);
     EXPECT_EQ(elastic_ips_in_use(), 2u);
@@ -256,7 +256,7 @@ TEST_F(GatewayTest, ANewCommentInTheFileDoesNotUndoALaterApply) {
     start();
     here_.write_config(configuration("eip-1", "# a comment\n"));
     ASSERT_TRUE(here_.gateway->reload("test"));
-    ASSERT_TRUE(here_.gateway->apply(configuration("eip-1, eip-2"), "new.yaml", "test"));
+    ASSERT_TRUE(here_.gateway->apply({{"new.yaml", configuration("eip-1, eip-2")}}, "test"));
     start();
     EXPECT_EQ(view()->desired_revision, 2u);
     EXPECT_EQ(elastic_ips_in_use(), 2u);
@@ -264,14 +264,14 @@ TEST_F(GatewayTest, ANewCommentInTheFileDoesNotUndoALaterApply) {
 
 TEST_F(GatewayTest, WhatIsNotConfirmedInTimeIsRolledBack) {
     start();
-    const auto applied = here_.gateway->apply(configuration("eip-1, eip-2"), "new.yaml", "test", 60s);
+    const auto applied = here_.gateway->apply({{"new.yaml", configuration("eip-1, eip-2")}}, "test", 60s);
     ASSERT_TRUE(applied) << applied.error().message;
     ASSERT_TRUE(applied->confirmation);
     EXPECT_EQ(applied->confirmation->revision, 2u);
     EXPECT_EQ(applied->confirmation->fallback, 1u);
     EXPECT_EQ(view()->confirmation, applied->confirmation);
     // Nothing else is taken meanwhile.
-    EXPECT_EQ(here_.gateway->apply(configuration("eip-2"), "other.yaml", "test").error().kind,
+    EXPECT_EQ(here_.gateway->apply({{"other.yaml", configuration("eip-2")}}, "test").error().kind,
               Refusal::Kind::conflict);
     EXPECT_EQ(here_.gateway->reload("test").error().kind, Refusal::Kind::conflict);
     here_.clock.advance(59s);
@@ -285,13 +285,13 @@ TEST_F(GatewayTest, WhatIsNotConfirmedInTimeIsRolledBack) {
     EXPECT_FALSE(view()->confirmation);
     EXPECT_FALSE(*here_.store->confirmation());
     EXPECT_TRUE(logged("revision 2 was not confirmed in time and is rolled back"));
-    EXPECT_TRUE(here_.gateway->apply(configuration("eip-2"), "other.yaml", "test"));
+    EXPECT_TRUE(here_.gateway->apply({{"other.yaml", configuration("eip-2")}}, "test"));
 }
 
 TEST_F(GatewayTest, WhatIsConfirmedStays) {
     start();
     EXPECT_EQ(here_.gateway->confirm("test").error().kind, Refusal::Kind::conflict);
-    ASSERT_TRUE(here_.gateway->apply(configuration("eip-1, eip-2"), "new.yaml", "test", 60s));
+    ASSERT_TRUE(here_.gateway->apply({{"new.yaml", configuration("eip-1, eip-2")}}, "test", 60s));
     EXPECT_EQ(here_.gateway->confirm("test").value(), 2u);
     here_.clock.advance(3600s);
     here_.gateway->tick();
@@ -304,7 +304,7 @@ TEST_F(GatewayTest, AConfirmationIsAwaitedAcrossRestarts) {
     for (const bool in_time : {true, false}) {
         start();
         const std::uint64_t before = view()->desired_revision;
-        ASSERT_TRUE(here_.gateway->apply(configuration("eip-1, eip-2"), "new.yaml", "test", 60s));
+        ASSERT_TRUE(here_.gateway->apply({{"new.yaml", configuration("eip-1, eip-2")}}, "test", 60s));
         here_.clock.advance(in_time ? 30s : 90s);
         start();
         EXPECT_EQ(view()->confirmation.has_value(), in_time);
@@ -320,7 +320,7 @@ TEST_F(GatewayTest, AConfirmationIsAwaitedAcrossRestarts) {
 
 TEST_F(GatewayTest, DetachingLeavesNothingToConfirm) {
     start();
-    ASSERT_TRUE(here_.gateway->apply(configuration("eip-1, eip-2"), "new.yaml", "test", 60s));
+    ASSERT_TRUE(here_.gateway->apply({{"new.yaml", configuration("eip-1, eip-2")}}, "test", 60s));
     ASSERT_TRUE(here_.gateway->detach("test"));
     here_.clock.advance(120s);
     here_.gateway->tick();
@@ -332,8 +332,8 @@ TEST_F(GatewayTest, DetachingLeavesNothingToConfirm) {
 TEST_F(GatewayTest, RollbackAppliesAnEarlierRevisionAgain) {
     start();
     EXPECT_EQ(here_.gateway->rollback({}, "test").error().kind, Refusal::Kind::conflict);
-    ASSERT_TRUE(here_.gateway->apply(configuration("eip-1, eip-2"), "new.yaml", "test"));
-    ASSERT_TRUE(here_.gateway->apply(configuration("eip-2"), "newer.yaml", "test"));
+    ASSERT_TRUE(here_.gateway->apply({{"new.yaml", configuration("eip-1, eip-2")}}, "test"));
+    ASSERT_TRUE(here_.gateway->apply({{"newer.yaml", configuration("eip-2")}}, "test"));
     const auto back = here_.gateway->rollback(1, "test");
     ASSERT_TRUE(back) << back.error().message;
     EXPECT_EQ(back->revision, 4u);
@@ -345,7 +345,7 @@ TEST_F(GatewayTest, RollbackAppliesAnEarlierRevisionAgain) {
     EXPECT_EQ(here_.gateway->rollback(77, "test").error().kind, Refusal::Kind::missing);
     EXPECT_EQ(here_.gateway->rollback(5, "test")->revision, 5u) << "nothing to change";
     // An operator need not wait for the time to be over.
-    ASSERT_TRUE(here_.gateway->apply(configuration("eip-1, eip-2"), "new.yaml", "test", 60s));
+    ASSERT_TRUE(here_.gateway->apply({{"new.yaml", configuration("eip-1, eip-2")}}, "test", 60s));
     ASSERT_TRUE(here_.gateway->rollback({}, "test"));
     EXPECT_FALSE(view()->confirmation);
     EXPECT_EQ((*here_.store->newest())->document, (*here_.store->find(5))->document);
@@ -366,7 +366,7 @@ TEST_F(GatewayTest, AWrongFileAtStartIsRefusedAndTheKernelLeftAlone) {
 TEST_F(GatewayTest, AKernelThatRefusesIsShownAndTriedAgainUntilItWorks) {
     start();
     here_.kernel->writes_left = 0;
-    const auto applied = here_.gateway->apply(configuration("eip-1, eip-2"), "new.yaml", "test");
+    const auto applied = here_.gateway->apply({{"new.yaml", configuration("eip-1, eip-2")}}, "test");
     ASSERT_FALSE(applied);
     EXPECT_EQ(applied.error().kind, Refusal::Kind::not_applied);
     EXPECT_EQ(view()->desired_revision, 2u);
@@ -390,7 +390,7 @@ TEST_F(GatewayTest, AKernelThatRefusesIsShownAndTriedAgainUntilItWorks) {
 TEST_F(GatewayTest, TriesAreMadeLessAndLessOften) {
     start();
     here_.kernel->writes_left = 0;
-    ASSERT_FALSE(here_.gateway->apply(configuration("eip-1, eip-2"), "new.yaml", "test"));
+    ASSERT_FALSE(here_.gateway->apply({{"new.yaml", configuration("eip-1, eip-2")}}, "test"));
     const std::size_t lines = here_.log.lines.size();
     for (int i = 0; i < 600; ++i) {
         here_.clock.advance(1s);

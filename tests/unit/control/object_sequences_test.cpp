@@ -128,7 +128,7 @@ class ObjectSequences : public testing::TestWithParam<unsigned> {
             }
             case 7: {
                 const bool both = one_of(2) == 0;
-                const auto done = gateway.apply(file(both), "f", "test");
+                const auto done = gateway.apply({{"f", file(both)}}, "test");
                 Desired without_file = desired_;
                 without_file.file_uses_both = false;
                 if (both && without_file.in_use("eip-2")) return {verdict_of(done), Refusal::Kind::conflict};

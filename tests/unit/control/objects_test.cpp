@@ -127,7 +127,7 @@ TEST_F(ObjectsTest, ThoseOfTheFileAreLeftToIt) {
     EXPECT_EQ(refused(deleted), Refusal::Kind::conflict);
     EXPECT_EQ(deleted.error().message, "Elastic IP \"eip-2\" is declared in " + here_.config_path +
                                            ": change it there, then run `sallyport reload`");
-    ASSERT_TRUE(gateway().apply(configuration("eip-2"), "new.yaml", "test"));
+    ASSERT_TRUE(gateway().apply({{"new.yaml", configuration("eip-2")}}, "test"));
     const auto put = gateway().put_object(Kind::elastic_ips, "eip-2", R"({"address": "1.2.3.4"})", "test");
     EXPECT_EQ(refused(put), Refusal::Kind::conflict);
     EXPECT_NE(put.error().message.find("`sallyport apply new.yaml`"), std::string::npos);
@@ -137,11 +137,11 @@ TEST_F(ObjectsTest, ThoseOfTheFileAreLeftToIt) {
 
 TEST_F(ObjectsTest, StayWhenTheFileChanges) {
     create(Kind::elastic_ips, eip3);
-    const auto planned = gateway().plan(configuration("eip-1, eip-2"), "new.yaml");
+    const auto planned = gateway().plan({{"new.yaml", configuration("eip-1, eip-2")}});
     ASSERT_TRUE(planned);
     ASSERT_EQ(planned->changes.size(), 1u);
     EXPECT_EQ(planned->changes[0].kind, "nat_gateways");
-    ASSERT_TRUE(gateway().apply(configuration("eip-1, eip-2"), "new.yaml", "test"));
+    ASSERT_TRUE(gateway().apply({{"new.yaml", configuration("eip-1, eip-2")}}, "test"));
     EXPECT_TRUE(has(Kind::elastic_ips, "eip-3"));
     here_.write_config(configuration("eip-2"));
     ASSERT_TRUE(gateway().reload("test"));
@@ -163,7 +163,7 @@ TEST_F(ObjectsTest, FileThatDoesNotGoWithThemIsRefused) {
     const std::uint64_t writes = here_.kernel->writes;
     here_.write_config(file);
     for (const auto& refusal :
-         {gateway().apply(file, "new.yaml", "test").error(), gateway().plan(file, "new.yaml").error(),
+         {gateway().apply({{"new.yaml", file}}, "test").error(), gateway().plan({{"new.yaml", file}}).error(),
           gateway().reload("test").error(), find_opening(*here_.store, here_.config_path).error()}) {
         EXPECT_EQ(refusal.kind, Refusal::Kind::conflict);
         EXPECT_NE(refusal.message.find("does not go with the objects"), std::string::npos);
@@ -174,18 +174,18 @@ TEST_F(ObjectsTest, FileThatDoesNotGoWithThemIsRefused) {
     EXPECT_EQ(view()->desired_revision, 2u);
     EXPECT_EQ(here_.kernel->writes, writes);
 
-    const auto pruned = gateway().plan(file, "new.yaml", true);
+    const auto pruned = gateway().plan({{"new.yaml", file}}, true);
     ASSERT_TRUE(pruned) << pruned.error().message;
     EXPECT_EQ(pruned->changes.size(), 2u);
-    ASSERT_TRUE(gateway().apply(file, "new.yaml", "test", {}, true));
+    ASSERT_TRUE(gateway().apply({{"new.yaml", file}}, "test", {}, true));
     EXPECT_TRUE(api_objects().empty());
 }
 
 TEST_F(ObjectsTest, FileMayTakeAnObjectOver) {
     create(Kind::security_groups, R"({"name": "web", "vpc": "main"})");
     const std::string with_web = configuration() + "security_groups: [ { name: web, vpc: main } ]\n";
-    EXPECT_EQ(refused(gateway().apply(with_web, "new.yaml", "test")), Refusal::Kind::conflict);
-    const auto applied = gateway().apply(with_web, "new.yaml", "test", {}, true);
+    EXPECT_EQ(refused(gateway().apply({{"new.yaml", with_web}}, "test")), Refusal::Kind::conflict);
+    const auto applied = gateway().apply({{"new.yaml", with_web}}, "test", {}, true);
     ASSERT_TRUE(applied) << applied.error().message;
     EXPECT_TRUE(applied->changes.empty());
     EXPECT_EQ(applied->revision, 3u) << "where it comes from has changed all the same";
@@ -196,7 +196,7 @@ TEST_F(ObjectsTest, FileMayTakeAnObjectOver) {
 
 TEST_F(ObjectsTest, RollbackBringsBothHalvesBack) {
     create(Kind::elastic_ips, eip3);                                           // 2
-    ASSERT_TRUE(gateway().apply(configuration("eip-2"), "new.yaml", "test"));  // 3
+    ASSERT_TRUE(gateway().apply({{"new.yaml", configuration("eip-2")}}, "test"));  // 3
     ASSERT_TRUE(gateway().delete_object(Kind::elastic_ips, "eip-3", "test"));  // 4
     ASSERT_TRUE(gateway().rollback(2, "test"));
     EXPECT_TRUE(has(Kind::elastic_ips, "eip-3"));
@@ -212,7 +212,7 @@ TEST_F(ObjectsTest, RollbackBringsBothHalvesBack) {
 
 TEST_F(ObjectsTest, WaitWhileARevisionAwaitsConfirmation) {
     create(Kind::elastic_ips, eip3);
-    ASSERT_TRUE(gateway().apply(configuration("eip-2"), "new.yaml", "test", std::chrono::seconds{60}, true));
+    ASSERT_TRUE(gateway().apply({{"new.yaml", configuration("eip-2")}}, "test", std::chrono::seconds{60}, true));
     EXPECT_EQ(refused(gateway().create_object(Kind::elastic_ips, eip3, "test")), Refusal::Kind::conflict);
     here_.clock.advance(std::chrono::seconds{61});
     gateway().tick();
