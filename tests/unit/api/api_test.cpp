@@ -263,6 +263,32 @@ TEST_F(ApiTest, PlanApplyAndHistory) {
     EXPECT_EQ(client_->get("/v1/status").headers.at("sallyport-revision"), "2");
 }
 
+TEST_F(ApiTest, FragmentsComeWithADocument) {
+    const json more{{"name", "d/10.yaml"},
+                    {"document", "api_version: sallyport/v1\nvpcs: [ { name: other, cidrs: [10.9.0.0/16] } ]\n"}};
+    const json body{{"document", configuration()}, {"name", "new.yaml"}, {"fragments", {more}}};
+    EXPECT_EQ(post("/v1/plan", body)["changes"].size(), 1u);
+    EXPECT_EQ(post("/v1/apply", body)["revision"], 2);
+    const json status = get("/v1/status");
+    EXPECT_EQ(status["files"], json::parse(R"(["new.yaml","d/10.yaml"])"));
+    EXPECT_EQ(status["configuration"], here_.config_path);
+    json wrong = body;
+    wrong["fragments"][0]["document"] = "api_version: sallyport/v1\nvpc: []\n";
+    EXPECT_EQ(post("/v1/apply", wrong, 400)["faults"][0]["file"], "d/10.yaml");
+    for (const char* text : {"{}", "[1]", R"([{"name":"a"}])", R"([{"name":"a","document":1}])",
+                             R"([{"name":"a","document":"","more":1}])",
+                             R"([{"name":"a","document":""},{"name":"a","document":""}])"}) {
+        wrong["fragments"] = json::parse(text);
+        post("/v1/plan", wrong, 400);
+    }
+    const json check = get("/v1/doctor")["checks"][0];
+    EXPECT_EQ(check["check"], "configuration");
+    EXPECT_EQ(check["severity"], "ok");
+    EXPECT_EQ(check["found"], "revision 2 of new.yaml, d/10.yaml");
+    here_.write_config(configuration("eip-2"));
+    EXPECT_EQ(get("/v1/doctor")["checks"][0]["mend"], "sallyport reload");
+}
+
 TEST_F(ApiTest, FaultsOfADocumentHaveTheirPlaces) {
     const json problem = post("/v1/apply", {{"document", configuration("eip-9")}, {"name", "new.yaml"}}, 400);
     ASSERT_EQ(problem["faults"].size(), 1u) << problem;

@@ -129,6 +129,101 @@ TEST_F(GatewayTest, PlanTellsHowManyFlowsWouldBeCut) {
     EXPECT_EQ(here_.gateway->plan({{"other.yaml", configuration("eip-2")}})->flows_cut, 0u);
 }
 
+// With fragments beside the configuration file.
+class FragmentsTest : public GatewayTest {
+  protected:
+    void SetUp() override {
+        GatewayTest::SetUp();
+        std::filesystem::create_directory(here_.folder / "sallyport.d");
+        put("10-more.yaml", "vpcs: [ { name: other, cidrs: [10.1.0.0/16] } ]\n");
+    }
+    std::string path(const std::string& name) const { return here_.folder / "sallyport.d" / name; }
+    void put(const std::string& name, const std::string& lists) const {
+        ASSERT_TRUE(write_file(path(name), "api_version: sallyport/v1\n" + lists));
+    }
+    std::size_t vpcs() const { return view()->state->vpcs.size(); }
+};
+
+TEST_F(FragmentsTest, AreReadAtAStartAndByAReload) {
+    start();
+    EXPECT_EQ(vpcs(), 2u);
+    EXPECT_EQ(view()->files, (std::vector<std::string>{here_.config_path, path("10-more.yaml")}));
+    EXPECT_FALSE(*here_.gateway->files_have_changed());
+    const auto same = here_.gateway->reload("test");
+    ASSERT_TRUE(same);
+    EXPECT_EQ(same->revision, 1u);
+
+    put("20-third.yaml", "vpcs: [ { name: third, cidrs: [10.2.0.0/16] } ]\n");
+    EXPECT_TRUE(*here_.gateway->files_have_changed());
+    const auto reloaded = here_.gateway->reload("test");
+    ASSERT_TRUE(reloaded) << reloaded.error().message;
+    EXPECT_EQ(reloaded->revision, 2u);
+    EXPECT_EQ(vpcs(), 3u);
+    start();
+    EXPECT_EQ(view()->desired_revision, 2u) << "it was read already";
+    EXPECT_EQ(view()->files.size(), 3u);
+
+    std::filesystem::remove(path("10-more.yaml"));
+    start();
+    EXPECT_EQ(view()->desired_revision, 3u) << "a file that is gone is a change of the files";
+    EXPECT_EQ(vpcs(), 2u);
+    // A rollback brings the texts back, not the files.
+    ASSERT_TRUE(here_.gateway->rollback(1, "test"));
+    EXPECT_EQ(vpcs(), 2u);
+    EXPECT_TRUE(model::find_object(*view()->state, model::Kind::vpcs, "other"));
+    EXPECT_EQ(view()->files, (std::vector<std::string>{here_.config_path, path("10-more.yaml")}));
+    EXPECT_EQ((*here_.store->newest())->fragments.at(0).text,
+              "api_version: sallyport/v1\nvpcs: [ { name: other, cidrs: [10.1.0.0/16] } ]\n");
+    start();
+    EXPECT_TRUE(model::find_object(*view()->state, model::Kind::vpcs, "other"));
+}
+
+TEST_F(FragmentsTest, OneWithFaultsOrThatCannotBeReadChangesNothing) {
+    start();
+    const std::uint64_t writes = here_.kernel->writes;
+    put("20-wrong.yaml", "vpcs: [ { name: main, cidrs: [10.2.0.0/16] } ]\n");
+    const auto refused = here_.gateway->reload("test");
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().kind, Refusal::Kind::invalid);
+    ASSERT_EQ(refused.error().faults.size(), 1u);
+    EXPECT_EQ(refused.error().faults[0].file, path("20-wrong.yaml"));
+    EXPECT_NE(refused.error().faults[0].message.find("(see " + here_.config_path + ":"), std::string::npos);
+    std::filesystem::remove(path("20-wrong.yaml"));
+    std::filesystem::create_symlink("nowhere", path("30-gone.yaml"));
+    EXPECT_EQ(here_.gateway->reload("test").error().kind, Refusal::Kind::failed);
+    EXPECT_FALSE(here_.gateway->files_have_changed());
+    EXPECT_EQ(view()->desired_revision, 1u);
+    EXPECT_EQ(here_.kernel->writes, writes);
+    EXPECT_FALSE(find_opening(*here_.store, here_.config_path));
+}
+
+TEST_F(FragmentsTest, AnObjectOfOneIsChangedThere) {
+    start();
+    const auto refused = here_.gateway->delete_object(model::Kind::vpcs, "other", "test");
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().message, "VPC \"other\" is declared in " + path("10-more.yaml") +
+                                           ": change it there, then run `sallyport reload`");
+    EXPECT_NE(here_.gateway->delete_object(model::Kind::vpcs, "main", "test").error().message.find(
+                  "declared in " + here_.config_path + ":"),
+              std::string::npos);
+    ASSERT_TRUE(here_.gateway->create_object(model::Kind::vpcs, R"({"name":"of-api","cidrs":["10.8.0.0/16"]})", "t"));
+    EXPECT_EQ((*here_.store->newest())->fragments.size(), 1u) << "the other half of the revision stays";
+}
+
+TEST_F(FragmentsTest, ApplyTakesWhatItIsGiven) {
+    start();
+    ASSERT_TRUE(here_.gateway->apply({{"x.yaml", configuration()}}, "test"));
+    EXPECT_EQ(vpcs(), 1u);
+    EXPECT_EQ(view()->files, (std::vector<std::string>{"x.yaml"}));
+    const config::Sources both{
+        {"x.yaml", configuration()},
+        {"y.yaml", "api_version: sallyport/v1\nvpcs: [ { name: y, cidrs: [10.9.0.0/16] } ]\n"}};
+    EXPECT_EQ(here_.gateway->plan(both)->changes.size(), 1u);
+    ASSERT_TRUE(here_.gateway->apply(both, "test"));
+    EXPECT_EQ(vpcs(), 2u);
+    EXPECT_FALSE(*here_.gateway->files_have_changed()) << "they are as they were read";
+}
+
 TEST_F(GatewayTest, TellsOfNewRevisionsAndWhatTheyChanged) {
     start();
     int told = 0;

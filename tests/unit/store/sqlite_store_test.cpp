@@ -9,6 +9,7 @@
 #include <array>
 #include <chrono>
 #include <filesystem>
+#include <set>
 #include <fstream>
 #include <string>
 
@@ -116,6 +117,43 @@ TEST_F(SqliteStoreTest, RevisionsCountUpAndTheHistoryBeginsWithTheNewest) {
     EXPECT_EQ(store->history_before(99, 5)->size(), 3u);
     EXPECT_EQ((*store->find(1))->document.text, "one");
     EXPECT_FALSE(store->find(9)->has_value());
+}
+
+TEST_F(SqliteStoreTest, FragmentsAreKeptByteForByteAndInOrder) {
+    const auto store = open();
+    NewRevision revision = revision_of("one", Source::file);
+    revision.fragments = {{"d/b.yaml", std::string("b\0c", 3)}, {"d/a.yaml", "one"}, {"d/c.yaml", ""}};
+    ASSERT_TRUE(store->commit(revision));
+    EXPECT_EQ((*open()->newest())->fragments, revision.fragments);
+    EXPECT_EQ(*store->loaded_file_hash(), digest("one", revision.fragments));
+    ASSERT_TRUE(store->commit(revision_of("two")));
+    EXPECT_TRUE((*store->newest())->fragments.empty());
+    EXPECT_EQ((*store->find(1))->fragments, revision.fragments);
+    run_sql("UPDATE texts SET text = 'x' WHERE text = ''");
+    const auto damaged = store->find(1);
+    ASSERT_FALSE(damaged);
+    EXPECT_NE(damaged.error().message.find("damaged"), std::string::npos);
+}
+
+TEST_F(SqliteStoreTest, TextsOfFragmentsGoWithTheLastRevisionThatHasThem) {
+    const auto store = open();
+    NewRevision revision = revision_of("one");
+    revision.fragments = {{"d/a.yaml", "first"}};
+    ASSERT_TRUE(store->commit(revision));
+    revision.fragments = {{"d/a.yaml", "second"}};
+    for (std::size_t i = 0; i < revisions_kept; ++i) ASSERT_TRUE(store->commit(revision));
+    EXPECT_EQ(number_from("SELECT count(*) FROM texts WHERE text = 'first'"), 0);
+    EXPECT_EQ(number_from("SELECT count(*) FROM texts WHERE text = 'second'"), 1);
+    EXPECT_EQ(number_from("SELECT count(*) FROM fragments"), static_cast<std::int64_t>(revisions_kept));
+}
+
+TEST(Digest, OfFilesTellsEverySetApart) {
+    const std::vector<Fragment> none, one{{"a", "b"}}, renamed{{"b", "b"}}, other{{"a", "c"}}, two{{"a", "b"}, {"c", "d"}},
+        swapped{{"c", "d"}, {"a", "b"}};
+    EXPECT_EQ(digest("text", none), digest("text"));
+    std::set<std::string> all;
+    for (const auto& set : {none, one, renamed, other, two, swapped}) all.insert(digest("text", set));
+    EXPECT_EQ(all.size(), 6u);
 }
 
 TEST_F(SqliteStoreTest, OnlyWhatCameFromTheFileIsTheLoadedFile) {
