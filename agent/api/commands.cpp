@@ -87,8 +87,8 @@ tl::expected<std::optional<control::Idempotency>, Response> read_idempotency(con
 Response apply(control::Gateway& gateway, const Call& call) {
     const auto document = read_document(call.request, true);
     if (!document) return document.error();
-    return answer(gateway.apply(document->sources, actor_of(call), document->confirm_within,
-                                document->prune));
+    return answer(
+        gateway.apply(document->sources, actor_of(call), document->confirm_within, document->prune));
 }
 
 Response confirm(control::Gateway& gateway, const Call& call) {

@@ -15,17 +15,21 @@ namespace {
 // Is what runs what the files say by now?
 doctor::Check check_of_files(const control::Gateway& gateway) {
     const control::View& view = *gateway.view();
-    doctor::Check check{"configuration", "agent", doctor::Severity::ok,
+    doctor::Check check{"configuration",
+                        "agent",
+                        doctor::Severity::ok,
                         fmt::format("revision {} of {}", view.desired_revision, fmt::join(view.files, ", ")),
-                        "the files are as they were last read", ""};
+                        "the files are as they were last read",
+                        ""};
     const Result<bool> changed = gateway.files_have_changed();
     if (!changed) {
         check.severity = doctor::Severity::warning;
-        check.text = fmt::format("the files cannot be read, and a reload would fail: {}", changed.error().message);
+        check.text =
+            fmt::format("the files cannot be read, and a reload would fail: {}", changed.error().message);
     } else if (*changed) {
         check.severity = doctor::Severity::warning;
-        check.text = fmt::format("{} or its fragments have changed since they were last read",
-                                 gateway.config_path());
+        check.text =
+            fmt::format("{} or its fragments have changed since they were last read", gateway.config_path());
         check.mend = "sallyport reload";
     }
     return check;

@@ -41,7 +41,8 @@ tl::expected<config::Sources, Response> read_fragments(const json& list) {
             !entry.contains("document") || !entry["name"].is_string() || !entry["document"].is_string())
             return wrong();
         config::Source fragment{entry["name"].get<std::string>(), entry["document"].get<std::string>()};
-        if (std::ranges::find(fragments, fragment.name, &config::Source::name) != fragments.end()) return wrong();
+        if (std::ranges::find(fragments, fragment.name, &config::Source::name) != fragments.end())
+            return wrong();
         fragments.push_back(std::move(fragment));
     }
     if (fragments.size() > config::fragments_most) {
@@ -64,8 +65,8 @@ tl::expected<Document, Response> read_document(const Request& request, bool may_
         const bool awaits = may_await && key == "confirm_within";
         if (key != "document" && key != "name" && key != "fragments" && key != "prune" && !awaits) {
             return tl::unexpected(
-                problem(400, fmt::format("unknown key \"{}\"; expected: document, name, fragments, prune{}", key,
-                                         may_await ? ", confirm_within" : "")));
+                problem(400, fmt::format("unknown key \"{}\"; expected: document, name, fragments, prune{}",
+                                         key, may_await ? ", confirm_within" : "")));
         }
         if (key == "prune") {
             if (!value.is_boolean()) return tl::unexpected(problem(400, "\"prune\" must be true or false"));

@@ -25,7 +25,8 @@ struct Document {
 };
 
 // {"document": "…", "name": "…", "fragments": [{"name": "…", "document": "…"}], "prune": true,
-// "confirm_within": "60s"}; all but the first may be missing, and the last is for those who `may_await`. Otherwise the problem to answer with.
+// "confirm_within": "60s"}; all but the first may be missing, and the last is for those who `may_await`.
+// Otherwise the problem to answer with.
 tl::expected<Document, Response> read_document(const Request& request, bool may_await = false);
 
 // {"revision": 7}, {} or no body at all; otherwise the problem.

@@ -27,10 +27,10 @@ Result<config::Sources> read(const std::string& path) {
 ExitCode run_check(Session& session) {
     const std::string path = session.invocation().value("file");
     const auto sources = read(path);
-    const auto loaded = sources ? config::load_sources(*sources)
-                                : tl::unexpected(std::vector<config::Fault>{
-                                      {path == "-" ? standard_input : path, 0, 0, {}, {}, {},
-                                       sources.error().message}});
+    const auto loaded =
+        sources ? config::load_sources(*sources)
+                : tl::unexpected(std::vector<config::Fault>{
+                      {path == "-" ? standard_input : path, 0, 0, {}, {}, {}, sources.error().message}});
     if (!loaded) {
         session.output().answer(faults_json(loaded.error(), "error"), faults_view);
         return ExitCode::failed;

@@ -61,6 +61,23 @@ std::span<const ExitMeaning> exit_codes() {
 }
 
 std::span<const Command> commands() {
+    static const std::string with_fragments =
+        " A file is taken alone, but for the one that the agent was started with: that one comes with the "
+        "fragments in the directory sallyport.d beside it.";
+    static const std::string plan_description =
+        "Compares a configuration file with what the gateway has, and shows each resource "
+        "that would be created, updated or deleted, and how many live flows that would cut. "
+        "Nothing is changed." +
+        with_fragments;
+    static const std::string apply_description =
+        "Hands a configuration file to the agent and waits until it is applied. A file with "
+        "faults changes nothing, nor does one that does not go with what was made with "
+        "`create` or through the API, which stays as it is. Applying the same file twice "
+        "changes nothing the second "
+        "time. With --confirm the agent goes back to the revision before by itself unless "
+        "`confirm` comes in time, even if it is started anew meanwhile: for changes that may "
+        "cut off whoever makes them. Until then nothing else can be applied." +
+        with_fragments;
     static const Argument document{"FILE", Value::file, true, "configuration file, or - for standard input"};
     static const Option prune{"--prune", "", Value::none, "",
                               "delete what was made with `create` or through the API and not by a file"};
@@ -73,32 +90,27 @@ std::span<const Command> commands() {
          .run = run_status},
         {.name = "check",
          .summary = "check a configuration file; needs no agent",
-         .description = "Reads a configuration file and shows all its faults at once, each as "
-                        "FILE:LINE:COLUMN: PATH: what is wrong, what was read and what would be right. "
-                        "Nothing is changed and no agent is asked. With `-o json` the faults are a list, in "
-                        "which warnings have the severity `warning`; it is empty where there is nothing to "
-                        "say.",
+         .description =
+             "Reads a configuration file and shows all its faults at once, each as "
+             "FILE:LINE:COLUMN: PATH: what is wrong, what was read and what would be right. "
+             "Fragments in the directory sallyport.d beside it are read with it, as the agent "
+             "does. Nothing is changed and no agent is asked. With `-o json` the faults are a list, in "
+             "which warnings have the severity `warning`; it is empty where there is nothing to "
+             "say.",
          .arguments = {document},
          .exits = {{0, "the file is right, though perhaps with warnings"},
                    {1, "the file has faults or cannot be read"}},
          .run = run_check},
         {.name = "plan",
          .summary = "show what applying a configuration file would change",
-         .description = "Compares a configuration file with what the gateway has, and shows each resource "
-                        "that would be created, updated or deleted. Nothing is changed.",
+         .description = plan_description,
          .arguments = {document},
          .options = {prune},
          .exits = {{0, "nothing would change"}, {2, "there are changes, or wrong usage"}},
          .run = run_plan},
         {.name = "apply",
          .summary = "make the gateway what a configuration file says",
-         .description = "Hands a configuration file to the agent and waits until it is applied. A file with "
-                        "faults changes nothing, nor does one that does not go with what was made with "
-                        "`create` or through the API, which stays as it is. Applying the same file twice "
-                        "changes nothing the second "
-                        "time. With --confirm the agent goes back to the revision before by itself unless "
-                        "`confirm` comes in time, even if it is started anew meanwhile: for changes that may "
-                        "cut off whoever makes them. Until then nothing else can be applied.",
+         .description = apply_description,
          .arguments = {document},
          .options = {{"--confirm", "", Value::duration, "DURATION",
                       "roll back unless confirmed within this time, 1s to 1d, such as 90s or 5m"},
@@ -119,7 +131,8 @@ std::span<const Command> commands() {
          .run = run_rollback},
         {.name = "reload",
          .summary = "let the agent read its own configuration file again",
-         .description = "The agent reads the file that it was started with, applies it, and answers when "
+         .description = "The agent reads the file that it was started with, and the fragments in the "
+                        "directory sallyport.d beside it, applies them, and answers when "
                         "that is done. A file with faults changes nothing, and while a revision awaits "
                         "confirmation nothing is read.",
          .run = run_reload},

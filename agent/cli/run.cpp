@@ -28,8 +28,8 @@ struct Documents {
     std::string left_out;  // the directory of fragments that are not among them
 };
 
-// A file is taken alone, as whoever names one may not know what lies beside it. Only the agent's own comes with
-// its fragments: without them it would be half of what the agent reads itself.
+// A file is taken alone, as whoever names one may not know what lies beside it. Only the agent's own comes
+// with its fragments: without them it would be half of what the agent reads itself.
 tl::expected<Documents, Problem> read_documents(Session& session, const std::string& path) {
     const auto unreadable = [](const Error& error) {
         return problem(ExitCode::failed, "file not readable", error.message);
@@ -66,9 +66,8 @@ Outcome send_document(Session& session, std::string_view command) {
     if (session.invocation().has("confirm")) body["confirm_within"] = session.invocation().value("confirm");
     Outcome answer = session.api().post(path_of({command}), body);
     if (answer && !read->left_out.empty()) {
-        (*answer)["warnings"].push_back(
-            fmt::format("{} is left out: it belongs to the agent's own configuration file alone",
-                        read->left_out));
+        (*answer)["warnings"].push_back(fmt::format(
+            "{} is left out: it belongs to the agent's own configuration file alone", read->left_out));
     }
     return answer;
 }

@@ -344,7 +344,8 @@ void plan_view(Text& text, const Json& value) {
         // An agent of a time before this was counted says nothing of it; what cannot be told has a warning.
         if (value.contains("flows_cut") && value["flows_cut"].is_number()) {
             const std::uint64_t cut = number(value, "flows_cut");
-            text.line(fmt::format("would cut {}", plural(cut, "flow")), cut == 0 ? Tone::plain : Tone::warning);
+            text.line(fmt::format("would cut {}", plural(cut, "flow")),
+                      cut == 0 ? Tone::plain : Tone::warning);
         }
     }
     print_warnings(text, value);

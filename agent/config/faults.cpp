@@ -37,7 +37,8 @@ Fault at_its_place(const model::Fault& fault, const Files& files) {
     if (!fault.other_path.empty()) {
         const Files::Spot other = files.find(fault.other_path);
         if (other.place.exact && other.place.mark.file != mark.file) {
-            message += fmt::format(" (see {}:{}:{})", other.file, other.place.mark.line, other.place.mark.column);
+            message +=
+                fmt::format(" (see {}:{}:{})", other.file, other.place.mark.line, other.place.mark.column);
         } else if (other.place.exact && other.place.mark.line != mark.line) {
             message += fmt::format(" (see line {})", other.place.mark.line);
         }
@@ -55,7 +56,8 @@ std::vector<Fault> in_order(std::vector<Fault> faults, const Files& files, std::
         unlisted += faults.size() - faults_most;
         faults.resize(faults_most);
     }
-    if (unlisted > 0) faults.push_back({files.main_name(), 0, 0, {}, {}, {}, fmt::format("and {} more", unlisted)});
+    if (unlisted > 0)
+        faults.push_back({files.main_name(), 0, 0, {}, {}, {}, fmt::format("and {} more", unlisted)});
     for (Fault& fault : faults) {
         for (std::string* text : {&fault.path, &fault.read, &fault.expected, &fault.message}) {
             *text = printable(*text);

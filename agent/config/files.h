@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The files of a configuration as one tree, which knows of each part where it comes from. To the model there is
-// one list of each kind; in messages, paths are those of the file that they are about.
+// The files of a configuration as one tree, which knows of each part where it comes from. To the model there
+// is one list of each kind; in messages, paths are those of the file that they are about.
 #pragma once
 
 #include <map>
@@ -49,7 +49,8 @@ class Files {
     std::vector<std::string> names_;
     Node root_;
     std::vector<Node> fragments_;
-    std::map<std::pair<std::size_t, std::string>, std::size_t> offsets_;  // by file and kind: of its first object
+    std::map<std::pair<std::size_t, std::string>, std::size_t>
+        offsets_;  // by file and kind: of its first object
 };
 
 // Of sources that have no faults.

@@ -43,8 +43,8 @@ std::string object_text(const model::Object& object);
 tl::expected<model::Object, std::vector<Fault>> read_object_text(model::Kind kind, std::string_view text);
 
 // Joins the state of a file with the objects that were made through the API. Each half stands for itself: the
-// file's refers to nothing of the other, so that it can be loaded without it. `sources` are those of the file,
-// for the places of faults; those of an object tell its name instead.
+// file's refers to nothing of the other, so that it can be loaded without it. `sources` are those of the
+// file, for the places of faults; those of an object tell its name instead.
 tl::expected<Loaded, std::vector<Fault>> join(const Loaded& file, const Sources& sources,
                                               const std::vector<model::Object>& objects);
 

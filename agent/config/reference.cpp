@@ -88,6 +88,16 @@ constexpr std::string_view introduction =
     "nothing is changed. `sallyport check FILE` reads a file without touching the gateway, `sallyport plan "
     "FILE` shows what it would change.";
 
+constexpr std::string_view fragments_text =
+    "The directory `sallyport.d` beside the configuration file may hold parts of it: files that are called "
+    "`*.yaml`, and not hidden, in the order of the bytes of their names. Each has `api_version` and lists of "
+    "objects; `gateway` and `api` are in the configuration file alone. All of them together are one "
+    "document: "
+    "objects refer to each other across files, and a name is given once. The agent reads them at its start "
+    "and "
+    "with `sallyport reload`. Where one has faults or cannot be read, none of them is taken, and what runs "
+    "stays.";
+
 constexpr std::string_view notation =
     "Names are 1 to 63 of a-z, 0-9 and `-`, with no `-` at the ends, and unique among objects of one kind. "
     "Durations are whole numbers with a unit (`s`, `m`, `h`, `d`), the larger first: `2h4m`. Prefixes have "
@@ -156,6 +166,7 @@ std::string reference_markdown() {
                             setting.default_text ? "`" + *setting.default_text + "`" : none, setting.help);
         }
     }
+    text += fmt::format("\n## Fragments\n\n{}\n", fragments_text);
     text += fmt::format("\n## Not in this version\n\n{}\n", vain_sentence());
     return text;
 }
@@ -177,9 +188,9 @@ std::string reference_man() {
         }
     }
     text += fmt::format(".SH NOT IN THIS VERSION\n{}\n", as_roff(vain_sentence()));
-    text +=
-        ".SH FILES\n.I /etc/sallyport/sallyport.yaml\n"
-        ".SH SEE ALSO\n.BR sallyport (1),\n.BR sallyportd (8)\n";
+    text += ".SH FRAGMENTS\n" + as_roff(fragments_text) +
+            "\n.SH FILES\n.I /etc/sallyport/sallyport.yaml\n.br\n.I /etc/sallyport/sallyport.d/*.yaml\n"
+            ".SH SEE ALSO\n.BR sallyport (1),\n.BR sallyportd (8)\n";
     return text;
 }
 

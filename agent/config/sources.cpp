@@ -26,8 +26,8 @@ Result<std::vector<std::string>> fragment_names(const std::string& directory) {
     }
     if (error) return failure(fmt::format("read the directory {}: {}", directory, error.message()));
     if (names.size() > fragments_most)
-        return failure(fmt::format("{} has {} fragments; expected at most {}", directory, names.size(),
-                                   fragments_most));
+        return failure(
+            fmt::format("{} has {} fragments; expected at most {}", directory, names.size(), fragments_most));
     std::ranges::sort(names);
     return names;
 }

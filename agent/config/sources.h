@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The files that a configuration is made of: the configuration file itself, and the fragments in the directory
-// sallyport.d beside it. Together they are one document.
+// The files that a configuration is made of: the configuration file itself, and the fragments in the
+// directory sallyport.d beside it. Together they are one document.
 #pragma once
 
 #include <cstddef>

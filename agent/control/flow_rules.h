@@ -54,8 +54,7 @@ std::uint16_t forwarded_port(const dataplane::PortForwardEntry& forward, std::ui
 class FlowRules {
   public:
     // Whether a mapping's external endpoint has sent to this remote address, so that it may send there.
-    using IsPermitted =
-        std::function<bool(Protocol protocol, const Endpoint& external, Ipv4Address remote)>;
+    using IsPermitted = std::function<bool(Protocol protocol, const Endpoint& external, Ipv4Address remote)>;
 
     // `tables` is not owned, and must not change.
     explicit FlowRules(const dataplane::ForwardingTables& tables);

@@ -23,7 +23,8 @@ Permit permit_of(const FlowRecord& flow) {
 }  // namespace
 
 Result<std::uint64_t> count_flows_cut(const dataplane::ForwardingTables& in_force, std::uint16_t generation,
-                                      const dataplane::ForwardingTables& planned, const VisitFlows& visit_flows) {
+                                      const dataplane::ForwardingTables& planned,
+                                      const VisitFlows& visit_flows) {
     const FlowRules now(in_force);
     const FlowRules then(planned);
     std::set<Permit> permits;

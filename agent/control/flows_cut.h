@@ -19,6 +19,7 @@ using VisitFlows = std::function<Result<void>(const std::function<bool(const dat
 // Flows that stand and that `planned` forbids. One that the tables in force forbid already, and that only
 // waits for its next packet to be cut, is lost whatever comes, and not counted as cut.
 Result<std::uint64_t> count_flows_cut(const dataplane::ForwardingTables& in_force, std::uint16_t generation,
-                                      const dataplane::ForwardingTables& planned, const VisitFlows& visit_flows);
+                                      const dataplane::ForwardingTables& planned,
+                                      const VisitFlows& visit_flows);
 
 }  // namespace sallyport::control

@@ -24,7 +24,7 @@ def test_it_holds_what_is_needed(debian_package: Path) -> None:
         "/usr/sbin/sallyportd", "/usr/bin/sallyport", "/lib/systemd/system/sallyportd.service",
         "/lib/systemd/system/sallyport.service", "/lib/systemd/system/sallyport-pins.service",
         "/usr/lib/sysusers.d/sallyport.conf",
-        "/etc/sallyport/",
+        "/etc/sallyport/", "/etc/sallyport/sallyport.d/",
         "/usr/share/man/man8/sallyportd.8.gz", "/usr/share/man/man1/sallyport.1.gz",
         "/usr/share/man/man5/sallyport.yaml.5.gz",
         "/usr/share/bash-completion/completions/sallyport",

@@ -264,8 +264,9 @@ TEST_F(ApiTest, PlanApplyAndHistory) {
 }
 
 TEST_F(ApiTest, FragmentsComeWithADocument) {
-    const json more{{"name", "d/10.yaml"},
-                    {"document", "api_version: sallyport/v1\nvpcs: [ { name: other, cidrs: [10.9.0.0/16] } ]\n"}};
+    const json more{
+        {"name", "d/10.yaml"},
+        {"document", "api_version: sallyport/v1\nvpcs: [ { name: other, cidrs: [10.9.0.0/16] } ]\n"}};
     const json body{{"document", configuration()}, {"name", "new.yaml"}, {"fragments", {more}}};
     EXPECT_EQ(post("/v1/plan", body)["changes"].size(), 1u);
     EXPECT_EQ(post("/v1/apply", body)["revision"], 2);

@@ -39,10 +39,11 @@ std::vector<std::string> faults_of(std::vector<Source> fragments) {
 using Texts = std::vector<std::string>;
 
 TEST(Fragments, AreOneDocumentWithTheFile) {
-    const auto loaded = load_sources(
-        {{"gw.yaml", main_text},
-         fragment("d/10.yaml", "vpcs: [ { name: other, cidrs: [10.1.0.0/16] } ]\n"),
-         fragment("d/20.yaml", "subnets: [ { name: app, vpc: other, cidr: 10.1.1.0/24, route_table: t } ]\n"
+    const auto loaded =
+        load_sources({{"gw.yaml", main_text},
+                      fragment("d/10.yaml", "vpcs: [ { name: other, cidrs: [10.1.0.0/16] } ]\n"),
+                      fragment("d/20.yaml",
+                               "subnets: [ { name: app, vpc: other, cidr: 10.1.1.0/24, route_table: t } ]\n"
                                "route_tables: [ { name: t, vpc: other, routes: [] } ]\n"
                                "vpcs: [ { name: third, cidrs: [10.2.0.0/16] } ]\n")});
     ASSERT_TRUE(loaded) << loaded.error().front().to_string();
@@ -55,18 +56,22 @@ TEST(Fragments, AreOneDocumentWithTheFile) {
 
 TEST(Fragments, FaultsAreToldWithTheFileThatTheyAreIn) {
     EXPECT_EQ(faults_of({fragment("d/10.yaml", "vpcs:\n  - { name: other, cidrs: [10.1.0.0/99] }\n")}).at(0),
-              "d/10.yaml:3:28: vpcs[0].cidrs[0]: \"10.1.0.0/99\" is no prefix: the length must be 0 to 32; expected "
+              "d/10.yaml:3:28: vpcs[0].cidrs[0]: \"10.1.0.0/99\" is no prefix: the length must be 0 to 32; "
+              "expected "
               "a prefix such as 10.0.0.0/16");
-    EXPECT_EQ(faults_of({fragment("d/10.yaml", "subnets:\n  - { name: s, vpc: nobody, cidr: 10.1.0.0/24 }\n")})
-                  .at(0)
-                  .substr(0, 40),
-              "d/10.yaml:3:21: subnets[0].vpc: there is");
+    EXPECT_EQ(
+        faults_of({fragment("d/10.yaml", "subnets:\n  - { name: s, vpc: nobody, cidr: 10.1.0.0/24 }\n")})
+            .at(0)
+            .substr(0, 40),
+        "d/10.yaml:3:21: subnets[0].vpc: there is");
 }
 
 TEST(Fragments, DuplicatesNameBothFiles) {
-    const Texts faults = faults_of({fragment("d/10.yaml", "vpcs:\n  - { name: other, cidrs: [10.1.0.0/16] }\n"),
-                                    fragment("d/20.yaml", "vpcs:\n  - { name: main, cidrs: [10.2.0.0/16] }\n"
-                                                          "  - { name: other, cidrs: [10.3.0.0/16] }\n")});
+    const Texts faults =
+        faults_of({fragment("d/10.yaml", "vpcs:\n  - { name: other, cidrs: [10.1.0.0/16] }\n"),
+                   fragment("d/20.yaml",
+                            "vpcs:\n  - { name: main, cidrs: [10.2.0.0/16] }\n"
+                            "  - { name: other, cidrs: [10.3.0.0/16] }\n")});
     ASSERT_EQ(faults.size(), 2u);
     EXPECT_TRUE(faults[0].starts_with("d/20.yaml:3:13: vpcs[0].name: ")) << faults[0];
     EXPECT_TRUE(faults[0].ends_with("(see gw.yaml:7:13)")) << faults[0];
@@ -82,10 +87,12 @@ TEST(Fragments, HaveListsOnly) {
     const std::string version = "api_version: sallyport/v1\n";
     EXPECT_EQ(only(version + "gateway: { name: gw2 }\n"),
               "d/10.yaml:2:1: gateway: \"gateway\" belongs into gw.yaml, not into a fragment");
-    EXPECT_EQ(only(version + "api: {}\n"), "d/10.yaml:2:1: api: \"api\" belongs into gw.yaml, not into a fragment");
+    EXPECT_EQ(only(version + "api: {}\n"),
+              "d/10.yaml:2:1: api: \"api\" belongs into gw.yaml, not into a fragment");
     EXPECT_EQ(only(version + "vpc: []\n"), "d/10.yaml:2:1: vpc: unknown key \"vpc\"; did you mean \"vpcs\"?");
-    EXPECT_EQ(only("vpcs: []\n"), "d/10.yaml:1:1: api_version: the key \"api_version\" is missing; expected "
-                                  "sallyport/v1");
+    EXPECT_EQ(only("vpcs: []\n"),
+              "d/10.yaml:1:1: api_version: the key \"api_version\" is missing; expected "
+              "sallyport/v1");
     EXPECT_TRUE(only("api_version: sallyport/v9\n").starts_with("d/10.yaml:1:14: api_version: "));
     EXPECT_TRUE(only(version + "vpcs: none\n").starts_with("d/10.yaml:2:7: vpcs: \"none\" was read"));
     EXPECT_NE(only(version + "vpcs:\n").find(": vpcs: no value was read; expected a list"), std::string::npos)
@@ -99,8 +106,9 @@ TEST(Fragments, HaveListsOnly) {
 }
 
 TEST(Fragments, AllFaultsOfAllFilesAreToldInOrder) {
-    const Texts faults = faults_of({fragment("d/20.yaml", "vpcs: [ { name: UPPER, cidrs: [10.1.0.0/16] } ]\n"),
-                                    fragment("d/10.yaml", "subnets: [ { name: s } ]\ngateway: {}\n")});
+    const Texts faults =
+        faults_of({fragment("d/20.yaml", "vpcs: [ { name: UPPER, cidrs: [10.1.0.0/16] } ]\n"),
+                   fragment("d/10.yaml", "subnets: [ { name: s } ]\ngateway: {}\n")});
     ASSERT_GE(faults.size(), 3u);
     EXPECT_TRUE(faults.front().starts_with("d/20.yaml:2:")) << faults.front();
     EXPECT_TRUE(faults.back().starts_with("d/10.yaml:3:1: gateway")) << faults.back();
@@ -108,22 +116,25 @@ TEST(Fragments, AllFaultsOfAllFilesAreToldInOrder) {
 
 TEST(Fragments, ConclusionsFromFaultyNamesAreLeftOut) {
     // The name that the subnet refers to may be the one that cannot be read.
-    const Texts faults = faults_of({fragment("d/10.yaml", "vpcs: [ { name: [other], cidrs: [10.1.0.0/16] } ]\n"),
-                                    fragment("d/20.yaml", "subnets: [ { name: s, vpc: other, cidr: 10.1.1.0/24 } ]\n")});
-    EXPECT_EQ(std::ranges::count_if(faults, [](const auto& text) { return text.starts_with("d/20.yaml"); }), 0)
+    const Texts faults =
+        faults_of({fragment("d/10.yaml", "vpcs: [ { name: [other], cidrs: [10.1.0.0/16] } ]\n"),
+                   fragment("d/20.yaml", "subnets: [ { name: s, vpc: other, cidr: 10.1.1.0/24 } ]\n")});
+    EXPECT_EQ(std::ranges::count_if(faults, [](const auto& text) { return text.starts_with("d/20.yaml"); }),
+              0)
         << faults.back();
 }
 
 TEST(Fragments, WarningsAndObjectsOfTheApiHaveTheirPlacesToo) {
     const Sources sources{{"gw.yaml", main_text},
-                          fragment("d/10.yaml", "vpcs: [ { name: other, cidrs: [10.1.0.0/16] } ]\n"
-                                                "elastic_ips: [ { name: eip-1, address: 198.51.100.10 } ]\n")};
+                          fragment("d/10.yaml",
+                                   "vpcs: [ { name: other, cidrs: [10.1.0.0/16] } ]\n"
+                                   "elastic_ips: [ { name: eip-1, address: 198.51.100.10 } ]\n")};
     const auto file = load_sources(sources);
     ASSERT_TRUE(file);
-    const auto both = join(*file, sources,
-                           {model::ElasticIp{.name = "eip-1",
-                                             .address = Ipv4Address(198, 51, 100, 12),
-                                             .origin = model::Origin::api}});
+    const auto both =
+        join(*file, sources,
+             {model::ElasticIp{
+                 .name = "eip-1", .address = Ipv4Address(198, 51, 100, 12), .origin = model::Origin::api}});
     ASSERT_FALSE(both);
     EXPECT_TRUE(both.error().front().to_string().starts_with(
         "d/10.yaml:3:24: elastic_ips[0].name: Elastic IP \"eip-1\", made through the API: "))
@@ -153,7 +164,8 @@ class SourcesTest : public testing::Test {
 
 TEST_F(SourcesTest, FragmentsComeInTheOrderOfTheirNamesBytes) {
     for (const char* name : {"b.yaml", "a.yaml", "B.yaml", "10.yaml", "9.yaml"}) put(name);
-    for (const char* name : {".hidden.yaml", "a.yaml~", "a.yml", "README", "a.yaml.dpkg-old"}) put(name, "not read");
+    for (const char* name : {".hidden.yaml", "a.yaml~", "a.yml", "README", "a.yaml.dpkg-old"})
+        put(name, "not read");
     const auto sources = read_sources(path_);
     ASSERT_TRUE(sources) << sources.error().message;
     std::vector<std::string> names;

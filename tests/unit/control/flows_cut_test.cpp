@@ -52,7 +52,8 @@ class FlowsCutTest : public testing::Test {
         tables_.elastic_ips[address("198.51.100.10")] = {nat, 0xff, 1, true, {}, 0};
         tables_.elastic_ips[address("198.51.100.12")] = {nat, 0xff, 2, false, {}, 0};
         tables_.elastic_ips[address("198.51.100.11")] = {igw, 0xff, 3, false, address("10.0.2.50"), zone};
-        tables_.port_forwards[{address("198.51.100.10"), 6, 8080, 16}] = {address("10.0.1.12"), zone, 8080, 80};
+        tables_.port_forwards[{address("198.51.100.10"), 6, 8080, 16}] = {address("10.0.1.12"), zone, 8080,
+                                                                          80};
         tables_.instances[{zone, address("10.0.2.50")}] = {address("198.51.100.11"), {group}};
         tables_.security_groups[group] = {{{6, {5432, 5432}, prefix("0.0.0.0/0")}},
                                           {{0, {0, 65535}, prefix("203.0.113.0/24")}}};
@@ -143,7 +144,8 @@ TEST_F(FlowsCutTest, AnElasticIpThatMovesOrGoesCutsWhatHasIt) {
     outward();
     flow("10.0.1.11:4000", "198.51.100.12:2000", "203.0.113.10:443");
     own("10.0.2.50:5432", "198.51.100.11:5432", true);
-    EXPECT_EQ(cut_by([](ForwardingTables& planned) { planned.elastic_ips.erase(address("198.51.100.12")); }), 1u);
+    EXPECT_EQ(cut_by([](ForwardingTables& planned) { planned.elastic_ips.erase(address("198.51.100.12")); }),
+              1u);
     EXPECT_EQ(cut_by([](ForwardingTables& planned) {
                   planned.elastic_ips[address("198.51.100.10")].nat_gateway = 4;
               }),
@@ -169,14 +171,12 @@ TEST_F(FlowsCutTest, APortForwardThatGoesCutsItsFlowsAlone) {
     outward();
     forwarded();
     EXPECT_EQ(cut_by([](ForwardingTables& planned) { planned.port_forwards.clear(); }), 1u);
-    EXPECT_EQ(cut_by([](ForwardingTables& planned) {
-                  planned.port_forwards.begin()->second.to_port = 81;
-              }),
+    EXPECT_EQ(cut_by([](ForwardingTables& planned) { planned.port_forwards.begin()->second.to_port = 81; }),
               1u);
     EXPECT_EQ(cut_by([](ForwardingTables& planned) {
                   planned.port_forwards.clear();
-                  planned.port_forwards[{address("198.51.100.10"), 6, 8080, 15}] = {address("10.0.1.12"), zone, 8080,
-                                                                                    80};
+                  planned.port_forwards[{address("198.51.100.10"), 6, 8080, 15}] = {address("10.0.1.12"),
+                                                                                    zone, 8080, 80};
               }),
               0u);
 }
@@ -188,8 +188,9 @@ TEST_F(FlowsCutTest, SecurityGroupsAreAskedForTheWayThatAFlowWasOpened) {
     EXPECT_EQ(cut_by([](ForwardingTables& planned) { planned.security_groups[group].egress.clear(); }), 1u);
     EXPECT_EQ(cut_by([](ForwardingTables& planned) { planned.security_groups.clear(); }), 2u);
     // Without any, nobody may come in and everybody may leave.
-    EXPECT_EQ(cut_by([](ForwardingTables& planned) { planned.instances.begin()->second.security_groups = {}; }),
-              1u);
+    EXPECT_EQ(
+        cut_by([](ForwardingTables& planned) { planned.instances.begin()->second.security_groups = {}; }),
+        1u);
 }
 
 TEST_F(FlowsCutTest, TheFilteringIsAskedForWhatNothingElseLetIn) {

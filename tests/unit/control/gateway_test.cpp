@@ -203,10 +203,12 @@ TEST_F(FragmentsTest, AnObjectOfOneIsChangedThere) {
     ASSERT_FALSE(refused);
     EXPECT_EQ(refused.error().message, "VPC \"other\" is declared in " + path("10-more.yaml") +
                                            ": change it there, then run `sallyport reload`");
-    EXPECT_NE(here_.gateway->delete_object(model::Kind::vpcs, "main", "test").error().message.find(
-                  "declared in " + here_.config_path + ":"),
+    EXPECT_NE(here_.gateway->delete_object(model::Kind::vpcs, "main", "test")
+                  .error()
+                  .message.find("declared in " + here_.config_path + ":"),
               std::string::npos);
-    ASSERT_TRUE(here_.gateway->create_object(model::Kind::vpcs, R"({"name":"of-api","cidrs":["10.8.0.0/16"]})", "t"));
+    ASSERT_TRUE(
+        here_.gateway->create_object(model::Kind::vpcs, R"({"name":"of-api","cidrs":["10.8.0.0/16"]})", "t"));
     EXPECT_EQ((*here_.store->newest())->fragments.size(), 1u) << "the other half of the revision stays";
 }
 

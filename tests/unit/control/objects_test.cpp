@@ -195,9 +195,9 @@ TEST_F(ObjectsTest, FileMayTakeAnObjectOver) {
 }
 
 TEST_F(ObjectsTest, RollbackBringsBothHalvesBack) {
-    create(Kind::elastic_ips, eip3);                                           // 2
+    create(Kind::elastic_ips, eip3);                                               // 2
     ASSERT_TRUE(gateway().apply({{"new.yaml", configuration("eip-2")}}, "test"));  // 3
-    ASSERT_TRUE(gateway().delete_object(Kind::elastic_ips, "eip-3", "test"));  // 4
+    ASSERT_TRUE(gateway().delete_object(Kind::elastic_ips, "eip-3", "test"));      // 4
     ASSERT_TRUE(gateway().rollback(2, "test"));
     EXPECT_TRUE(has(Kind::elastic_ips, "eip-3"));
     EXPECT_EQ(model::find<model::NatGateway>(*view()->state, "egress")->elastic_ips,
@@ -212,7 +212,8 @@ TEST_F(ObjectsTest, RollbackBringsBothHalvesBack) {
 
 TEST_F(ObjectsTest, WaitWhileARevisionAwaitsConfirmation) {
     create(Kind::elastic_ips, eip3);
-    ASSERT_TRUE(gateway().apply({{"new.yaml", configuration("eip-2")}}, "test", std::chrono::seconds{60}, true));
+    ASSERT_TRUE(
+        gateway().apply({{"new.yaml", configuration("eip-2")}}, "test", std::chrono::seconds{60}, true));
     EXPECT_EQ(refused(gateway().create_object(Kind::elastic_ips, eip3, "test")), Refusal::Kind::conflict);
     here_.clock.advance(std::chrono::seconds{61});
     gateway().tick();

@@ -9,8 +9,8 @@
 #include <array>
 #include <chrono>
 #include <filesystem>
-#include <set>
 #include <fstream>
+#include <set>
 #include <string>
 
 #include "core/file.h"
@@ -148,8 +148,8 @@ TEST_F(SqliteStoreTest, TextsOfFragmentsGoWithTheLastRevisionThatHasThem) {
 }
 
 TEST(Digest, OfFilesTellsEverySetApart) {
-    const std::vector<Fragment> none, one{{"a", "b"}}, renamed{{"b", "b"}}, other{{"a", "c"}}, two{{"a", "b"}, {"c", "d"}},
-        swapped{{"c", "d"}, {"a", "b"}};
+    const std::vector<Fragment> none, one{{"a", "b"}}, renamed{{"b", "b"}}, other{{"a", "c"}},
+        two{{"a", "b"}, {"c", "d"}}, swapped{{"c", "d"}, {"a", "b"}};
     EXPECT_EQ(digest("text", none), digest("text"));
     std::set<std::string> all;
     for (const auto& set : {none, one, renamed, other, two, swapped}) all.insert(digest("text", set));
