@@ -195,9 +195,13 @@ class Flows:
         return self.agent.flows("--limit", 100000)
 
     def again(self) -> int:
-        """The next packet of each flow, from inside; gives how many were cut."""
+        """The next packet of each flow, from inside; gives how many were cut.
+
+        Those that only the filtering has let in come first: where it has become address_dependent, the next packet
+        of another flow of the mapping to the same address would let them stay, and plan cannot know who comes first.
+        """
         packets = []
-        for flow in self.all():
+        for flow in sorted(self.all(), key=lambda flow: flow["state"] != "opening_from_outside"):
             source, destination = (_endpoint(flow[end]) for end in ("inside", "remote"))
             packets.append((self._entry(source[0]), _packet(flow["protocol"], source, destination, ACK)))
         return self.send(packets)
