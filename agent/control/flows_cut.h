@@ -17,9 +17,9 @@ namespace sallyport::control {
 using VisitFlows = std::function<Result<void>(const std::function<bool(const dataplane::FlowRecord&)>&)>;
 
 // Flows that stand and that `planned` forbids. One that the tables in force forbid already, and that only
-// waits for its next packet to be cut, is lost whatever comes, and not counted as cut. Where filtering becomes
-// address_dependent, an unanswered flow from outside may be saved by the next packet of another flow of its
-// mapping to the same address, if that comes first; it is counted as cut.
+// waits for its next packet to be cut, is lost whatever comes, and not counted as cut. Where filtering
+// becomes address_dependent, an unanswered flow from outside may be saved by the next packet of another flow
+// of its mapping to the same address, if that comes first; it is counted as cut.
 Result<std::uint64_t> count_flows_cut(const dataplane::ForwardingTables& in_force, std::uint16_t generation,
                                       const dataplane::ForwardingTables& planned,
                                       const VisitFlows& visit_flows);
