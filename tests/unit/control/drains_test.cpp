@@ -136,14 +136,14 @@ TEST_F(DrainsTest, CanBeEndedAndSetAnew) {
 
 TEST_F(DrainsTest, OutlivesOtherRevisionsAndEndsWithTheElasticIp) {
     ASSERT_TRUE(here_.gateway->drain("eip-2", {}, "test"));
-    ASSERT_TRUE(here_.gateway->apply(configuration("eip-2, eip-1"), "other.yaml", "test"));
+    ASSERT_TRUE(here_.gateway->apply({{"other.yaml", configuration("eip-2, eip-1")}}, "test"));
     EXPECT_EQ(in_use(), std::vector{eip_1});
     std::string without = configuration("eip-1");
     const std::string second = ", { name: eip-2, address: 198.51.100.11 }";
     without.replace(without.find(second), second.size(), "");
-    ASSERT_TRUE(here_.gateway->apply(without, "other.yaml", "test"));
+    ASSERT_TRUE(here_.gateway->apply({{"other.yaml", without}}, "test"));
     EXPECT_EQ(status("eip-2"), nullptr);
-    ASSERT_TRUE(here_.gateway->apply(configuration("eip-1, eip-2"), "other.yaml", "test"));
+    ASSERT_TRUE(here_.gateway->apply({{"other.yaml", configuration("eip-1, eip-2")}}, "test"));
     EXPECT_EQ(in_use(), (std::vector{eip_1, eip_2}));
     EXPECT_TRUE(here_.store->drains()->empty());
 }

@@ -172,6 +172,10 @@ class FatedStore final : public store::Store {
     Result<std::vector<store::RevisionSummary>> history(std::size_t limit) override {
         return fate_.around([&] { return inner_.history(limit); });
     }
+    Result<std::vector<store::RevisionSummary>> history_before(std::uint64_t number,
+                                                               std::size_t limit) override {
+        return fate_.around([&] { return inner_.history_before(number, limit); });
+    }
     Result<std::optional<store::IdempotencyRecord>> idempotency_record(
         std::string_view key, std::chrono::system_clock::time_point now) override {
         return fate_.around([&] { return inner_.idempotency_record(key, now); });
@@ -299,7 +303,9 @@ std::vector<Command> commands() {
             return verdict(gateway->put_object(Kind::nat_gateways, "n",
                                                R"({"vpc": "main", "elastic_ips": ["e"]})", "test"));
         },
-        [wider](FatedGateway& gateway) { return verdict(gateway->apply(wider, "wider.yaml", "test")); },
+        [wider](FatedGateway& gateway) {
+            return verdict(gateway->apply({{"wider.yaml", wider}}, "test"));
+        },
         [](FatedGateway& gateway) {
             return verdict(
                 gateway->patch_object(Kind::elastic_ips, "e", R"({"address": "198.51.100.21"})", "test"));
@@ -308,14 +314,16 @@ std::vector<Command> commands() {
             return verdict(gateway->delete_object(Kind::nat_gateways, "n", "test"));
         },
         [](FatedGateway& gateway) { return verdict(gateway->rollback(3, "test")); },
-        [wider](FatedGateway& gateway) { return verdict(gateway->apply(wider, "wider.yaml", "test", 60s)); },
+        [wider](FatedGateway& gateway) {
+            return verdict(gateway->apply({{"wider.yaml", wider}}, "test", 60s));
+        },
         [](FatedGateway& gateway) { return verdict(gateway->confirm("test")); },
         [](FatedGateway& gateway) {
             gateway.here().write_config(configuration("eip-2"));
             return verdict(gateway->reload("test"));
         },
         [](FatedGateway& gateway) {
-            return verdict(gateway->apply(configuration(), "f", "test", std::nullopt, true));
+            return verdict(gateway->apply({{"f", configuration()}}, "test", std::nullopt, true));
         },
     };
 }

@@ -193,6 +193,55 @@ TEST_F(FlowsCutTest, SecurityGroupsAreAskedForTheWayThatAFlowWasOpened) {
         1u);
 }
 
+TEST_F(FlowsCutTest, RulesOfIcmpAreAskedForTheEchoRequestThatOpenedIt) {
+    own("10.0.2.50:77", "198.51.100.11:77", false).protocol = Protocol::icmp;
+    own("10.0.2.50:78", "198.51.100.11:78", true).protocol = Protocol::icmp;
+    const auto rule_of = [](PortRange messages) {
+        return [messages](ForwardingTables& planned) {
+            planned.security_groups[group].egress = {{1, messages, prefix("0.0.0.0/0")}};
+            planned.security_groups[group].ingress = planned.security_groups[group].egress;
+        };
+    };
+    rule_of({0x0800, 0x0800})(tables_);
+    EXPECT_EQ(cut_by(rule_of({0x0800, 0x08ff})), 0u);
+    EXPECT_EQ(cut_by(rule_of({0, 0xffff})), 0u);
+    EXPECT_EQ(cut_by(rule_of({0, 0x00ff})), 2u) << "an echo reply opens nothing here";
+    EXPECT_EQ(cut_by(rule_of({0x0801, 0x08ff})), 2u);
+}
+
+TEST_F(FlowsCutTest, NoRemoteOutsideHasASecurityGroup) {
+    own("10.0.2.50:5432", "198.51.100.11:5432", true);
+    own("10.0.2.50:6000", "198.51.100.11:6000", false);
+    EXPECT_EQ(cut_by([](ForwardingTables& planned) {
+                  planned.security_groups[group].ingress.front().remote_group = group;
+              }),
+              1u);
+    EXPECT_EQ(cut_by([](ForwardingTables& planned) {
+                  planned.security_groups[group].egress.front().remote_group = group;
+              }),
+              1u);
+}
+
+TEST_F(FlowsCutTest, ARouteToARouterInsideLeadsNoFlow) {
+    outward();
+    EXPECT_EQ(cut_by([](ForwardingTables& planned) {
+                  planned.routes[{private_table, prefix("203.0.113.0/24")}] = {RouteKind::via, 0,
+                                                                               address("10.0.1.1")};
+              }),
+              1u);
+}
+
+TEST_F(FlowsCutTest, DrainingLetsFlowsGoOn) {
+    outward();
+    forwarded();
+    own("10.0.2.50:5432", "198.51.100.11:5432", true);
+    EXPECT_EQ(cut_by([](ForwardingTables& planned) {
+                  for (auto& [external, entry] : planned.elastic_ips) entry.draining = true;
+                  planned.nat_gateways[nat].elastic_ips = {address("198.51.100.12")};
+              }),
+              0u);
+}
+
 TEST_F(FlowsCutTest, TheFilteringIsAskedForWhatNothingElseLetIn) {
     FlowRecord& unanswered = outward();
     unanswered.state = "opening_from_outside";

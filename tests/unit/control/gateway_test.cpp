@@ -172,7 +172,7 @@ TEST_F(FragmentsTest, AreReadAtAStartAndByAReload) {
     EXPECT_EQ(vpcs(), 2u);
     EXPECT_TRUE(model::find_object(*view()->state, model::Kind::vpcs, "other"));
     EXPECT_EQ(view()->files, (std::vector<std::string>{here_.config_path, path("10-more.yaml")}));
-    EXPECT_EQ((*here_.store->newest())->fragments.at(0).text,
+    EXPECT_EQ((*here_.store->newest())->document.fragments.at(0).text,
               "api_version: sallyport/v1\nvpcs: [ { name: other, cidrs: [10.1.0.0/16] } ]\n");
     start();
     EXPECT_TRUE(model::find_object(*view()->state, model::Kind::vpcs, "other"));
@@ -209,7 +209,8 @@ TEST_F(FragmentsTest, AnObjectOfOneIsChangedThere) {
               std::string::npos);
     ASSERT_TRUE(
         here_.gateway->create_object(model::Kind::vpcs, R"({"name":"of-api","cidrs":["10.8.0.0/16"]})", "t"));
-    EXPECT_EQ((*here_.store->newest())->fragments.size(), 1u) << "the other half of the revision stays";
+    EXPECT_EQ((*here_.store->newest())->document.fragments.size(), 1u)
+        << "the other half of the revision stays";
 }
 
 TEST_F(FragmentsTest, ApplyTakesWhatItIsGiven) {

@@ -122,25 +122,40 @@ TEST_F(SqliteStoreTest, RevisionsCountUpAndTheHistoryBeginsWithTheNewest) {
 TEST_F(SqliteStoreTest, FragmentsAreKeptByteForByteAndInOrder) {
     const auto store = open();
     NewRevision revision = revision_of("one", Source::file);
-    revision.fragments = {{"d/b.yaml", std::string("b\0c", 3)}, {"d/a.yaml", "one"}, {"d/c.yaml", ""}};
+    revision.document->fragments = {
+        {"d/b.yaml", std::string("b\0c", 3)}, {"d/a.yaml", "one"}, {"d/c.yaml", ""}};
     ASSERT_TRUE(store->commit(revision));
-    EXPECT_EQ((*open()->newest())->fragments, revision.fragments);
-    EXPECT_EQ(*store->loaded_file_hash(), digest("one", revision.fragments));
+    EXPECT_EQ((*open()->newest())->document, revision.document);
+    EXPECT_EQ(*store->loaded_file_hash(), digest(*revision.document));
     ASSERT_TRUE(store->commit(revision_of("two")));
-    EXPECT_TRUE((*store->newest())->fragments.empty());
-    EXPECT_EQ((*store->find(1))->fragments, revision.fragments);
+    EXPECT_TRUE((*store->newest())->document.fragments.empty());
+    EXPECT_EQ((*store->find(1))->document, revision.document);
     run_sql("UPDATE texts SET text = 'x' WHERE text = ''");
     const auto damaged = store->find(1);
     ASSERT_FALSE(damaged);
     EXPECT_NE(damaged.error().message.find("damaged"), std::string::npos);
 }
 
+TEST_F(SqliteStoreTest, ARevisionWithoutADocumentHasTheFragmentsOfTheOneBefore) {
+    const auto store = open();
+    NewRevision revision = revision_of("one");
+    revision.document->fragments = {{"d/a.yaml", "first"}, {"d/b.yaml", "second"}};
+    ASSERT_TRUE(store->commit(revision));
+    ASSERT_TRUE(store->commit(api_change({{"vpcs", "a", "{}"}})));
+    EXPECT_EQ((*store->newest())->document, revision.document);
+    EXPECT_EQ(number_from("SELECT count(*) FROM texts"), 3);
+    NewRevision read_again = api_change({{"vpcs", "a"}});
+    read_again.source = Source::reload;
+    ASSERT_TRUE(store->commit(read_again));
+    EXPECT_EQ(*store->loaded_file_hash(), digest(*revision.document));
+}
+
 TEST_F(SqliteStoreTest, TextsOfFragmentsGoWithTheLastRevisionThatHasThem) {
     const auto store = open();
     NewRevision revision = revision_of("one");
-    revision.fragments = {{"d/a.yaml", "first"}};
+    revision.document->fragments = {{"d/a.yaml", "first"}};
     ASSERT_TRUE(store->commit(revision));
-    revision.fragments = {{"d/a.yaml", "second"}};
+    revision.document->fragments = {{"d/a.yaml", "second"}};
     for (std::size_t i = 0; i < revisions_kept; ++i) ASSERT_TRUE(store->commit(revision));
     EXPECT_EQ(number_from("SELECT count(*) FROM texts WHERE text = 'first'"), 0);
     EXPECT_EQ(number_from("SELECT count(*) FROM texts WHERE text = 'second'"), 1);
@@ -150,9 +165,10 @@ TEST_F(SqliteStoreTest, TextsOfFragmentsGoWithTheLastRevisionThatHasThem) {
 TEST(Digest, OfFilesTellsEverySetApart) {
     const std::vector<Fragment> none, one{{"a", "b"}}, renamed{{"b", "b"}}, other{{"a", "c"}},
         two{{"a", "b"}, {"c", "d"}}, swapped{{"c", "d"}, {"a", "b"}};
-    EXPECT_EQ(digest("text", none), digest("text"));
+    EXPECT_EQ(digest(Document{"name", "text", none}), digest("text"));
     std::set<std::string> all;
-    for (const auto& set : {none, one, renamed, other, two, swapped}) all.insert(digest("text", set));
+    for (const auto& set : {none, one, renamed, other, two, swapped})
+        all.insert(digest(Document{"name", "text", set}));
     EXPECT_EQ(all.size(), 6u);
 }
 
@@ -411,6 +427,19 @@ TEST_F(SqliteStoreTest, ObjectsOfAnOlderLayoutAreKeptOneByOne) {
     NewRevision next = api_change({{"vpcs", "a"}});
     EXPECT_EQ(*store->commit(next), 26u);
     EXPECT_EQ((*open()->newest())->objects, (Objects{b1}));
+}
+
+TEST_F(SqliteStoreTest, AStoreOfTheLayoutBeforeFragmentsTakesThem) {
+    NewRevision revision = revision_of("one");
+    ASSERT_TRUE(open()->commit(revision));
+    run_sql("DROP TABLE fragments; PRAGMA user_version = 6");
+    revision.document->fragments = {{"d/a.yaml", "first"}};
+    const auto store = open();
+    ASSERT_NE(store, nullptr);
+    EXPECT_EQ(number_from("PRAGMA user_version"), 7);
+    EXPECT_TRUE((*store->newest())->document.fragments.empty());
+    ASSERT_TRUE(store->commit(revision));
+    EXPECT_EQ((*store->newest())->document, revision.document);
 }
 
 TEST_F(SqliteStoreTest, DamagedObjectsOfAnOlderLayoutAreRefusedAndKept) {
