@@ -134,6 +134,24 @@ def _translate_all(new: Configuration, choose: random.Random) -> None:
     _named(new, "nat_gateways", "app")["no_translation"] = []
 
 
+def _ask_for_a_group(new: Configuration, choose: random.Random) -> None:
+    """No remote outside has a security group."""
+    group = _named(new, "security_groups", "db")
+    rule = choose.choice(group["ingress"] + group["egress"])
+    del rule["cidr"]
+    rule["security_group"] = "inner"
+
+
+def _ask_for_another_message(new: Configuration, choose: random.Random) -> None:
+    (rule,) = (rule for rule in _named(new, "security_groups", "db")["ingress"] if rule["protocol"] == "icmp")
+    rule["icmp_type"] = choose.choice([0, 13])
+
+
+def _route_inside(new: Configuration, choose: random.Random) -> None:
+    table = choose.choice(new["route_tables"])
+    table["routes"].append({"destination": f"{choose.choice(WEBS)}/32", "via": "10.0.1.13"})
+
+
 def _name_a_vpc_only(new: Configuration, choose: random.Random) -> None:
     """Nothing that a flow depends on."""
     del choose
@@ -142,7 +160,8 @@ def _name_a_vpc_only(new: Configuration, choose: random.Random) -> None:
 
 Change = Callable[[Configuration, random.Random], None]
 CHANGES: list[Change] = [_remove_rule, _narrow_rule, _replace_route, _add_blackhole, _move_elastic_ip, _delete_nat_gateway,
-                         _remove_forward, _forward_elsewhere, _tighten, _translate_all, _name_a_vpc_only]
+                         _remove_forward, _forward_elsewhere, _tighten, _translate_all, _ask_for_a_group, _ask_for_another_message,
+                         _route_inside, _name_a_vpc_only]
 
 
 class Flows:
@@ -293,3 +312,24 @@ def test_planning_cuts_nothing(world: Routed, flows: Flows) -> None:
     assert flows.agent.flow_count() == standing
     same = world.lab.write("same.yaml", as_yaml(_base(world)))
     assert flows.agent.json("plan", same)["flows_cut"] == 0
+
+
+def test_draining_cuts_nothing_and_the_rest_is_as_planned(world: Routed, flows: Flows) -> None:
+    choose = random.Random(11)
+    flows.open(choose, 60)
+    flows.again()
+    standing = flows.agent.flow_count("--external", EIP1)
+    assert standing > 0
+    flows.agent.json("drain", "eip-1")
+    try:
+        assert flows.again() == 0
+        spare = _base(world)
+        _name_a_vpc_only(spare, choose)
+        assert _plan_and_see(flows, world, spare, "draining") == (0, 0)
+        closed = _base(world)
+        _named(closed, "route_tables", "app")["routes"] = [{"destination": ANYBODY, "blackhole": True}]
+        planned, cut = _plan_and_see(flows, world, closed, "closed")
+        assert planned == cut >= standing
+    finally:
+        flows.agent.text("drain", "eip-1", "--abort")
+        flows.agent.json("apply", world.lab.write("base.yaml", as_yaml(_base(world))))
