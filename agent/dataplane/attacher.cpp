@@ -91,17 +91,38 @@ Result<std::vector<Attachment>> Attacher::attach(std::span<const AttachRequest> 
         if (auto detached = detach(device); !detached) return tl::make_unexpected(detached.error());
     }
     std::vector<Attachment> result;
-    for (const AttachRequest& request : wanted) {
-        auto attached = attach_one(request, mode);
-        if (attached) {
-            result.push_back(attached->attachment);
-            attached_[request.name] = std::move(*attached);
-        } else {
-            result.push_back(attachment_for(request));
-            result.back().error = attached.error().message;
-        }
-    }
+    for (const AttachRequest& request : wanted) attach_into(request, mode, result.emplace_back());
+    if (mode == ModeWish::automatic) level_modes(wanted, result);
     return result;
+}
+
+void Attacher::attach_into(const AttachRequest& request, ModeWish mode, Attachment& result) {
+    auto attached = attach_one(request, mode);
+    if (attached) {
+        result = attached->attachment;
+        attached_[request.name] = std::move(*attached);
+    } else {
+        result = attachment_for(request);
+        result.error = attached.error().message;
+    }
+}
+
+// A driver that cannot run XDP cannot take frames from it either (ndo_xdp_xmit): what a device in native mode
+// sends to it is lost. From generic mode it goes through the device's usual queue.
+void Attacher::level_modes(std::span<const AttachRequest> wanted, std::vector<Attachment>& result) {
+    const auto generic = std::ranges::find_if(result, [](const Attachment& attachment) {
+        return attachment.error.empty() && attachment.mode == Mode::generic;
+    });
+    if (generic == result.end()) return;
+    const std::string name = generic->name;
+    for (std::size_t i = 0; i < result.size(); ++i) {
+        if (!result[i].error.empty() || result[i].mode == Mode::generic) continue;
+        attach_into(wanted[i], ModeWish::generic, result[i]);
+        if (!result[i].error.empty()) continue;
+        result[i].fallback_reason =
+            fmt::format("{} is in generic mode, and takes no frames from a device in native mode", name);
+        attached_.at(wanted[i].name).attachment.fallback_reason = result[i].fallback_reason;
+    }
 }
 
 Result<Attacher::Attached> Attacher::attach_one(const AttachRequest& request, ModeWish mode) {

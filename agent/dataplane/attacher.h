@@ -42,6 +42,9 @@ class Attacher {
         UniqueFd program;
     };
 
+    // Where one device had to fall back to generic mode, the others follow it.
+    void level_modes(std::span<const AttachRequest> wanted, std::vector<Attachment>& result);
+    void attach_into(const AttachRequest& request, ModeWish mode, Attachment& result);
     Result<Attached> attach_one(const AttachRequest& request, ModeWish mode);
     Result<UniqueFd> load_and_pin(const AttachRequest& request);
     Result<void> detach(const std::string& device);

@@ -102,6 +102,7 @@ device encode(const DeviceEntry& entry) {
     value.zone = entry.zone;
     value.role = static_cast<std::uint8_t>(entry.role);
     value.replies_per_second = entry.replies_per_second;
+    value.flags = entry.ambiguous ? DEVICE_AMBIGUOUS : 0;
     copy_mac(value.mac, entry.mac);
     return value;
 }
@@ -115,6 +116,7 @@ DeviceEntry decode(const device& value, std::string name) {
     entry.zone = value.zone;
     entry.role = static_cast<Role>(value.role);
     entry.replies_per_second = value.replies_per_second;
+    entry.ambiguous = (value.flags & DEVICE_AMBIGUOUS) != 0;
     entry.mac = mac_from(value.mac);
     return entry;
 }

@@ -85,6 +85,15 @@ Result<std::vector<Attachment>> MemoryDataplane::attach(std::span<const AttachRe
     std::erase_if(attached_, unwanted);
     std::vector<Attachment> result;
     for (const AttachRequest& request : wanted) result.push_back(attach_one(request, mode));
+    const bool generic = std::ranges::any_of(result, [](const Attachment& attachment) {
+        return attachment.error.empty() && attachment.mode == Mode::generic;
+    });
+    for (std::size_t i = 0; mode == ModeWish::automatic && generic && i < result.size(); ++i) {
+        if (!result[i].error.empty() || result[i].mode == Mode::generic) continue;
+        result[i] = attach_one(wanted[i], ModeWish::generic);
+        result[i].fallback_reason = "another device is in generic mode";
+        attached_.at(wanted[i].name).attachment.fallback_reason = result[i].fallback_reason;
+    }
     return result;
 }
 

@@ -31,6 +31,7 @@ struct DeviceEntry {
     Role role = Role::inside;
     MacAddress mac;
     std::uint32_t replies_per_second = 0;  // ICMP errors and resets that one processor may send out of it
+    bool ambiguous = false;                // the host's routes may take what is behind it for something else
     bool operator==(const DeviceEntry&) const = default;
 };
 

@@ -155,6 +155,9 @@ std::optional<Link> parse_link(const nlmsghdr& message) {
             case IFLA_ADDRESS:
                 link.mac = mac(attribute).value_or(MacAddress{});
                 break;
+            case IFLA_MASTER:
+                link.master = number<std::uint32_t>(attribute).value_or(0);
+                break;
             case IFLA_MTU:
                 link.mtu = number<std::uint32_t>(attribute).value_or(0);
                 break;

@@ -34,6 +34,7 @@ struct Link {
     bool running = false;  // carrier and operationally up
     XdpAttachment xdp = XdpAttachment::none;
     std::uint32_t xdp_program = 0;  // the kernel's id of the program; 0: none, or several
+    std::uint32_t master = 0;       // interface index of the bridge, bond or VRF that it is of; 0: none
     bool operator==(const Link&) const = default;
 };
 

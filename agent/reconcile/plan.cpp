@@ -142,7 +142,7 @@ class Planner {
         instances();
         local_addresses();
         next_hops();
-        routers();
+        wanted_neighbours();
         return std::move(plan_);
     }
 
@@ -174,10 +174,28 @@ class Planner {
                              : static_cast<std::uint16_t>(zone(device.vpc));
             entry.address = device.icmp_errors ? own_address(link->ifindex) : Ipv4Address();
             entry.replies_per_second = desired_.gateway.reply_rate_limit;
+            entry.ambiguous = entry.role != Role::outside && (overlaps(device.vpc) || is_of_vrf(*link));
             const auto slot = static_cast<std::uint8_t>(identifiers_.at(IDENTIFIER_DEVICE, device.device));
             plan_.attach.push_back({slot, entry.name, entry.ifindex, entry.role});
             plan_.tables.devices.emplace(slot, std::move(entry));
         }
+    }
+
+    // Whether another VPC has addresses of this one's.
+    bool overlaps(std::string_view name) const {
+        const auto vpc = std::ranges::find(desired_.vpcs, name, &model::Vpc::name);
+        return vpc != desired_.vpcs.end() && std::ranges::any_of(desired_.vpcs, [&](const model::Vpc& other) {
+                   return other.name != name && std::ranges::any_of(other.cidrs, [&](const Ipv4Prefix& cidr) {
+                              return std::ranges::any_of(
+                                  vpc->cidrs, [&](const Ipv4Prefix& own) { return own.overlaps(cidr); });
+                          });
+               });
+    }
+
+    // Then its routes are not looked at for what comes from outside.
+    bool is_of_vrf(const netlink::Link& link) const {
+        const netlink::Link* master = link.master == 0 ? nullptr : view_.link(link.master);
+        return master != nullptr && master->kind == "vrf";
     }
 
     // RFC 4787 REQ-7: an outside that has the addresses of the inside, because somebody's DHCP gave it them,
@@ -563,18 +581,29 @@ class Planner {
         }
     }
 
-    // On a device of their VPC, where the host has an address of their link.
-    void routers() {
+    // What no packet is left to the kernel for, so that nothing else has it resolved: routers that routes
+    // lead to, and, where the host's routes cannot be trusted, instances that the configuration leads
+    // something to.
+    void wanted_neighbours() {
         for (const model::RouteTable& table : desired_.route_tables) {
             for (const model::Route& route : table.routes) {
-                const auto* via = std::get_if<model::Via>(&route.target);
-                if (via == nullptr) continue;
-                for (const auto& [slot, device] : plan_.tables.devices) {
-                    if (device.role == Role::outside || device.zone != zone(table.vpc)) continue;
-                    if (has_on_link(device.ifindex, via->address))
-                        plan_.routers.insert({device.ifindex, via->address});
-                }
+                if (const auto* via = std::get_if<model::Via>(&route.target))
+                    want(zone(table.vpc), via->address, false);
             }
+        }
+        for (const auto& [key, forward] : plan_.tables.port_forwards)
+            want(forward.zone, forward.address, true);
+        for (const auto& [address, elastic_ip] : plan_.tables.elastic_ips) {
+            if (elastic_ip.instance != Ipv4Address()) want(elastic_ip.zone, elastic_ip.instance, true);
+        }
+    }
+
+    // On a device of the zone, where the host has an address of their link.
+    void want(std::uint32_t zone, Ipv4Address neighbour, bool only_where_ambiguous) {
+        for (const auto& [slot, device] : plan_.tables.devices) {
+            if (device.role == Role::outside || device.zone != zone) continue;
+            if ((device.ambiguous || !only_where_ambiguous) && has_on_link(device.ifindex, neighbour))
+                plan_.wanted_neighbours.insert({device.ifindex, neighbour});
         }
     }
 

@@ -29,7 +29,7 @@ struct Plan {
     std::vector<std::string> missing_devices;            // named by the configuration, not there
     std::map<std::string, std::string> refused_devices;  // there, but not to be used, and why
     std::set<netlink::KernelRoute> routes;
-    std::set<dataplane::Neighbour> routers;  // that routes lead to: to be kept resolved
+    std::set<dataplane::Neighbour> wanted_neighbours;  // to be kept resolved: nothing else would ask for them
     std::vector<std::string> warnings;
 };
 

@@ -38,7 +38,7 @@ dataplane::ModeWish wish_of(model::XdpMode mode) {
 
 // What of a link a plan is made of. How XDP sits on it is our own doing.
 bool same_to_plan(const netlink::Link& a, const netlink::Link& b) {
-    return a.name == b.name && a.mac == b.mac && a.mtu == b.mtu;
+    return a.name == b.name && a.mac == b.mac && a.mtu == b.mtu && a.master == b.master && a.kind == b.kind;
 }
 
 }  // namespace
@@ -118,7 +118,7 @@ Result<Report> Reconciler::reconcile() {
         Plan plan = make_plan(*desired_, *view_, identifiers_, draining_);
         const dataplane::ForwardingTables before = tables_;
         warnings_ = std::move(plan.warnings);
-        routers_ = std::move(plan.routers);
+        wanted_neighbours_ = std::move(plan.wanted_neighbours);
         usable = note("data plane", write_tables(plan, report));
         if (usable) usable = note("attach", attach(plan));
         note("routes", write_routes(plan, report));
@@ -411,12 +411,11 @@ void Reconciler::probe_neighbours() {
     const auto now = clock_.monotonic();
     if (probed_at_ && now - *probed_at_ < probe_every) return;
     probed_at_ = now;
-    // No packet is left to the kernel for a router that routes lead to, so that nothing else has it resolved.
     // One that did not answer is asked again below: so that senders are told in between.
-    for (const dataplane::Neighbour& router : routers_) {
-        const netlink::NeighbourEntry* known = view_->neighbour(router);
+    for (const dataplane::Neighbour& wanted : wanted_neighbours_) {
+        const netlink::NeighbourEntry* known = view_->neighbour(wanted);
         if (known == nullptr || known->state == netlink::NeighbourState::none)
-            std::ignore = netlink_.probe_neighbour(router.ifindex, router.address);
+            std::ignore = netlink_.probe_neighbour(wanted.ifindex, wanted.address);
     }
     probe_in_turns(view_->stale(), last_probed_);
     // Nothing is sent to those that did not answer, so that nothing else would find out that they are back.
@@ -455,7 +454,7 @@ Result<void> Reconciler::detach() {
     tables_written_ = false;
     identifiers_ = Identifiers();
     tables_ = {};
-    routers_.clear();
+    wanted_neighbours_.clear();
     devices_.clear();
     warnings_.clear();
     announcements_.clear();

@@ -140,7 +140,7 @@ class Reconciler {
     std::uint64_t made_capacity_ = 0;  // flows that the pinned table was made for
     Identifiers identifiers_;
     dataplane::ForwardingTables tables_;
-    std::set<dataplane::Neighbour> routers_;  // that routes lead to
+    std::set<dataplane::Neighbour> wanted_neighbours_;  // of the plan
     bool tables_written_ = false;             // all of tables_ is in the data plane
     std::vector<DeviceStatus> devices_;
     std::vector<std::string> warnings_;

@@ -56,6 +56,24 @@ static __always_inline enum verdict check_mtu(struct packet *packet, struct hop 
 	return VERDICT_NEXT;
 }
 
+static __noinline enum verdict check_ambiguity(struct packet *packet, const struct hop *hop)
+{
+	__u32 slot = hop->device;
+	struct device *device = bpf_map_lookup_elem(&devices, &slot);
+
+	return hop->elsewhere || !device || device->flags & DEVICE_AMBIGUOUS
+		       ? drop(packet, DROP_AMBIGUOUS_ROUTE)
+		       : VERDICT_NEXT;
+}
+
+/* What goes to an instance is left to the host only where its routes lead to that very one. */
+static __always_inline enum verdict check_stack(struct packet *packet, const struct hop *hop)
+{
+	if (likely(!hop->up_the_stack) || (packet->forward && !packet->turned))
+		return VERDICT_NEXT;
+	return check_ambiguity(packet, hop);
+}
+
 /* These change a header whose bounds the caller has just checked; both lanes go through them. */
 
 static __always_inline void rewrite_tcp(struct tcphdr *tcp, const struct flow_view *view, int forward)

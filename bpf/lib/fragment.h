@@ -162,6 +162,8 @@ static __noinline enum verdict fragment_follow(struct packet *packet)
 		verdict = next_hop_find(packet, NULL, &hop, &view);
 	if (verdict == VERDICT_NEXT)
 		verdict = check_mtu(packet, &hop);
+	if (verdict == VERDICT_NEXT)
+		verdict = check_stack(packet, &hop);
 	if (verdict == VERDICT_NEXT && packet->turned)
 		verdict = turn_rewrite(packet);
 	if (verdict != VERDICT_NEXT)

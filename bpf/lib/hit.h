@@ -115,6 +115,10 @@ static __always_inline enum verdict hit(struct packet *packet, struct found *fou
 		verdict = next_hop_find(packet, found->entry, &hop, view);
 	if (verdict == VERDICT_NEXT)
 		verdict = check_mtu(packet, &hop);
+	if (verdict == VERDICT_NEXT)
+		verdict = check_stack(packet, &hop);
+	if (hop.number) /* which the fragments that follow cannot ask for: they know no VPC */
+		view->next_hop = hop.number;
 	if (verdict == VERDICT_NEXT && unlikely(packet->first_fragment))
 		verdict = fragment_remember(packet, view);
 	if (verdict != VERDICT_NEXT)

@@ -226,6 +226,9 @@ static __noinline enum verdict icmp_error_translate(struct packet *packet, struc
 		return verdict;
 	if (packet->length > hop.mtu)
 		hop.up_the_stack = 1; /* no error about an error */
+	verdict = check_stack(packet, &hop);
+	if (verdict != VERDICT_NEXT)
+		return verdict;
 	icmp_error_rewrite(packet, &quoted, view, packet->forward);
 	if (!hop.up_the_stack) {
 		ip->ttl--;

@@ -253,29 +253,36 @@ static __noinline enum verdict check_inner(struct packet *packet)
 /*
  * To `towards`, a neighbour on a device of the VPC that the packet came from. What is for a router's network is never
  * left to the host's own routes, which would lead it out by the default route, with a private source; what is for an
- * instance may be.
+ * instance may be, unless it could come to another VPC's there.
  */
 static __noinline enum verdict inner_relay(struct packet *packet, __be32 towards)
 {
-	struct hop hop = {};
+	struct hop hop = { .inward = 1 };
 	struct next_hop *known;
 	struct device *device;
 	enum verdict verdict;
+	int reason, ambiguous;
 	__u32 key;
-	int reason;
 
 	verdict = check_ttl(packet);
 	if (verdict != VERDICT_NEXT)
 		return verdict;
-	reason = next_hop_ask(packet->context, &hop, packet->ip->saddr, towards, DEVICE_INSIDE);
+	key = packet->device->zone;
+	reason = next_hop_ask(packet->context, &hop, packet->ip->saddr, towards,
+			      NEXT_HOP_BEHIND(DEVICE_INSIDE, key));
+	if (reason == NEXT_HOP_ELSEWHERE)
+		reason = next_hop_ask_zone(packet->context, &hop, packet->ip->saddr, towards, key);
 	if (reason)
 		return next_hop_refuse(packet, reason, hop.refused);
 	key = hop.device;
 	device = bpf_map_lookup_elem(&devices, &key);
 	if (!device || device->zone != packet->device->zone)
 		return drop(packet, DROP_WRONG_EGRESS_DEVICE);
-	if (packet->ip->daddr == towards && (hop.up_the_stack || packet->length > hop.mtu))
+	ambiguous = hop.elsewhere || device->flags & DEVICE_AMBIGUOUS;
+	if (packet->ip->daddr == towards && (hop.up_the_stack || packet->length > hop.mtu) && !ambiguous)
 		return VERDICT_PASS;
+	if (hop.up_the_stack && packet->ip->daddr == towards)
+		return drop(packet, DROP_AMBIGUOUS_ROUTE);
 	if (hop.up_the_stack) { /* the agent has it resolved */
 		key = hop.number;
 		known = bpf_map_lookup_elem(&next_hops, &key);
@@ -301,7 +308,8 @@ static __always_inline int inner_is_from_router(__u32 zone, __be32 source, __be3
 }
 
 /*
- * A packet that stays inside: to the router in work->ends.external, or, with 0 there, to where the host forwards it.
+ * A packet that stays inside: to the router in work->ends.external, or, with 0 there, to where the host forwards it,
+ * if its routes know this VPC from others.
  * Called from where the stages are and not from within the checks, whose stack is full.
  */
 static __always_inline enum verdict stay_inside(struct packet *packet)
@@ -311,7 +319,13 @@ static __always_inline enum verdict stay_inside(struct packet *packet)
 
 	if (verdict != VERDICT_NEXT)
 		return verdict;
-	return work && work->ends.external ? inner_relay(packet, work->ends.external) : VERDICT_PASS;
+	if (!work)
+		return drop(packet, DROP_INTERNAL_ERROR);
+	if (work->ends.external)
+		return inner_relay(packet, work->ends.external);
+	if (unlikely(packet->device->flags & DEVICE_AMBIGUOUS))
+		return inner_relay(packet, packet->ip->daddr);
+	return VERDICT_PASS;
 }
 
 /* A packet of no subnet, which only a router of the VPC may send. It goes to where it is addressed to. */

@@ -22,14 +22,17 @@ static __always_inline void macs_copy(void *to, const void *from)
 	((__u32 *)to)[2] = ((const __u32 *)from)[2];
 }
 
+/* As small as it can be: it lies at the beginning of the longest chain of calls. */
 struct hop {
 	__u8 macs[2 * ETH_ALEN] __attribute__((aligned(4))); /* as in a frame */
 	__u16 mtu;
-	__u16 number;	   /* to remember, if the kernel was asked */
-	__u8 device;	   /* slot */
-	__u8 up_the_stack; /* no neighbour yet: the host is to resolve it and to send the packet */
-	__u8 refused;	   /* enum refusal: what the sender of a dropped packet is told */
-	__u8 zero0;
+	__u16 number;	       /* to remember, if the kernel was asked */
+	__u8 device;	       /* slot */
+	__u8 refused;	       /* enum refusal: what the sender of a dropped packet is told */
+	__u8 reason;	       /* for a drop, where it goes nowhere else either */
+	__u8 up_the_stack : 1; /* no neighbour yet: the host is to resolve it and to send the packet */
+	__u8 inward : 1;       /* to an instance */
+	__u8 elsewhere : 1;    /* the kernel by itself would send it elsewhere */
 };
 
 /* The code of an ICMP unreachable, and one more. */
@@ -68,13 +71,41 @@ verified_alone int device_slot_of(__u32 ifindex)
 	return -1;
 }
 
+/* Notes in `hop` what the kernel has answered, which was a device and perhaps a neighbour. */
+static __always_inline void next_hop_note(struct hop *hop, const struct device *device, __u32 slot,
+					  const struct bpf_fib_lookup *fib, long result)
+{
+	struct neighbour_key neighbour = {};
+	__u32 *number;
+
+	hop->device = slot;
+	hop->mtu = device->mtu;
+	hop->up_the_stack = result == BPF_FIB_LKUP_RET_NO_NEIGH;
+	/* The kernel has put the gateway, if the route has one, in place of the destination. */
+	neighbour.ifindex = fib->ifindex;
+	neighbour.address = fib->ipv4_dst;
+	number = bpf_map_lookup_elem(&next_hop_numbers, &neighbour);
+	if (number)
+		hop->number = *number;
+	if (hop->up_the_stack)
+		return;
+	__builtin_memcpy(hop->macs, fib->dmac, ETH_ALEN);
+	__builtin_memcpy(hop->macs + ETH_ALEN, fib->smac, ETH_ALEN);
+}
+
+/* The role that the device has to have, and the zone of the instance that is behind it, or ZONE_OUTSIDE: not known. */
+#define NEXT_HOP_BEHIND(role, zone) ((role) | (__u32)(zone) << 8)
+
+/* What next_hop_ask() says when the kernel's choice is a device of another VPC, or none. */
+#define NEXT_HOP_ELSEWHERE (-1)
+
 /*
- * Asks the kernel. `source` and `destination` are those of the translated packet, `want` is the role that
- * the device has to have. Returns 0 or the reason for a drop, with hop->refused; hop->number is the number to
- * remember, or 0.
+ * Asks the kernel. `source` and `destination` are those of the translated packet, `behind` is a NEXT_HOP_BEHIND().
+ * Returns 0, NEXT_HOP_ELSEWHERE or the reason for a drop, with hop->refused; hop->number is the number to remember, or
+ * 0.
  */
 verified_alone int next_hop_ask(struct xdp_md *context, struct hop *hop, __be32 source, __be32 destination,
-				__u32 want)
+				__u32 behind)
 {
 	struct bpf_fib_lookup fib = {
 		.family = FAMILY_IPV4,
@@ -82,9 +113,8 @@ verified_alone int next_hop_ask(struct xdp_md *context, struct hop *hop, __be32 
 		.ipv4_src = source,
 		.ipv4_dst = destination,
 	};
-	struct neighbour_key neighbour = {};
+	__u32 slot, zone = behind >> 8;
 	struct device *device;
-	__u32 *number, slot;
 	long result;
 
 	if (!hop)
@@ -100,26 +130,54 @@ verified_alone int next_hop_ask(struct xdp_md *context, struct hop *hop, __be32 
 		return DROP_FORWARDING_DISABLED;
 	default:
 		hop->refused = next_hop_refusal(result);
-		return DROP_NO_KERNEL_ROUTE;
+		hop->reason = DROP_NO_KERNEL_ROUTE;
+		return zone ? NEXT_HOP_ELSEWHERE : DROP_NO_KERNEL_ROUTE;
 	}
 	slot = device_slot_of(fib.ifindex);
 	device = bpf_map_lookup_elem(&devices, &slot); /* none for -1 */
-	if (!device || !(device->role & want))
+	hop->reason = DROP_WRONG_EGRESS_DEVICE;
+	if (zone && (!device || device->zone != zone))
+		return NEXT_HOP_ELSEWHERE;
+	if (!device || !(device->role & behind))
 		return DROP_WRONG_EGRESS_DEVICE;
-	hop->device = slot;
-	hop->mtu = device->mtu;
-	hop->up_the_stack = result == BPF_FIB_LKUP_RET_NO_NEIGH;
-	/* The kernel has put the gateway, if the route has one, in place of the destination. */
-	neighbour.ifindex = fib.ifindex;
-	neighbour.address = fib.ipv4_dst;
-	number = bpf_map_lookup_elem(&next_hop_numbers, &neighbour);
-	if (number)
-		hop->number = *number;
-	if (hop->up_the_stack)
-		return 0;
-	__builtin_memcpy(hop->macs, fib.dmac, ETH_ALEN);
-	__builtin_memcpy(hop->macs + ETH_ALEN, fib.smac, ETH_ALEN);
+	/* Of an instance, but nobody knows of which VPC. */
+	if (hop->inward && !zone && device->flags & DEVICE_AMBIGUOUS)
+		return DROP_AMBIGUOUS_ROUTE;
+	next_hop_note(hop, device, slot, &fib, result);
 	return 0;
+}
+
+/*
+ * Asks the kernel for the way to an instance by a device of its VPC, which it would not have taken by itself: another
+ * VPC has the same addresses, or the device is of a VRF, whose routes are not looked at from outside. Returns 0 or
+ * the reason for a drop; what next_hop_ask() has left in hop->refused stays.
+ */
+verified_alone int next_hop_ask_zone(struct xdp_md *context, struct hop *hop, __be32 source,
+				     __be32 destination, __u32 zone)
+{
+	if (!hop)
+		return DROP_INTERNAL_ERROR;
+	for (__u32 slot = 0; slot < DEVICES_MAX; slot++) {
+		struct bpf_fib_lookup fib = {};
+		__u32 key = slot;
+		struct device *device = bpf_map_lookup_elem(&devices, &key);
+		long result;
+
+		if (!device || device->role == DEVICE_UNUSED || device->zone != zone)
+			continue;
+		fib.family = FAMILY_IPV4;
+		fib.ifindex = device->ifindex;
+		fib.ipv4_src = source;
+		fib.ipv4_dst = destination;
+		result = bpf_fib_lookup(context, &fib, sizeof(fib), BPF_FIB_LOOKUP_OUTPUT);
+		if ((result != BPF_FIB_LKUP_RET_SUCCESS && result != BPF_FIB_LKUP_RET_NO_NEIGH) ||
+		    fib.ifindex != device->ifindex)
+			continue;
+		next_hop_note(hop, device, slot, &fib, result);
+		hop->elsewhere = 1;
+		return 0;
+	}
+	return hop->reason;
 }
 
 static __always_inline enum verdict next_hop_refuse(struct packet *packet, int reason, __u8 refused)
@@ -146,16 +204,26 @@ static __always_inline enum verdict next_hop_check(struct packet *packet, const 
 static __always_inline enum verdict next_hop_ask_for(struct packet *packet, struct flow_entry *entry,
 						     struct hop *hop, const struct flow_view *view)
 {
+	struct flow_entry *forward = NULL;
+	__u32 key, zone = ZONE_OUTSIDE;
 	struct next_hop *known;
-	__u32 key;
 	int reason;
 
-	if (packet->forward)
+	if (packet->forward) {
 		reason = next_hop_ask(packet->context, hop, view->new_address, packet->key.destination,
 				      DEVICE_OUTSIDE);
-	else
+	} else {
+		hop->inward = 1;
+		if (entry)
+			forward = flow_peer(entry);
+		if (forward)
+			zone = READ_ONCE(forward->key.zone);
 		reason = next_hop_ask(packet->context, hop, packet->key.source, view->new_address,
-				      DEVICE_INSIDE);
+				      NEXT_HOP_BEHIND(DEVICE_INSIDE, zone));
+		if (reason == NEXT_HOP_ELSEWHERE)
+			reason = next_hop_ask_zone(packet->context, hop, packet->key.source,
+						   view->new_address, zone);
+	}
 	if (reason)
 		return next_hop_refuse(packet, reason, hop->refused);
 	if (entry && hop->number)

@@ -107,9 +107,9 @@ long host_redirect(const void *devices, size_t count, uint32_t slot, uint64_t fl
 /* The slot that the last redirect named. */
 extern uint32_t host_redirected_to;
 
-/* The kernel's routing; whoever runs packets says what it is. */
+/* The kernel's routing; whoever runs packets says what it is. `flags` are those of bpf_fib_lookup(). */
 struct bpf_fib_lookup;
-extern long (*host_fib_lookup)(struct bpf_fib_lookup *parameters);
+extern long (*host_fib_lookup)(struct bpf_fib_lookup *parameters, uint32_t flags);
 
 /* A ring buffer with room for one event at a time. */
 extern uint64_t host_events; /* submitted so far */

@@ -43,6 +43,7 @@ inline ForwardingTables example_tables(World& world) {
         entry.zone = request.role == Role::inside ? 1 : 0;
         entry.address = Ipv4Address(10, 0, 1, static_cast<std::uint8_t>(1 + request.slot));
         entry.mac = MacAddress({2, 0, 0, 0, 0, request.slot});
+        entry.ambiguous = request.slot == 0;
         tables.devices[request.slot] = entry;
         tables.identifiers[{IDENTIFIER_DEVICE, request.name}] = request.slot;
     }

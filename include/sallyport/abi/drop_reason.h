@@ -88,7 +88,9 @@
 	REASON(46, INSTANCE_WITHOUT_ELASTIC_IP, instance_without_elastic_ip,                                 \
 	       "the route leads to an internet gateway, and the instance has no Elastic IP of its own")      \
 	REASON(47, ELASTIC_IP_DRAINING, elastic_ip_draining,                                                 \
-	       "the Elastic IP is being drained: it takes no new flows")
+	       "the Elastic IP is being drained: it takes no new flows")                                     \
+	REASON(48, AMBIGUOUS_ROUTE, ambiguous_route,                                                         \
+	       "only the host's stack could send the packet on, and its routes may lead to another VPC")
 
 enum drop_reason {
 	DROP_REASON_NONE = 0,

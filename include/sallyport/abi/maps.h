@@ -43,6 +43,14 @@ enum device_role {
 	DEVICE_BOTH = 3, /* one-armed: inside and outside at once */
 };
 
+enum device_flag {
+	/*
+	 * The host's routes may take what is behind it for something else: another VPC has the same addresses, or the
+	 * device is of a VRF. What goes in here is never left to them.
+	 */
+	DEVICE_AMBIGUOUS = 1 << 0,
+};
+
 /* "devices", by slot. A program knows its own slot as a constant. */
 struct device {
 	__u32 ifindex;
@@ -51,7 +59,7 @@ struct device {
 	__u16 zone; /* of the VPC on the inside; 0 for an outside device */
 	__u8 role;  /* enum device_role */
 	__u8 mac[6];
-	__u8 zero0;
+	__u8 flags;		  /* enum device_flag */
 	__u32 replies_per_second; /* ICMP errors and resets that a processor may send out of it */
 	__u32 zero1[2];
 };

@@ -44,7 +44,7 @@ constexpr std::array<Neighbour, 8> neighbours{{
     {Ipv4Address(10, 1, 0, 12), both_slot, 0, false},
 }};
 
-bool forwarding = true, neighbours_known = true;
+bool forwarding = true, neighbours_known = true, overlapping = false;
 
 std::array<std::uint8_t, 6> mac_of_neighbour(Ipv4Address address) {
     const std::uint32_t value = address.value();
@@ -56,14 +56,17 @@ std::array<std::uint8_t, 6> mac_of_neighbour(Ipv4Address address) {
             static_cast<std::uint8_t>(value)};
 }
 
-// The host's routing table.
-long route(struct bpf_fib_lookup* fib) {
+// The host's routing table. Where VPCs overlap, it takes the one for the other unless it is told the device.
+long route(struct bpf_fib_lookup* fib, std::uint32_t flags) {
     if (!forwarding) return BPF_FIB_LKUP_RET_FWD_DISABLED;
     Ipv4Address to(ntohl(fib->ipv4_dst));
     const std::uint32_t value = to.value();
+    const bool told = (flags & BPF_FIB_LOOKUP_OUTPUT) != 0;
     std::uint8_t slot = outside_slot;
     if (value >> 24 == 10) {
-        slot = value >> 16 == (10 << 8 | 1) ? both_slot : inside_slot;
+        const bool second = value >> 16 == (10 << 8 | 1);
+        slot = second != (overlapping && !told) ? both_slot : inside_slot;
+        if (told && fib->ifindex != all_devices[slot].ifindex) return BPF_FIB_LKUP_RET_NOT_FWDED;
     } else if (to == Ipv4Address(203, 0, 113, 20)) {
         slot = both_slot;
         to = Ipv4Address(198, 51, 100, 253);
@@ -97,6 +100,7 @@ void put_device(std::uint8_t slot, std::uint16_t mtu) {
     value.replies_per_second = 1000;
     value.zone = device.zone;
     value.role = static_cast<std::uint8_t>(device.role);
+    if (overlapping && device.zone != 0) value.flags = DEVICE_AMBIGUOUS;
     std::ranges::copy(device.mac, value.mac);
     *host_device(slot) = value;
     host_transmit(slot, device.ifindex);
@@ -235,6 +239,7 @@ void Gateway::configure() {
     settings.next_hops_valid_until = static_cast<std::uint32_t>((start_ns >> FLOW_TICK_SHIFT) + (1u << 20));
     settings.drop_events_until = settings.next_hops_valid_until;
     settings.generation = 1;
+    overlapping = false;
     for (std::size_t slot = 0; slot < all_devices.size(); ++slot)
         put_device(static_cast<std::uint8_t>(slot), all_devices[slot].mtu);
     put_next_hops(1500, NEXT_HOP_RESOLVED);
@@ -489,6 +494,9 @@ void Gateway::change(std::uint8_t what, std::uint8_t value) {
             break;
         case 13:
             forwarding = value & 1;
+            overlapping = (value & 3) == 3;
+            for (std::uint8_t slot = 0; slot < all_devices.size(); ++slot) put_device(slot, all_devices[slot].mtu);
+            new_generation();
             break;
         case 14:
             neighbours_known = value & 1;
@@ -604,6 +612,10 @@ bool Gateway::is_elastic_ip(Ipv4Address address) const {
     for (std::size_t i = 0; i < elastic_ips.size(); ++i)
         if (bound_[i] && elastic_ips[i] == address) return true;
     return false;
+}
+
+bool Gateway::is_ambiguous() {
+    return overlapping;
 }
 
 bool Gateway::is_draining(Ipv4Address address) const {

@@ -64,6 +64,8 @@ class Gateway {
 
     [[nodiscard]] bool is_elastic_ip(Ipv4Address address) const;
     [[nodiscard]] bool is_draining(Ipv4Address address) const;
+    // Would the host take what goes to one VPC for the other's?
+    [[nodiscard]] static bool is_ambiguous();
     // Has a NAT gateway another mapping than in the beginning, or had for a while?
     [[nodiscard]] bool mapping_has_changed() const { return mapping_changed_; }
     // Who else may send to an external endpoint of this address, while its NAT gateway says so.

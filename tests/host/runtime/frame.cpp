@@ -37,7 +37,7 @@ extern "C" {
 
 uint32_t host_redirected_to = 0;
 uint64_t host_events = 0;
-long (*host_fib_lookup)(struct bpf_fib_lookup*) = nullptr;
+long (*host_fib_lookup)(struct bpf_fib_lookup*, std::uint32_t) = nullptr;
 
 void host_frame_load(xdp_md* context, const void* frame, std::size_t bytes) {
     if (bytes > HOST_FRAME_MAX) std::abort();

@@ -4,6 +4,6 @@
 from .agent import Agent
 from .capture import Capture
 from .core import Lab, LabError, Namespace, eventually
-from .world import OneArmed, Routed
+from .world import OneArmed, Routed, Tenants
 
-__all__ = ["Agent", "Capture", "Lab", "LabError", "Namespace", "OneArmed", "Routed", "eventually"]
+__all__ = ["Agent", "Capture", "Lab", "LabError", "Namespace", "OneArmed", "Routed", "Tenants", "eventually"]

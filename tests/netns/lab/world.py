@@ -152,6 +152,60 @@ class OneArmed(World):
         }
 
 
+class Tenants(World):
+    """Two VPCs with the same addresses, blue behind lan0 and red behind lan1, each with a host that has the same one.
+
+    Red has a second subnet, whose prefix blue's VPC has as well, though not in a subnet.
+    """
+
+    def __init__(self, lab: Lab):
+        self.lab = lab
+        self.blue, self.red, self.red_db = (lab.namespace(name) for name in ("blue", "red", "red-db"))
+        self.gateway = lab.namespace("gateway")
+        self.isp, self.web = lab.namespace("isp"), lab.namespace("web")
+        _quiet(self.blue, self.red, self.red_db, self.gateway, self.isp, self.web)
+        self.gateway.sysctl("net.ipv4.ip_forward=1")
+        self.isp.sysctl("net.ipv4.ip_forward=1")
+        for device, host in (("lan0", self.blue), ("lan1", self.red), ("lan2", self.red_db)):
+            lab.link(self.gateway, device, host, "eth0", receives_redirects=["eth0"])
+        lab.link(self.gateway, "wan0", self.isp, "gw0", receives_redirects=["gw0"])
+        lab.link(self.isp, "web0", self.web, "eth0")
+        for host in (self.blue, self.red):
+            host.ip(f"addr add {H1}/24 dev eth0", "route add default via 10.0.1.1")
+        self.red_db.ip(f"addr add {H3}/24 dev eth0", "route add default via 10.0.2.1")
+        self.gateway.ip("addr add 10.0.1.1/24 dev lan0", "addr add 10.0.1.1/24 dev lan1",
+                        "addr add 10.0.2.1/24 dev lan2", f"addr add {GATEWAY_OUTSIDE}/24 dev wan0",
+                        f"route add default via {ISP}")
+        self.isp.ip(f"addr add {ISP}/24 dev gw0", "addr add 203.0.113.1/24 dev web0")
+        self.web.ip(*(f"addr add {address}/24 dev eth0" for address in WEBS), "route add default via 203.0.113.1")
+
+    def configuration(self, **changes: Any) -> dict[str, Any]:
+        """Each VPC leaves by an Elastic IP of its own, and port 8080 of that leads to its host."""
+        def each(make: Any) -> list[dict[str, Any]]:
+            return [make(vpc, elastic_ip) for vpc, elastic_ip in (("blue", "eip-1"), ("red", "eip-2"))]
+
+        return {
+            "api_version": "sallyport/v1",
+            "gateway": {"name": "gw1",
+                        "devices": [{"device": "lan0", "role": "inside", "vpc": "blue"},
+                                    {"device": "lan1", "role": "inside", "vpc": "red"},
+                                    {"device": "lan2", "role": "inside", "vpc": "red"},
+                                    {"device": "wan0", "role": "outside"}],
+                        "xdp": "auto", "flow_capacity": 65536},
+            "vpcs": [{"name": "blue", "cidrs": ["10.0.0.0/16"]}, {"name": "red", "cidrs": ["10.0.0.0/16"]}],
+            "subnets": [{"name": "blue-app", "vpc": "blue", "cidr": "10.0.1.0/24"},
+                        {"name": "red-app", "vpc": "red", "cidr": "10.0.1.0/24"},
+                        {"name": "red-db", "vpc": "red", "cidr": "10.0.2.0/24"}],
+            "elastic_ips": [{"name": "eip-1", "address": EIP1}, {"name": "eip-2", "address": EIP2}],
+            "nat_gateways": each(lambda vpc, elastic_ip: {"name": vpc, "vpc": vpc, "elastic_ips": [elastic_ip]}),
+            "route_tables": each(lambda vpc, _: {
+                "name": vpc, "vpc": vpc, "main": True, "routes": [{"destination": "0.0.0.0/0", "nat_gateway": vpc}]}),
+            "port_forwards": each(lambda vpc, elastic_ip: {
+                "name": vpc, "elastic_ip": elastic_ip, "protocol": "tcp", "port": 8080, "to": f"{H1}:7"}),
+            **changes,
+        }
+
+
 class Masquerade:
     """A gateway made of the kernel's own NAT, to see that the laboratory itself works."""
 

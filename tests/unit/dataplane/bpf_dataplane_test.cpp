@@ -305,6 +305,22 @@ TEST_F(BpfDataplaneTest, generic_mode_is_the_fallback_with_the_reason_kept) {
     EXPECT_NE(attach_one(*dataplane, request, ModeWish::native).error, "");
 }
 
+TEST_F(BpfDataplaneTest, generic_mode_of_one_device_is_that_of_all) {
+    auto dataplane = start();
+    const AttachRequest first = world_.first_device();
+    EXPECT_EQ(attach_one(*dataplane, first).mode, Mode::native);
+    const std::vector<AttachRequest> wanted{first, {5, "lo", ifindex("lo"), Role::inside}};
+    for (int time = 0; time < 2; ++time) {
+        const auto attached = dataplane->attach(wanted, ModeWish::automatic);
+        ASSERT_TRUE(attached) << attached.error().message;
+        for (const Attachment& attachment : *attached) {
+            EXPECT_EQ(attachment.error, "");
+            EXPECT_EQ(attachment.mode, Mode::generic) << attachment.name;
+        }
+        EXPECT_NE((*attached)[0].fallback_reason.find("lo is in generic mode"), std::string::npos);
+    }
+}
+
 TEST_F(BpfDataplaneTest, a_foreign_program_is_not_pushed_aside) {
     auto dataplane = start();
     attach_one(*dataplane, world_.first_device());

@@ -62,6 +62,7 @@ Message<ifinfomsg> link_message() {
     fixed.ifi_flags = IFF_UP | IFF_RUNNING;
     Message<ifinfomsg> message(RTM_NEWLINK, fixed);
     message.put_text(IFLA_IFNAME, "lan0").put(IFLA_ADDRESS, mac_bytes).put(IFLA_MTU, std::uint32_t{9000});
+    message.put(IFLA_MASTER, std::uint32_t{12});
     auto* info = mnl_attr_nest_start(&*message, IFLA_LINKINFO);
     message.put_text(IFLA_INFO_KIND, "veth");
     mnl_attr_nest_end(&*message, info);
@@ -76,7 +77,7 @@ TEST(Message, ReadsADevice) {
     const auto link = parse_link(*message);
     ASSERT_TRUE(link);
     EXPECT_EQ(*link,
-              (Link{7, "lan0", "veth", MacAddress(mac_bytes), 9000, true, true, XdpAttachment::native, 42}));
+              (Link{7, "lan0", "veth", MacAddress(mac_bytes), 9000, true, true, XdpAttachment::native, 42, 12}));
 }
 
 TEST(Message, LeavesOutTheBridgesViewOfAPort) {

@@ -99,7 +99,7 @@ TEST_F(PlanTest, a_router_inside_is_a_neighbour_on_its_link) {
     const Plan made = plan();
     EXPECT_EQ(made.tables.routes.at({1, Ipv4Prefix(Ipv4Address(192, 0, 2, 0), 24)}),
               (dataplane::RouteEntry{RouteKind::via, 0, inside}));
-    EXPECT_EQ(made.routers, (std::set<dataplane::Neighbour>{{lan0, inside}}));
+    EXPECT_EQ(made.wanted_neighbours, (std::set<dataplane::Neighbour>{{lan0, inside}}));
 }
 
 TEST_F(PlanTest, rules_hold_groups_and_messages) {
@@ -211,6 +211,36 @@ TEST_F(PlanTest, a_subnet_uses_its_table_or_the_main_one_or_one_of_local_routes)
     desired_.route_tables[0].main = true;
     made = plan();
     EXPECT_EQ(made.tables.subnets.at(key).route_table, identifiers_.at(IDENTIFIER_ROUTE_TABLE, "private"));
+}
+
+TEST_F(PlanTest, where_vpcs_overlap_or_have_vrfs_the_hosts_routes_are_not_trusted) {
+    const auto is_ambiguous = [&] { return plan().tables.devices.at(0).ambiguous; };
+    EXPECT_FALSE(is_ambiguous());
+    const Ipv4Address elastic_ip = desired_.elastic_ips[0].address, to(10, 0, 1, 12);
+    desired_.port_forwards = {{.name = "web",
+                               .elastic_ip = desired_.elastic_ips[0].name,
+                               .port = {80, 80},
+                               .to_address = to,
+                               .to_port = 80}};
+    EXPECT_TRUE(plan().wanted_neighbours.empty());
+    model::Vpc other = desired_.vpcs[0];
+    other.name = "other";
+    desired_.vpcs.push_back(other);
+    EXPECT_TRUE(is_ambiguous());
+    EXPECT_EQ(plan().wanted_neighbours, (std::set<dataplane::Neighbour>{{lan0, to}}));
+    EXPECT_FALSE(plan().tables.devices.at(1).ambiguous) << "an outside device";
+    desired_.vpcs.pop_back();
+
+    netlink::Link master = link(77, "tenants", lan0_mac), member = link(lan0, "lan0", lan0_mac);
+    master.kind = "bridge";
+    member.master = master.ifindex;
+    network_.put_link(master);
+    network_.put_link(member);
+    EXPECT_FALSE(is_ambiguous());
+    master.kind = "vrf";
+    network_.put_link(master);
+    EXPECT_TRUE(is_ambiguous());
+    EXPECT_EQ(plan().tables.elastic_ips.at(elastic_ip).nat_gateway, 0);
 }
 
 TEST_F(PlanTest, vpcs_may_overlap) {

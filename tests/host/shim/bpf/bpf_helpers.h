@@ -153,7 +153,7 @@ static inline int64_t host_csum_diff(const void *from, uint32_t from_size, const
 #define bpf_ringbuf_output(map, data, size, flags) ((void)(map), (void)(data), (long)((size) == 0))
 #define bpf_redirect_map(map, slot, flags)                                                                   \
 	host_redirect((const void *)(map)->value, (uintptr_t)(map)->max_entries, slot, flags)
-#define bpf_fib_lookup(context, parameters, size, flags) host_fib_lookup(parameters)
+#define bpf_fib_lookup(context, parameters, size, flags) host_fib_lookup(parameters, flags)
 #define bpf_xdp_adjust_head(context, by) host_adjust_head(context, by)
 #define bpf_xdp_adjust_tail(context, by) host_adjust_tail(context, by)
 #define bpf_xdp_load_bytes(context, offset, to, size) host_load_bytes(context, offset, to, size)
