@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A YAML document as a tree in which every value and every key knows its place. Only what a configuration
-// needs of YAML: one document, no anchors, aliases or tags, no depth to speak of. What simple_yaml.h does not
-// know is parsed by yaml-cpp, which document.cpp alone sees. A JSON text becomes such a tree too, without
-// places.
+// needs of YAML: one document, no anchors, aliases or tags, no depth to speak of. It is parsed by libyaml,
+// which document.cpp alone sees. A JSON text becomes such a tree too, without places.
 #pragma once
 
 #include <cstddef>
@@ -52,9 +51,6 @@ struct Node {
 // Adds every fault that it finds; the tree is only good for more checks when it has added none.
 // `file` is what all marks say; all but the first are fragments.
 Node parse_document(std::string_view text, const std::string& file_name, std::vector<Fault>& faults,
-                    unsigned file = 0);
-// The same by yaml-cpp alone, whatever simple_yaml.h makes of the text. `text` has been found to be UTF-8.
-Node parse_any_yaml(std::string_view text, const std::string& file_name, std::vector<Fault>& faults,
                     unsigned file = 0);
 
 // The same of a JSON text. Names that are given twice are faults already here.

@@ -62,7 +62,6 @@ class Steps {
 void apply(const std::string& text, int round, Steps& steps) {
     {
         std::vector<config::Fault> faults;
-        steps.measure("parse by yaml-cpp", [&] { return config::parse_any_yaml(text, "f", faults); });
         steps.measure("parse", [&] { return config::parse_document(text, "f", faults); });
     }
     auto loaded = steps.measure("parse, read and check", [&] { return config::load_text(text, "f"); });

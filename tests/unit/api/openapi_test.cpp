@@ -2,7 +2,6 @@
 #include "api/openapi.h"
 
 #include <gtest/gtest.h>
-#include <yaml-cpp/yaml.h>
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
@@ -10,6 +9,7 @@
 
 #include "api/listener.h"
 #include "api/routes.h"
+#include "config/document.h"
 #include "config/object.h"
 #include "doctor/memory_host.h"
 #include "model/json.h"
@@ -27,7 +27,9 @@ class OpenApi : public testing::Test {
         loop_ = std::move(*EventLoop::make());
         watch_ = std::make_unique<RevisionWatch>(*loop_, 3);
         routes_ = api_routes({*here_.gateway, *here_.drops, host_, *loop_, *watch_, "/sys/fs/bpf/sallyport"});
-        document_ = YAML::Load(openapi_document(routes_, "1.2.3"));
+        std::vector<config::Fault> faults;
+        document_ = config::parse_document(openapi_document(routes_, "1.2.3"), "openapi.yaml", faults);
+        ASSERT_TRUE(faults.empty()) << faults.front().to_string();
     }
 
     static std::string lower(std::string text) {
@@ -35,14 +37,17 @@ class OpenApi : public testing::Test {
         return text;
     }
 
-    static void find_references(const YAML::Node& node, std::set<std::string>& found) {
-        if (node.IsMap()) {
-            for (const auto& member : node) {
-                if (member.first.as<std::string>() == "$ref") found.insert(member.second.as<std::string>());
-                find_references(member.second, found);
-            }
-        } else if (node.IsSequence()) {
-            for (const auto& member : node) find_references(member, found);
+    // The value of a key; one without a value where the map has none of that name.
+    static const config::Node& at(const config::Node& map, std::string_view key) {
+        static const config::Node nothing;
+        const config::Node* child = map.child(key);
+        return child == nullptr ? nothing : *child;
+    }
+
+    static void find_references(const config::Node& node, std::set<std::string>& found) {
+        for (std::size_t i = 0; i < node.children.size(); ++i) {
+            if (!node.keys.empty() && node.keys[i].text == "$ref") found.insert(node.children[i].scalar);
+            find_references(node.children[i], found);
         }
     }
 
@@ -51,7 +56,7 @@ class OpenApi : public testing::Test {
     std::unique_ptr<EventLoop> loop_;
     std::unique_ptr<RevisionWatch> watch_;
     std::vector<Route> routes_;
-    YAML::Node document_;
+    config::Node document_;
 };
 
 TEST_F(OpenApi, TellsOfEveryRouteAndOfNothingElse) {
@@ -68,24 +73,29 @@ TEST_F(OpenApi, TellsOfEveryRouteAndOfNothingElse) {
             routed.emplace(path.replace(at, 6, model::to_string(kind)), lower(std::string(route.method)));
         }
     }
-    for (const auto& path : document_["paths"]) {
-        for (const auto& method : path.second)
-            described.emplace(path.first.as<std::string>(), method.first.as<std::string>());
+    const config::Node& paths = at(document_, "paths");
+    for (std::size_t i = 0; i < paths.keys.size(); ++i) {
+        for (const config::Key& method : paths.children[i].keys)
+            described.emplace(paths.keys[i].text, method.text);
     }
     EXPECT_EQ(described, routed);
-    EXPECT_EQ(document_["info"]["version"].as<std::string>(), "1.2.3");
+    EXPECT_EQ(at(at(document_, "info"), "version").scalar, "1.2.3");
 }
 
 TEST_F(OpenApi, SaysSomethingOfEachOperationAndParameter) {
-    for (const auto& path : document_["paths"]) {
-        for (const auto& method : path.second) {
-            const std::string where = path.first.as<std::string>() + " " + method.first.as<std::string>();
-            EXPECT_TRUE(method.second["summary"].as<std::string>().ends_with('.')) << where;
-            EXPECT_TRUE(method.second["responses"]["default"]) << where;
-            for (const auto& parameter : method.second["parameters"]) {
-                EXPECT_TRUE(parameter["in"].as<std::string>() == "path" ||
-                            parameter["description"].as<std::string>().ends_with('.'))
-                    << where << " " << parameter["name"];
+    const config::Node& paths = at(document_, "paths");
+    ASSERT_FALSE(paths.keys.empty());
+    for (std::size_t i = 0; i < paths.keys.size(); ++i) {
+        const config::Node& path = paths.children[i];
+        for (std::size_t k = 0; k < path.keys.size(); ++k) {
+            const config::Node& method = path.children[k];
+            const std::string where = paths.keys[i].text + " " + path.keys[k].text;
+            EXPECT_TRUE(at(method, "summary").scalar.ends_with('.')) << where;
+            EXPECT_NE(at(method, "responses").child("default"), nullptr) << where;
+            for (const config::Node& parameter : at(method, "parameters").children) {
+                EXPECT_TRUE(at(parameter, "in").scalar == "path" ||
+                            at(parameter, "description").scalar.ends_with('.'))
+                    << where << " " << at(parameter, "name").scalar;
             }
         }
     }
@@ -96,12 +106,12 @@ TEST_F(OpenApi, RefersToWhatItHolds) {
     find_references(document_, references);
     EXPECT_GT(references.size(), model::all_kinds.size());
     for (const std::string& reference : references) {
-        YAML::Node at = YAML::Clone(document_);
+        const config::Node* there = &document_;
         ASSERT_TRUE(reference.starts_with("#/")) << reference;
         for (std::size_t begin = 2; begin <= reference.size();) {
             const std::size_t end = std::min(reference.find('/', begin), reference.size());
-            at = YAML::Clone(at[reference.substr(begin, end - begin)]);
-            ASSERT_TRUE(at.IsMap()) << reference;
+            there = &at(*there, reference.substr(begin, end - begin));
+            ASSERT_EQ(there->type, config::Node::Type::map) << reference;
             begin = end + 1;
         }
     }
