@@ -38,7 +38,7 @@ constexpr std::array parameters{
     Parameter{"count", "boolean", "Only count."},
     Parameter{"top", "boolean", "The instances with the most flows."},
     Parameter{"address", "string", "An external address."},
-    Parameter{"port", "integer", "An external port, or the identifier of an ICMP query."},
+    Parameter{"port", "integer", "A port; of who, an external one or the identifier of an ICMP query."},
     Parameter{"source", "string", "ADDRESS:PORT; for ICMP the port is the query identifier."},
     Parameter{"destination", "string", "ADDRESS:PORT; for ICMP an address."},
     Parameter{"vpc", "string", "The VPC that the packet comes from, where VPCs overlap."},
@@ -51,6 +51,13 @@ constexpr std::array parameters{
     Parameter{"after_revision", "integer", "Answer 304 unless something has changed since this revision."},
     Parameter{"wait", "integer",
               "With after_revision: for how many seconds, 30 at most, the answer may wait for a change."},
+    Parameter{"capture", "integer", "The number of the capture, from the answer that began it."},
+    Parameter{"device", "string", "Only packets that this device receives."},
+    Parameter{"host", "string", "Only packets from or to this address."},
+    Parameter{"points", "string",
+              "Which are captured: a list out of received, sent, dropped and passed; all unless given."},
+    Parameter{"snap_length", "integer",
+              "How many bytes of each packet are kept, 14 to 1514; 256 unless given."},
     Parameter{"min_revision", "integer", "Answer 412 unless this revision is there."},
 };
 

@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "api/capture_query.h"
 #include "api/commands.h"
 #include "api/doctor_query.h"
 #include "api/openapi.h"
@@ -42,6 +43,15 @@ std::vector<Route> api_routes(const Services& services) {
     };
     const auto watch_drops = [services](const Call& call, const Respond& respond) {
         queries::drops(services.gateway, services.drops, services.loop, call, respond);
+    };
+    const auto begin_capture = [services](const Call& call, const Respond& respond) {
+        respond(captures::begin(services.gateway, services.captures, call));
+    };
+    const auto read_capture = [services](const Call& call, const Respond& respond) {
+        captures::packets(services.gateway, services.captures, services.loop, call, respond);
+    };
+    const auto end_capture = [services](const Call& call, const Respond& respond) {
+        respond(captures::end(services.gateway, services.captures, call));
     };
     const auto examine = [services](const Call&, const Respond& respond) {
         respond(queries::doctor(services.gateway, services.host, services.pin_dir));
@@ -93,6 +103,19 @@ std::vector<Route> api_routes(const Services& services) {
          at_once(queries::explain),
          {"What would become of a packet, and why."}},
         {"GET", "/v1/drops", query, {"after", "wait"}, watch_drops, {"Drop events, as they come."}},
+        {"POST",
+         "/v1/capture",
+         command,
+         {"device", "host", "protocol", "port", "points", "snap_length"},
+         begin_capture,
+         {"Begin to capture packets; only through the agent's own socket."}},
+        {"GET", "/v1/capture", query, {"capture", "wait"}, read_capture, {"Captured packets, as they come."}},
+        {"DELETE",
+         "/v1/capture",
+         command,
+         {"capture"},
+         end_capture,
+         {"End a capture; answers with what is left of it."}},
         {"GET",
          "/v1/history",
          query,

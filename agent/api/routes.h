@@ -9,6 +9,7 @@
 #include "api/event_loop.h"
 #include "api/revision_watch.h"
 #include "api/router.h"
+#include "control/captures.h"
 #include "control/drop_feed.h"
 #include "control/gateway.h"
 #include "doctor/host.h"
@@ -20,6 +21,7 @@ namespace sallyport::api {
 struct Services {
     control::Gateway& gateway;
     control::DropFeed& drops;
+    control::Captures& captures;
     doctor::Host& host;
     EventLoop& loop;
     RevisionWatch& watch;

@@ -128,14 +128,17 @@ std::string path_of(std::initializer_list<std::string_view> parts) {
     return path;
 }
 
-Outcome Client::get(const std::string& path, const Query& query, std::chrono::seconds patience) const {
-    std::string target = path;
+std::string with_query(std::string path, const Query& query) {
     char separator = '?';
     for (const auto& [name, value] : query) {
-        target += separator + encoded(name) + '=' + encoded(value);
+        path += separator + encoded(name) + '=' + encoded(value);
         separator = '&';
     }
-    return send({.target = std::move(target), .patience = patience});
+    return path;
+}
+
+Outcome Client::get(const std::string& path, const Query& query, std::chrono::seconds patience) const {
+    return send({.target = with_query(path, query), .patience = patience});
 }
 
 Outcome Client::post(const std::string& path, const Json& body) const {

@@ -52,5 +52,7 @@ class Client {
 
 // "/v1/vpcs/main" of {"vpcs", "main"}, each part encoded.
 std::string path_of(std::initializer_list<std::string_view> parts);
+// The path with the query behind it, encoded.
+std::string with_query(std::string path, const Query& query);
 
 }  // namespace sallyport::cli

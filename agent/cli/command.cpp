@@ -254,6 +254,32 @@ std::span<const Command> commands() {
          .options = {{"--drops", "", Value::none, "", "only packets that are dropped"},
                      {"--count", "", Value::number, "N", "end after so many events"}},
          .run = run_monitor},
+        {.name = "capture",
+         .summary = "record packets as the data plane gets and sends them",
+         .description =
+             "Other programs do not see what the data plane forwards: this one records it. With -w the packets "
+             "are written to FILE, in the form of tcpdump and Wireshark, as they were received and as they were "
+             "sent, in order of time; the file cannot say which is which, --received and --sent keep one of "
+             "them. Without -w one line tells of each packet (with `-o json`, one object without the bytes): "
+             "the device that received it, its length, and whether it is seen as received, or afterwards as "
+             "sent, dropped, or passed to the host. A packet that was asked for when it was received is also "
+             "recorded as sent, whatever addresses it then has. Ends when interrupted, and tells then how many "
+             "packets were captured and how many were lost because they came faster than they were read. "
+             "There is one capture at a time, and it ends when the program on a device is replaced. Only "
+             "through the agent's own socket; costs nothing while it does not run.",
+         .options = {{"-w", "", Value::file, "FILE",
+                      "write the packets to this file, or - for standard output; a symbolic link is refused"},
+                     {"--device", "", Value::device, "NAME", "only packets that this device receives"},
+                     {"--host", "", Value::address, "ADDRESS", "only packets from or to this address"},
+                     {"--protocol", "", Value::protocol, "T", "only packets of tcp, udp or icmp"},
+                     {"--port", "", Value::port, "N", "only packets of TCP or UDP from or to this port"},
+                     {"--received", "", Value::none, "", "packets as they were received"},
+                     {"--sent", "", Value::none, "", "packets as they were sent"},
+                     {"--count", "", Value::number, "N", "end after so many packets"},
+                     {"--duration", "", Value::duration, "D", "end after this time, such as 30s or 5m"},
+                     {"--snap-length", "", Value::number, "N",
+                      "keep so many bytes of each packet, 14 to 1514 (256)"}},
+         .run = run_capture},
         {.name = "detach",
          .summary = "take the data plane off all devices",
          .description = "Removes the programs and everything that is pinned: translation ends and all flows "

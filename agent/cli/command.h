@@ -28,9 +28,12 @@ enum class Value {
     none,         // the option is a flag
     format,       // one of the output formats
     socket,       // path of a socket
-    file,         // path of a file to read; "-" is standard input
+    file,         // path of a file; "-" is standard input, or output where it is written
     number,       // a whole number from 1
     duration,     // a time with its unit, such as 90s
+    address,      // of IPv4
+    port,         // of TCP or UDP
+    device,       // the name of a device
     protocol,     // a protocol that is translated
     place,        // an address, a prefix or address:port
     endpoint,     // address:port

@@ -47,6 +47,12 @@ std::string fault_of(Value value, const std::string& text) {
         auto moment = parse_moment(text);
         return moment ? std::string() : moment.error().message;
     }
+    if (value == Value::address && !Ipv4Address::parse(text))
+        return fmt::format("\"{}\" is no IPv4 address", text);
+    if (value == Value::port) {
+        const bool right = fault_of_number(text).empty() && std::stoul(text) <= UINT16_MAX;
+        return right ? std::string() : fmt::format("\"{}\" is no port from 1 to 65535", text);
+    }
     if (value == Value::number) return fault_of_number(text);
     if (value == Value::duration) {
         const auto read = parse_duration(text);

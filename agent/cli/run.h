@@ -23,6 +23,7 @@ ExitCode run_flows(Session& session);
 ExitCode run_who(Session& session);
 ExitCode run_explain(Session& session);
 ExitCode run_monitor(Session& session);
+ExitCode run_capture(Session& session);
 ExitCode run_detach(Session& session);
 ExitCode run_doctor(Session& session);
 ExitCode run_history(Session& session);

@@ -497,6 +497,15 @@ void missed_view(Text& text, const Json& value) {
     text.line(fmt::format("... {} not shown", plural(number(value, "missed"), "event")), Tone::warning);
 }
 
+void captured_view(Text& text, const Json& value) {
+    std::string time = field(value, "time", missing);
+    if (std::size_t start = time.find('T'); start != std::string::npos) time = time.substr(start + 1, 15);
+    const std::string point = field(value, "point", missing);
+    text.line(fmt::format("{} {} {} {}", time, field(value, "device", missing),
+                          text.paint(fmt::format("{:<8}", point), point == "dropped" ? Tone::bad : Tone::plain),
+                          plural(number(value, "length"), "byte")));
+}
+
 void detach_view(Text& text, const Json& value) {
     std::string devices = field(value, "detached");
     if (devices.empty()) {

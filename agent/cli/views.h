@@ -30,6 +30,7 @@ void who_view(Text& text, const Json& value);
 void explain_view(Text& text, const Json& value);
 void drop_view(Text& text, const Json& value);
 void missed_view(Text& text, const Json& value);  // events that came faster than they were fetched
+void captured_view(Text& text, const Json& value);
 void detach_view(Text& text, const Json& value);
 void doctor_view(Text& text, const Json& value);
 void history_view(Text& text, const Json& value);

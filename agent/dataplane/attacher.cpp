@@ -225,7 +225,8 @@ std::vector<Attachment> Attacher::attachments() const {
 std::optional<Attacher::Device> Attacher::device(std::uint8_t slot) const {
     for (const auto& [name, attached] : attached_) {
         if (attached.request.slot != slot) continue;
-        return Device{attached.program.get(), attached.request.ifindex, attached.attachment.mode};
+        return Device{attached.program.get(), attached.request.ifindex, attached.attachment.mode,
+                      attached.request.role};
     }
     return std::nullopt;
 }

@@ -31,6 +31,7 @@ class Attacher {
         int program = -1;
         std::uint32_t ifindex = 0;
         Mode mode = Mode::native;
+        Role role = Role::inside;
     };
     [[nodiscard]] std::optional<Device> device(std::uint8_t slot) const;
 

@@ -24,6 +24,7 @@
 #include "dataplane/early_fragments.h"
 #include "dataplane/flow_scan.h"
 #include "dataplane/map_memory.h"
+#include "dataplane/packet_capture.h"
 #include "dataplane/pinned_state.h"
 #include "dataplane/programs.h"
 #include "dataplane/table_difference.h"
@@ -200,6 +201,7 @@ class Live {
         return found != now.nat_gateways.end() && found->second.reset_on_idle;
     }
     std::unique_ptr<EarlyFragments> early_fragments;
+    std::unique_ptr<PacketCapture> capture;  // while there is one
 
     // Only the agent writes the settings, and all of them at once.
     Result<settings> read_settings() const {
@@ -589,6 +591,32 @@ int BpfDataplane::drop_events_fd() const {
 
 int BpfDataplane::port_block_events_fd() const {
     return impl_->live ? impl_->live->port_block_events.fd() : -1;
+}
+
+Result<void> BpfDataplane::begin_capture(const CaptureRequest& request) {
+    if (!impl_->live) return tl::make_unexpected(no_state());
+    if (impl_->live->capture) return capture_is_running();
+    auto begun = PacketCapture::begin(impl_->live->attacher, request);
+    if (!begun) return tl::make_unexpected(begun.error());
+    impl_->live->capture = std::move(*begun);
+    return {};
+}
+
+Result<std::uint64_t> BpfDataplane::poll_capture(std::size_t most,
+                                                 const std::function<void(CapturedPacket)>& handle) {
+    if (!impl_->live) return tl::make_unexpected(no_state());
+    if (!impl_->live->capture) return no_capture();
+    auto lost = impl_->live->capture->poll(most, handle);
+    if (!lost) impl_->live->capture.reset();
+    return lost;
+}
+
+Result<std::uint64_t> BpfDataplane::end_capture(const std::function<void(CapturedPacket)>& handle) {
+    if (!impl_->live) return tl::make_unexpected(no_state());
+    if (!impl_->live->capture) return no_capture();
+    const std::unique_ptr<PacketCapture> ending = std::move(impl_->live->capture);
+    ending->stop();
+    return ending->poll(SIZE_MAX, handle);
 }
 
 }  // namespace sallyport::dataplane

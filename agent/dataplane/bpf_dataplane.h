@@ -52,6 +52,10 @@ class BpfDataplane final : public Dataplane {
     Result<void> hold_fragments(std::chrono::seconds duration) override;
     Result<void> tend_fragments() override;
     [[nodiscard]] int fragments_fd() const override;
+    Result<void> begin_capture(const CaptureRequest& request) override;
+    Result<std::uint64_t> poll_capture(std::size_t most,
+                                       const std::function<void(CapturedPacket)>& handle) override;
+    Result<std::uint64_t> end_capture(const std::function<void(CapturedPacket)>& handle) override;
 
   private:
     class Impl;

@@ -5,6 +5,7 @@
 // are made from one thread.
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -139,6 +140,34 @@ struct PortBlockEvent {
     bool operator==(const PortBlockEvent&) const = default;
 };
 
+// Where a packet was seen: coming in, or with what the data plane made of it. The order is that of enum
+// capture_point.
+enum class CapturePoint : std::uint8_t { received, sent, dropped, passed };
+std::string_view to_string(CapturePoint point);
+inline constexpr std::array all_capture_points{CapturePoint::received, CapturePoint::sent,
+                                               CapturePoint::dropped, CapturePoint::passed};
+inline constexpr std::uint16_t capture_snap_length_max = 1514;
+
+// Which packets are captured. One that is asked for when it is received is captured at the other points as
+// well, whatever translation has made of it.
+struct CaptureRequest {
+    std::optional<std::uint8_t> device;  // slot; none: all that are attached
+    std::optional<Ipv4Address> host;     // source or destination
+    std::optional<Protocol> protocol;
+    std::optional<std::uint16_t> port;  // of TCP or UDP, source or destination
+    std::vector<CapturePoint> points{all_capture_points.begin(), all_capture_points.end()};
+    std::uint16_t snap_length = 256;  // bytes that are kept of each
+    bool operator==(const CaptureRequest&) const = default;
+};
+
+struct CapturedPacket {
+    std::uint64_t time_ns = 0;  // CLOCK_MONOTONIC
+    std::uint8_t device = 0;    // slot of the device that received it
+    CapturePoint point = CapturePoint::received;
+    std::uint32_t length = 0;
+    std::string bytes;  // its first ones
+};
+
 class Dataplane {
   public:
     virtual ~Dataplane() = default;
@@ -208,6 +237,16 @@ class Dataplane {
     // called when fragments_fd() is readable, and several times a second.
     virtual Result<void> tend_fragments() = 0;
     [[nodiscard]] virtual int fragments_fd() const = 0;  // -1: none
+
+    // Captures packets of devices that are attached, until end_capture() or until this object goes; one
+    // capture at a time. Forwarding is not touched by it.
+    virtual Result<void> begin_capture(const CaptureRequest& request) = 0;
+    // Hands over at most so many packets of those that wait; returns how many were lost since the beginning.
+    // Fails when there is no capture any more: where a device was attached anew, or all were detached.
+    virtual Result<std::uint64_t> poll_capture(std::size_t most,
+                                               const std::function<void(CapturedPacket)>& handle) = 0;
+    // Hands over all that wait, of a capture that ends here; returns what poll_capture() would have.
+    virtual Result<std::uint64_t> end_capture(const std::function<void(CapturedPacket)>& handle) = 0;
 };
 
 std::string_view drop_reason_label(std::uint32_t reason);  // "" for numbers that mean nothing

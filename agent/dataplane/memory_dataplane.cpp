@@ -2,7 +2,10 @@
 #include "dataplane/memory_dataplane.h"
 
 #include <algorithm>
+#include <cstdint>
+#include <utility>
 
+#include "dataplane/packet_capture.h"
 #include "dataplane/table_difference.h"
 
 namespace sallyport::dataplane {
@@ -141,6 +144,7 @@ Result<void> MemoryDataplane::detach_all() {
     kernel_->port_block_events.clear();
     kernel_->port_blocks.clear();
     attached_.clear();
+    capture_.reset();
     return {};
 }
 
@@ -232,6 +236,46 @@ Result<void> MemoryDataplane::poll_port_block_events(
 Result<void> MemoryDataplane::visit_port_blocks(const std::function<void(const PortBlock&)>& visit) {
     for (const PortBlock& block : kernel_->port_blocks) visit(block);
     return {};
+}
+
+MemoryDataplane::Programs MemoryDataplane::programs_for(const CaptureRequest& request) const {
+    Programs programs;
+    for (const auto& [name, attached] : attached_) {
+        if (request.device && *request.device != attached.request.slot) continue;
+        programs[name] = {attached.request, attached.attachment.mode};
+    }
+    return programs;
+}
+
+Result<void> MemoryDataplane::begin_capture(const CaptureRequest& request) {
+    if (!kernel_->prepared) return no_state();
+    if (capture_) return capture_is_running();
+    Programs programs = programs_for(request);
+    if (programs.empty()) return no_device_to_capture(request);
+    capture_ = Capture{request, std::move(programs)};
+    return {};
+}
+
+Result<std::uint64_t> MemoryDataplane::poll_capture(std::size_t most,
+                                                    const std::function<void(CapturedPacket)>& handle) {
+    if (!kernel_->prepared) return no_state();
+    if (!capture_) return no_capture();
+    if (programs_for(capture_->request) != capture_->programs) {
+        capture_.reset();
+        return captured_program_was_replaced();
+    }
+    std::vector<CapturedPacket> waiting = std::exchange(kernel_->captured, {});
+    const std::size_t count = std::min(most, waiting.size());
+    kernel_->captured.assign(waiting.begin() + static_cast<std::ptrdiff_t>(count), waiting.end());
+    waiting.resize(count);
+    for (CapturedPacket& packet : waiting) handle(std::move(packet));
+    return kernel_->captured_lost;
+}
+
+Result<std::uint64_t> MemoryDataplane::end_capture(const std::function<void(CapturedPacket)>& handle) {
+    auto lost = poll_capture(SIZE_MAX, handle);
+    capture_.reset();
+    return lost;
 }
 
 }  // namespace sallyport::dataplane

@@ -10,6 +10,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -37,6 +38,9 @@ struct MemoryKernel {
     std::chrono::seconds next_hops_valid_for{0};
     std::chrono::seconds drops_watched_for{0};
     std::chrono::seconds fragments_held_for{0};
+
+    std::vector<CapturedPacket> captured;  // what waits for a capture; the fake filters nothing
+    std::uint64_t captured_lost = 0;
 
     std::uint64_t writes = 0;  // element by element, of all applies
 
@@ -75,6 +79,15 @@ class MemoryDataplane final : public Dataplane {
     Result<void> hold_fragments(std::chrono::seconds duration) override;
     Result<void> tend_fragments() override { return {}; }
     [[nodiscard]] int fragments_fd() const override { return -1; }
+    Result<void> begin_capture(const CaptureRequest& request) override;
+    Result<std::uint64_t> poll_capture(std::size_t most,
+                                       const std::function<void(CapturedPacket)>& handle) override;
+    Result<std::uint64_t> end_capture(const std::function<void(CapturedPacket)>& handle) override;
+
+    // For tests: what is being captured.
+    [[nodiscard]] std::optional<CaptureRequest> capturing() const {
+        return capture_ ? std::optional(capture_->request) : std::nullopt;
+    }
 
   private:
     struct Attached {
@@ -85,6 +98,13 @@ class MemoryDataplane final : public Dataplane {
 
     std::shared_ptr<MemoryKernel> kernel_;
     std::map<std::string, Attached> attached_;
+    using Programs = std::map<std::string, std::pair<AttachRequest, Mode>>;  // by device
+    [[nodiscard]] Programs programs_for(const CaptureRequest& request) const;
+    struct Capture {
+        CaptureRequest request;
+        Programs programs;
+    };
+    std::optional<Capture> capture_;
 };
 
 }  // namespace sallyport::dataplane

@@ -21,6 +21,7 @@
 #include "api/revision_watch.h"
 #include "api/router.h"
 #include "api/routes.h"
+#include "control/captures.h"
 #include "control/drop_feed.h"
 #include "control/gateway.h"
 #include "control/log.h"
@@ -128,6 +129,7 @@ class Agent {
     std::optional<config::ApiSettings> api_settings_;  // as the file had them at the start
     std::unique_ptr<control::Gateway> gateway_;
     std::unique_ptr<control::DropFeed> drops_;
+    std::unique_ptr<control::Captures> captures_;
     std::unique_ptr<control::PortBlockLog> port_blocks_;
     std::unique_ptr<doctor::Host> host_;
     std::unique_ptr<telemetry::Metrics> metrics_;
@@ -186,6 +188,7 @@ bool Agent::open_parts() {
         control::Gateway::Parts{*store_, *dataplane_, *netlink_, *reconciler_, clock_, log_}, options_.config,
         *std::move(opening));
     drops_ = std::make_unique<control::DropFeed>(*dataplane_, clock_);
+    captures_ = std::make_unique<control::Captures>(*dataplane_, clock_);
     port_blocks_ = std::make_unique<control::PortBlockLog>(
         control::PortBlockLog::Parts{*dataplane_, *store_, clock_, log_},
         [this] { return gateway_->view(); });
@@ -211,7 +214,7 @@ bool Agent::start() {
         network_watch_->look();
     });
     const auto services = [this](api::RevisionWatch& watch) {
-        return api::Services{*gateway_, *drops_, *host_, *loop_, watch, options_.pin_dir};
+        return api::Services{*gateway_, *drops_, *captures_, *host_, *loop_, watch, options_.pin_dir};
     };
     api_router_ =
         std::make_unique<api::Router>(api::api_routes(services(*watch_)), api::admit_peers(group), revision);
@@ -280,6 +283,7 @@ bool Agent::watch() {
     watches_.push_back(loop_->every(1s, [this] {
         gateway_->tick();
         port_blocks_->tick();
+        captures_->tick();
         tell_status();
     }));
     // An error means that the data plane is detached, or that fragments wait for the next call.

@@ -425,4 +425,48 @@ TEST_P(DataplaneContract, without_port_blocks_there_is_nothing_to_tell_of_them) 
     EXPECT_EQ(dataplane_->counters()->nat_gateways.at(7).port_block_events_lost, 0U);
 }
 
+TEST_P(DataplaneContract, captures_one_at_a_time_of_what_is_attached) {
+    const auto ignore = [](const CapturedPacket&) {};
+    EXPECT_EQ(dataplane_->begin_capture({}).error().code, ENODEV) << "nothing is attached";
+    EXPECT_FALSE(dataplane_->poll_capture(1, ignore)) << "there is no capture";
+    EXPECT_FALSE(dataplane_->end_capture(ignore));
+
+    const std::vector<AttachRequest> both{world_->first_device(), world_->second_device()};
+    ASSERT_TRUE(dataplane_->attach(both, ModeWish::automatic));
+    CaptureRequest elsewhere;
+    elsewhere.device = world_->missing_device().slot;
+    EXPECT_EQ(dataplane_->begin_capture(elsewhere).error().code, ENODEV);
+
+    const auto begun = dataplane_->begin_capture({});
+    ASSERT_TRUE(begun) << begun.error().message;
+    EXPECT_EQ(dataplane_->begin_capture({}).error().code, EBUSY);
+    EXPECT_EQ(dataplane_->poll_capture(10, ignore).value(), 0U);
+    ASSERT_TRUE(dataplane_->attach(both, ModeWish::automatic));
+    EXPECT_TRUE(dataplane_->poll_capture(10, ignore)) << "nothing was attached anew";
+    EXPECT_EQ(dataplane_->end_capture(ignore).value(), 0U);
+    EXPECT_FALSE(dataplane_->end_capture(ignore)) << "it has ended";
+    EXPECT_TRUE(dataplane_->begin_capture({}));
+}
+
+TEST_P(DataplaneContract, a_capture_ends_when_the_program_of_its_device_does) {
+    const auto ignore = [](const CapturedPacket&) {};
+    std::vector<AttachRequest> both{world_->first_device(), world_->second_device()};
+    ASSERT_TRUE(dataplane_->attach(both, ModeWish::automatic));
+    CaptureRequest of_first;
+    of_first.device = both[0].slot;
+    ASSERT_TRUE(dataplane_->begin_capture(of_first));
+    both[1].role = Role::both;
+    ASSERT_TRUE(dataplane_->attach(both, ModeWish::automatic));
+    EXPECT_TRUE(dataplane_->poll_capture(10, ignore)) << "another device is none of its business";
+    both[0].role = Role::both;
+    ASSERT_TRUE(dataplane_->attach(both, ModeWish::automatic));
+    EXPECT_EQ(dataplane_->poll_capture(10, ignore).error().code, ESTALE);
+    EXPECT_EQ(dataplane_->poll_capture(10, ignore).error().code, ENOENT);
+
+    ASSERT_TRUE(dataplane_->begin_capture({}));
+    ASSERT_TRUE(dataplane_->detach_all());
+    EXPECT_EQ(dataplane_->poll_capture(10, ignore).error().code, ENODEV);
+    EXPECT_EQ(dataplane_->begin_capture({}).error().code, ENODEV);
+}
+
 }  // namespace sallyport::dataplane

@@ -10,6 +10,7 @@
 #include <memory>
 #include <string>
 
+#include "control/captures.h"
 #include "control/drop_feed.h"
 #include "control/gateway.h"
 #include "control/log.h"
@@ -75,6 +76,7 @@ class GatewayInMemory {
             control::Gateway::Parts{*store, *dataplane, netlink, *reconciler, clock, log}, config_path,
             *std::move(opening));
         drops = std::make_unique<control::DropFeed>(*dataplane, clock);
+        captures = std::make_unique<control::Captures>(*dataplane, clock);
         port_blocks = std::make_unique<control::PortBlockLog>(
             control::PortBlockLog::Parts{*dataplane, *store, clock, log}, [this] { return gateway->view(); });
         if (auto started = gateway->start(); !started) {
@@ -95,6 +97,7 @@ class GatewayInMemory {
     std::unique_ptr<reconcile::Reconciler> reconciler;
     std::unique_ptr<control::Gateway> gateway;
     std::unique_ptr<control::DropFeed> drops;
+    std::unique_ptr<control::Captures> captures;
     std::unique_ptr<control::PortBlockLog> port_blocks;
 };
 

@@ -26,10 +26,11 @@ class ApiTest : public testing::Test {
         ASSERT_TRUE(here_.start());
         loop_ = std::move(*EventLoop::make());
         watch_ = std::make_unique<RevisionWatch>(*loop_, 3);
-        router_ = std::make_unique<Router>(
-            api_routes({*here_.gateway, *here_.drops, host_, *loop_, *watch_, "/sys/fs/bpf/sallyport"}),
-            admit_peers(std::nullopt),
-            [this] { return std::to_string(here_.gateway->view()->desired_revision); });
+        router_ = std::make_unique<Router>(api_routes({*here_.gateway, *here_.drops, *here_.captures, host_,
+                                                       *loop_, *watch_, "/sys/fs/bpf/sallyport"}),
+                                           admit_peers(std::nullopt), [this] {
+                                               return std::to_string(here_.gateway->view()->desired_revision);
+                                           });
         here_.gateway->follow_revisions([this] { watch_->look(); });
         const std::string path = here_.folder / "api.sock";
         auto server = HttpServer::start(*loop_, std::move(*listen_unix(path, std::nullopt)), *router_);
