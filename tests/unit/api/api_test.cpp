@@ -553,6 +553,73 @@ TEST_F(ApiTest, NoMoreWaitThanMay) {
     EXPECT_EQ(watch_->waiting(), 0u);
 }
 
+TEST_F(ApiTest, PacketsAreCapturedForOneClientAtATime) {
+    const json begun =
+        post("/v1/capture?device=wan0&host=10.0.1.5&protocol=udp&port=53&points=sent,dropped&snap_length=100",
+             json::object());
+    EXPECT_EQ(begun["snap_length"], 100);
+    dataplane::CaptureRequest wanted;
+    wanted.device = here_.gateway->view()->names.device_slots.at("wan0");
+    wanted.host = Ipv4Address(10, 0, 1, 5);
+    wanted.protocol = Protocol::udp;
+    wanted.port = 53;
+    wanted.points = {dataplane::CapturePoint::sent, dataplane::CapturePoint::dropped};
+    wanted.snap_length = 100;
+    EXPECT_EQ(here_.dataplane->capturing(), wanted);
+    EXPECT_EQ(post("/v1/capture", json::object(), 409)["detail"],
+              "another capture is running; there is one at a time");
+
+    const std::string capture = "/v1/capture?capture=" + begun["capture"].dump();
+    EXPECT_EQ(get(capture)["packets"], json::array());
+    CURL* waiting = client_->begin({capture + "&wait=5", "", "", false, {}});
+    for (int i = 0; i < 20; ++i) client_->turn();
+    EXPECT_FALSE(client_->done(waiting));
+    here_.kernel->captured.push_back({5, *wanted.device, dataplane::CapturePoint::sent, 1400, "foobar"});
+    here_.kernel->captured_lost = 7;
+    client_->finish(waiting);
+    const json batch = json::parse(client_->end(waiting).body);
+    EXPECT_EQ(batch["lost"], 7);
+    ASSERT_EQ(batch["packets"].size(), 1U);
+    EXPECT_EQ(batch["packets"][0], json::parse(R"({"time": "1970-01-01T00:00:00.000000Z", "time_ns": 5,
+        "device": "wan0", "point": "sent", "length": 1400, "captured_length": 6, "bytes": "Zm9vYmFy"})"));
+    EXPECT_EQ(get(capture + "&wait=1")["packets"], json::array()) << "the end of the wait is an answer too";
+
+    here_.kernel->captured.push_back({9, 0, dataplane::CapturePoint::received, 60, ""});
+    const Answer ended = send("DELETE", capture);
+    EXPECT_EQ(ended.status, 200);
+    EXPECT_EQ(json::parse(ended.body)["packets"].size(), 1U) << "what was left";
+    EXPECT_FALSE(here_.dataplane->capturing());
+    get(capture, 404);
+    EXPECT_EQ(send("DELETE", capture).status, 404);
+}
+
+TEST_F(ApiTest, ACaptureThatIsAskedForWronglyIsRefused) {
+    for (const char* wrong : {"device=eth7", "host=10.0.1.0/24", "protocol=sctp", "port=0", "port=65536",
+                              "port=5&protocol=icmp", "points=", "points=sent,", "points=sent,sent",
+                              "points=lost", "snap_length=13", "snap_length=1515", "count=1"}) {
+        post(std::string("/v1/capture?") + wrong, json::object(), 400);
+    }
+    for (const char* wrong : {"", "?capture=x", "?capture=1&wait=6", "?capture=1&wait=x"})
+        get(std::string("/v1/capture") + wrong, 400);
+    EXPECT_FALSE(here_.dataplane->capturing());
+}
+
+TEST_F(ApiTest, PacketsAreNotCapturedOverTheNetwork) {
+    Router network(
+        api_routes({*here_.gateway, *here_.drops, *here_.captures, host_, *loop_, *watch_, "/sys/fs/bpf"}),
+        [](const std::optional<Peer>&) { return true; }, [] { return std::string("1"); });
+    for (const char* method : {"POST", "GET", "DELETE"}) {
+        Request request;
+        request.method = method;
+        request.path = "/v1/capture";
+        request.actor = "token ops";
+        unsigned status = 0;
+        network.handle(request, [&](const Response& response) { status = response.status; });
+        EXPECT_EQ(status, 403U) << method;
+    }
+    EXPECT_FALSE(here_.dataplane->capturing());
+}
+
 TEST_F(ApiTest, DoctorExaminesTheHost) {
     const json checks = get("/v1/doctor")["checks"];
     ASSERT_FALSE(checks.empty());
