@@ -34,6 +34,7 @@ std::optional<Response> refuse_network(const Call& call) {
 Response problem_of(const Error& error) {
     switch (error.code) {
         case EBUSY:
+        case ENODEV:
         case ESTALE:
             return problem(409, error.message);
         case ENOENT:

@@ -171,7 +171,7 @@ def test_a_file_that_cannot_be_written_is_no_capture(world: Routed, agent: Agent
 def test_a_program_that_is_replaced_ends_it(world: Routed, agent: Agent) -> None:
     running = _start(agent, "capture")
     agent.text("detach")
-    assert running.wait(10) == 1
+    assert running.wait(10) == 5
     assert "detached" in running.output
     agent.text("reload")
     running = _start(agent, "capture")

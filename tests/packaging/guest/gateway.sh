@@ -75,6 +75,16 @@ start_agent
 [ "$(fetch)" = "hello from outside" ]
 said "and with the next one, which adopts what is there"
 
+sallyport -o json capture --protocol icmp --count 4 >/packets 2>/capture.log &
+capture=$!
+sleep 2
+ip netns exec inside ping -c 3 -W 5 203.0.113.10
+wait $capture || { cat /capture.log; exit 1; }
+grep -c '"point": *"received"' /packets
+grep -q '"device": *"lan0"' /packets
+grep -q '"point": *"sent"' /packets
+said "packets are captured"
+
 sallyport detach
 ip link show lan0 | grep -q xdp && exit 1
 said "detached"
