@@ -3,6 +3,7 @@
  * Attached to devices of role both (one-armed): instances and the outside share a link. A packet is looked
  * for as an instance's first and then as one from outside; one that opens a flow has to come from a subnet.
  */
+#include "lib/capture.h"
 #include "lib/stages.h"
 
 const __u32 workspace_owner = WORKSPACE_OF_PACKETS;
@@ -51,9 +52,14 @@ static __always_inline int stages(struct xdp_md *context)
 SEC("xdp")
 int sallyport_both(struct xdp_md *context)
 {
-	int action = express(context, DEVICE_BOTH);
+	int action;
 
-	return action >= 0 ? action : stages(context);
+	capture_received(context);
+	action = express(context, DEVICE_BOTH);
+	if (action < 0)
+		action = stages(context);
+	capture_done(context, action);
+	return action;
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";

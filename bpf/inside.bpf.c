@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /* Attached to devices of role inside: everything that the instances of one VPC send. */
+#include "lib/capture.h"
 #include "lib/stages.h"
 
 const __u32 workspace_owner = WORKSPACE_OF_PACKETS;
@@ -31,9 +32,14 @@ static __always_inline int stages(struct xdp_md *context)
 SEC("xdp")
 int sallyport_inside(struct xdp_md *context)
 {
-	int action = express(context, DEVICE_INSIDE);
+	int action;
 
-	return action >= 0 ? action : stages(context);
+	capture_received(context);
+	action = express(context, DEVICE_INSIDE);
+	if (action < 0)
+		action = stages(context);
+	capture_done(context, action);
+	return action;
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";

@@ -32,6 +32,7 @@ class Attacher {
         std::uint32_t ifindex = 0;
         Mode mode = Mode::native;
         Role role = Role::inside;
+        int link = -1;  // what keeps a program on the device, perhaps another one for a while
     };
     [[nodiscard]] std::optional<Device> device(std::uint8_t slot) const;
 

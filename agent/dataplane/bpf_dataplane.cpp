@@ -596,7 +596,7 @@ int BpfDataplane::port_block_events_fd() const {
 Result<void> BpfDataplane::begin_capture(const CaptureRequest& request) {
     if (!impl_->live) return tl::make_unexpected(no_state());
     if (impl_->live->capture) return capture_is_running();
-    auto begun = PacketCapture::begin(impl_->live->attacher, request);
+    auto begun = PacketCapture::begin(impl_->live->state, impl_->live->attacher, request);
     if (!begun) return tl::make_unexpected(begun.error());
     impl_->live->capture = std::move(*begun);
     return {};

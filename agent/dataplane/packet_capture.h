@@ -1,24 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Records what the programs on the devices receive and what they make of it, by tracing programs beside them
-// (bpf/capture.bpf.c). They and their ring buffer are pinned nowhere: they go with this object, or with the
-// process.
+// Records what the devices receive and what is made of it: copies of the programs that record besides
+// (bpf/lib/capture.h) take the place of those on the devices, each in one step, and give it back. They and their
+// ring buffer are pinned nowhere. An agent that is killed leaves them on the devices, where they forward as
+// before and record no more; the next agent replaces them as it would any program.
 #pragma once
 
 #include <functional>
 #include <map>
 #include <memory>
+#include <vector>
 
 #include "core/result.h"
 #include "dataplane/attacher.h"
 #include "dataplane/dataplane.h"
+#include "dataplane/pinned_state.h"
+#include "dataplane/programs.h"
 
 namespace sallyport::dataplane {
 
 class PacketCapture {
   public:
-    // `attacher` must outlive it.
-    static Result<std::unique_ptr<PacketCapture>> begin(const Attacher& attacher,
+    // `state` and `attacher` must outlive it.
+    static Result<std::unique_ptr<PacketCapture>> begin(const PinnedState& state, const Attacher& attacher,
                                                         const CaptureRequest& request);
     ~PacketCapture();
     PacketCapture(const PacketCapture&) = delete;
@@ -30,19 +34,28 @@ class PacketCapture {
     void stop();
 
   private:
-    struct Traced;
     struct Ring;
-    explicit PacketCapture(const Attacher& attacher);
+    using Programs = std::map<std::uint8_t, std::uint32_t>;  // identifiers, by slot
 
-    // The identifiers of the programs that are to be traced, by slot.
-    static Result<std::map<std::uint8_t, std::uint32_t>> programs_now(const Attacher& attacher,
-                                                                      const CaptureRequest& request);
+    explicit PacketCapture(const Attacher& attacher);
+    Result<void> make_maps();
+    // What is on the devices that this capture is about.
+    [[nodiscard]] Result<Programs> programs_now() const;
+    // Says that the agent is there.
+    Result<void> renew();
+    [[nodiscard]] Result<std::uint64_t> lost() const;
 
     const Attacher& attacher_;
     CaptureRequest request_;
-    std::map<std::uint8_t, std::uint32_t> programs_;
+    MapFds maps_;
     std::unique_ptr<Ring> ring_;
-    std::vector<std::unique_ptr<Traced>> traced_;
+    Programs programs_;
+    struct Replacement {
+        UniqueFd link;
+        UniqueFd usual;      // the program that has its place again
+        UniqueFd capturing;  // the one that has it now
+    };
+    std::vector<Replacement> replacements_;
 };
 
 // What both implementations say of it.

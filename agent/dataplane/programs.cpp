@@ -6,13 +6,17 @@
 #include <time.h>
 
 #include <algorithm>
+#include <cstring>
 #include <iterator>
 #include <memory>
 #include <string_view>
 
 #include "both.skel.h"
+#include "both_capturing.skel.h"
 #include "inside.skel.h"
+#include "inside_capturing.skel.h"
 #include "outside.skel.h"
+#include "outside_capturing.skel.h"
 #include "pass_on.skel.h"
 #include "reaper.skel.h"
 
@@ -57,11 +61,18 @@ Result<UniqueFd> load_alone(Skeleton& skeleton, bpf_program* program) {
     return kept;
 }
 
-template <typename Skeleton, typename Select>
+template <typename Skeleton>
+void no_more_constants(Skeleton&) {
+}
+
+// `set` gives values to constants beside those that all programs have.
+template <typename Skeleton, typename Select, typename Set = void (*)(Skeleton&)>
 Result<UniqueFd> load_copy(Select program_of, std::uint32_t slot, const meta& description,
-                           const MapFds& maps) {
+                           const MapFds& maps, const MapFds& more_maps = {},
+                           const Set& set = no_more_constants<Skeleton>) {
     auto skeleton = open_skeleton<Skeleton>();
     if (!skeleton) return system_failure("open the program");
+    set(*skeleton);
     skeleton->rodata->flow_regions = description.flow_regions;
     std::copy(std::begin(description.hash_seed), std::end(description.hash_seed),
               std::begin(skeleton->rodata->hash_seed));
@@ -72,12 +83,14 @@ Result<UniqueFd> load_copy(Select program_of, std::uint32_t slot, const meta& de
     bpf_map* map = nullptr;
     bpf_object__for_each_map(map, skeleton->obj) {
         if (bpf_map__is_internal(map)) continue;
-        const auto pinned = maps.find(std::string_view(bpf_map__name(map)));
-        if (pinned == maps.end()) {
+        const std::string_view name(bpf_map__name(map));
+        auto found = more_maps.find(name);
+        if (found == more_maps.end()) found = maps.find(name);
+        if (found == maps.end()) {
             return failure(std::string("the program wants a map ") + bpf_map__name(map) +
                            " that is not pinned");
         }
-        if (const int error = bpf_map__reuse_fd(map, pinned->second.get()); error != 0) {
+        if (const int error = bpf_map__reuse_fd(map, found->second.get()); error != 0) {
             return system_failure(std::string("give the program the map ") + bpf_map__name(map), -error);
         }
     }
@@ -98,6 +111,29 @@ Result<UniqueFd> load_device_program(Role role, std::uint8_t slot, const meta& d
         case Role::both:
             return load_copy<both_bpf>([](both_bpf& s) { return s.progs.sallyport_both; }, slot, description,
                                        maps);
+    }
+    return failure("the device has no role");
+}
+
+Result<UniqueFd> load_capturing_program(Role role, std::uint8_t slot, const meta& description,
+                                        const MapFds& maps, const MapFds& capture_maps,
+                                        const capture_filter& filter) {
+    const auto set = [&filter](auto& skeleton) {
+        static_assert(sizeof skeleton.rodata->capture_filter == sizeof filter);
+        std::memcpy(&skeleton.rodata->capture_filter, &filter, sizeof filter);
+    };
+    switch (role) {
+        case Role::inside:
+            return load_copy<inside_capturing_bpf>(
+                [](inside_capturing_bpf& s) { return s.progs.sallyport_inside; }, slot, description, maps,
+                capture_maps, set);
+        case Role::outside:
+            return load_copy<outside_capturing_bpf>(
+                [](outside_capturing_bpf& s) { return s.progs.sallyport_outside; }, slot, description, maps,
+                capture_maps, set);
+        case Role::both:
+            return load_copy<both_capturing_bpf>([](both_capturing_bpf& s) { return s.progs.sallyport_both; },
+                                                 slot, description, maps, capture_maps, set);
     }
     return failure("the device has no role");
 }

@@ -13,6 +13,7 @@
 #include "core/result.h"
 #include "core/unique_fd.h"
 #include "dataplane/tables.h"
+#include "sallyport/abi/capture.h"
 #include "sallyport/abi/maps.h"
 
 namespace sallyport::dataplane {
@@ -22,6 +23,10 @@ using MapFds = std::map<std::string, UniqueFd, std::less<>>;
 // The copy for one device. `description` gives the shape of the flow table.
 Result<UniqueFd> load_device_program(Role role, std::uint8_t slot, const meta& description,
                                      const MapFds& maps);
+// The same program for the time of a capture. `capture_maps` are those of bpf/lib/capture.h.
+Result<UniqueFd> load_capturing_program(Role role, std::uint8_t slot, const meta& description,
+                                        const MapFds& maps, const MapFds& capture_maps,
+                                        const capture_filter& filter);
 Result<UniqueFd> load_reaper(const meta& description, const MapFds& maps);
 Result<UniqueFd> load_pass_on();
 

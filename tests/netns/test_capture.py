@@ -28,17 +28,24 @@ def agent(world: Routed) -> Iterator[Agent]:
         yield running
 
 
-def _tracing_programs() -> list[str]:
-    """Of ours, wherever they are: the names of the two in bpf/capture.bpf.c."""
-    listed = json.loads(subprocess.run(["bpftool", "-j", "prog", "show"], capture_output=True, check=True).stdout)
-    return [program["name"] for program in listed
-            if program["type"] == "tracing" and program.get("name", "").startswith("capture_")]
+def _capturing(agent: Agent) -> list[str]:
+    """The devices whose program is one that captures: it has the map that all of those have."""
+    shown = subprocess.run(["bpftool", "-j", "map", "show"], capture_output=True, check=True).stdout
+    rings = {entry["id"] for entry in json.loads(shown) if entry.get("name") == "capture_state"}
+    devices = []
+    for link in agent.namespace.ip_json("link show"):
+        if link.get("xdp"):
+            program = subprocess.run(["bpftool", "-j", "prog", "show", "id", str(link["xdp"]["prog"]["id"])],
+                                     capture_output=True, check=True).stdout
+            if rings & set(json.loads(program)["map_ids"]):
+                devices.append(link["ifname"])
+    return devices
 
 
 def _start(agent: Agent, *words: object) -> Process:
     """Starts a capture; returns when it runs on every device."""
     running = agent.namespace.start(agent.client, "--socket", agent.api_socket, *words)
-    eventually(_tracing_programs, 10, what="the tracing programs")
+    eventually(lambda: _capturing(agent), 10, what="programs that capture")
     time.sleep(0.3)
     return running
 
@@ -77,7 +84,7 @@ def test_a_file_has_both_sides_of_the_translation(world: Routed, agent: Agent) -
     assert sources == {H2, EIP1, WEB}
     found = re.search(r"(\d+) packets captured, (\d+) lost", running.output)
     assert found and int(found[1]) == len(_packets(path)) + _arp(path) and found[2] == "0"
-    assert not _tracing_programs()
+    assert not _capturing(agent)
 
 
 def _arp(path: str) -> int:
@@ -145,7 +152,7 @@ def test_it_ends_after_a_count_or_a_time(world: Routed, agent: Agent) -> None:
     begun = time.monotonic()
     agent.text("capture", "--duration", "2s")
     assert 2 <= time.monotonic() - begun < 5
-    assert not _tracing_programs()
+    assert not _capturing(agent)
 
 
 def test_there_is_one_at_a_time_and_it_ends_when_its_client_is_gone(world: Routed, agent: Agent) -> None:
@@ -153,7 +160,7 @@ def test_there_is_one_at_a_time_and_it_ends_when_its_client_is_gone(world: Route
     assert "another capture" in agent.run("capture", "--count", 1).stderr
     assert agent.run("capture", "--count", 1).returncode == 5
     running.stop(signal.SIGKILL)
-    eventually(lambda: not _tracing_programs(), 20, what="the end of a capture that nobody reads")
+    eventually(lambda: not _capturing(agent), 20, what="the end of a capture that nobody reads")
     agent.text("capture", "--duration", "1s")
 
 
@@ -165,7 +172,7 @@ def test_a_file_that_cannot_be_written_is_no_capture(world: Routed, agent: Agent
     assert refused.returncode == 1 and "symbolic link" in refused.stderr
     assert "write" in agent.run("capture", "-w", "/nonexistent/file").stderr
     assert "write" in agent.run("capture", "-w", "/dev/full").stderr
-    assert not _tracing_programs()
+    assert not _capturing(agent)
 
 
 def test_a_program_that_is_replaced_ends_it(world: Routed, agent: Agent) -> None:
@@ -179,7 +186,7 @@ def test_a_program_that_is_replaced_ends_it(world: Routed, agent: Agent) -> None
     assert running.wait(10) == 5
     assert "program on a device was replaced" in running.output
     agent.reload(world.configuration())
-    assert not _tracing_programs()
+    assert not _capturing(agent)
     _speak_udp(world)
 
 
@@ -202,7 +209,9 @@ def test_a_kill_of_the_agent_ends_it(world: Routed, agent: Agent) -> None:
     eventually(lambda: len(_packets(path, "udp")) == 4, 5, what="packets that are written as they come")
     agent.kill()
     assert running.wait(10) == 3
-    eventually(lambda: not _tracing_programs(), 5, what="the end of the tracing programs")
     assert _packets(path, "udp")[0] == (f"{H1}.{port}", f"{WEB}.{PORT}")
+    assert _capturing(agent), "what forwards is left alone"
     _speak_udp(world)
     agent.start()
+    assert not _capturing(agent)
+    _speak_udp(world)

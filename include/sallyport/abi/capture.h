@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What bpf/capture.bpf.c writes into the ring buffer of a capture. It is the agent's own and is pinned nowhere, so
- * that it may change from version to version.
+ * What the programs that capture (bpf/lib/capture.h) are told, and what they write into the ring buffer. Their maps
+ * are the agent's own and pinned nowhere, so that all this may change from version to version.
  */
 #ifndef SALLYPORT_ABI_CAPTURE_H
 #define SALLYPORT_ABI_CAPTURE_H
@@ -32,5 +32,33 @@ struct capture_record {
 };
 
 ABI_ASSERT_SIZE(struct capture_record, 16);
+
+/* Set before a program is loaded. Zero for host, port and protocol: any. */
+struct capture_filter {
+	__be32 host;
+	__be16 port;
+	__u16 snap_length;
+	__u8 points; /* bit by enum capture_point */
+	__u8 protocol;
+	__u16 padding;
+};
+
+ABI_ASSERT_SIZE(struct capture_filter, 12);
+
+/* Elements of the map capture_state. */
+enum capture_state {
+	CAPTURE_LOST = 0,  /* records for which the ring had no room */
+	CAPTURE_UNTIL = 1, /* CLOCK_MONOTONIC in nanoseconds: the agent is there until then */
+	CAPTURE_STATES = 2,
+};
+
+/* Larger than what is recorded, so that the verifier sees masked positions stay within. */
+struct capture_scratch {
+	struct capture_record record;
+	__u8 bytes[2048];
+	/* The packet that is being handled was wanted when it was received. */
+	__u32 was_wanted;
+	__u32 padding;
+};
 
 #endif

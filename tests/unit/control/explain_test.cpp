@@ -468,7 +468,8 @@ TEST_F(ExplainTest, OnOneArmTheSourceTellsWhereAPacketComesFrom) {
 
 TEST_F(ExplainTest, AFlowTableThatCannotBeReadIsAnError) {
     const LiveState live{tables_, 0,
-                         [](const auto&) -> Result<void> { return failure("no memory", ENOMEM); }};
+                         [](const auto&) -> Result<void> { return failure("no memory", ENOMEM); },
+                         {}};
     const auto answer = explain(question("tcp", "10.0.1.11:9", "203.0.113.10:443"), live, names_);
     ASSERT_FALSE(answer);
     EXPECT_EQ(answer.error().message, "read the flow table: no memory");

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Records packets, in the copies of the programs that stand on the devices while somebody captures. The programs that
+ * stand there otherwise are compiled without any of it.
+ */
+#ifndef SALLYPORT_BPF_CAPTURE_H
+#define SALLYPORT_BPF_CAPTURE_H
+
+#ifndef CAPTURING
+
+#define capture_received(context)
+#define capture_done(context, action)
+
+#else
+
+#include <linux/bpf.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+#include <stdbool.h>
+
+#include "lib/compiler.h"
+#include "sallyport/abi/capture.h"
+
+const volatile struct capture_filter capture_filter = {};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, CAPTURE_RING_BYTES);
+} capture_ring SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, CAPTURE_STATES);
+	__type(key, __u32);
+	__type(value, __u64);
+} capture_state SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct capture_scratch);
+} capture_scratch SEC(".maps");
+
+/* Ethernet with two VLAN tags, the longest IPv4 header and the ports of what it carries. */
+#define CAPTURE_HEADERS_MAX 128
+#define CAPTURE_ETHERTYPE_IPV4 0x0800
+#define CAPTURE_ETHERTYPE_VLAN 0x8100
+#define CAPTURE_ETHERTYPE_SERVICE_VLAN 0x88a8
+#define CAPTURE_VLAN_TAG_BYTES 4
+
+static __always_inline __u32 capture_u16_at(const struct capture_scratch *scratch, __u32 position)
+{
+	position &= CAPTURE_HEADERS_MAX - 1;
+	return (__u32)scratch->bytes[position] << 8 | scratch->bytes[position + 1];
+}
+
+static __always_inline __be32 capture_address_at(const struct capture_scratch *scratch, __u32 position)
+{
+	return bpf_htonl(capture_u16_at(scratch, position) << 16 | capture_u16_at(scratch, position + 2));
+}
+
+/* Looks at the first `length` bytes of the packet, which are in `scratch`. */
+static __always_inline bool capture_matches(const struct capture_scratch *scratch, __u32 length)
+{
+	__u32 type_at = 12, ip, transport, header;
+	int tag;
+
+	if (!capture_filter.host && !capture_filter.protocol && !capture_filter.port)
+		return true;
+	for (tag = 0; tag < 2; tag++) {
+		__u32 type = capture_u16_at(scratch, type_at);
+
+		if (type != CAPTURE_ETHERTYPE_VLAN && type != CAPTURE_ETHERTYPE_SERVICE_VLAN)
+			break;
+		type_at += CAPTURE_VLAN_TAG_BYTES;
+	}
+	ip = type_at + 2;
+	if (capture_u16_at(scratch, type_at) != CAPTURE_ETHERTYPE_IPV4 || ip + 20 > length)
+		return false;
+	if (capture_filter.protocol && scratch->bytes[(ip + 9) & (CAPTURE_HEADERS_MAX - 1)] != capture_filter.protocol)
+		return false;
+	if (capture_filter.host && capture_address_at(scratch, ip + 12) != capture_filter.host &&
+	    capture_address_at(scratch, ip + 16) != capture_filter.host)
+		return false;
+	if (!capture_filter.port)
+		return true;
+	header = scratch->bytes[ip & (CAPTURE_HEADERS_MAX - 1)] & 0xf;
+	transport = ip + header * 4;
+	/* A later fragment has no ports (RFC 791 section 3.2), nor has a protocol that is neither TCP nor UDP. */
+	if (capture_u16_at(scratch, ip + 6) & 0x1fff)
+		return false;
+	if (scratch->bytes[(ip + 9) & (CAPTURE_HEADERS_MAX - 1)] != 6 && scratch->bytes[(ip + 9) & (CAPTURE_HEADERS_MAX - 1)] != 17)
+		return false;
+	if (transport + 4 > length)
+		return false;
+	return capture_u16_at(scratch, transport) == bpf_ntohs(capture_filter.port) ||
+	       capture_u16_at(scratch, transport + 2) == bpf_ntohs(capture_filter.port);
+}
+
+static __always_inline __u64 *capture_state_of(__u32 which)
+{
+	return bpf_map_lookup_elem(&capture_state, &which);
+}
+
+/* Takes the first bytes of the packet, at most `most` of them; returns how many. */
+static __always_inline __u32 capture_take(struct xdp_md *context, struct capture_scratch *scratch, __u32 length,
+					  __u32 most)
+{
+	__u32 taken = length < most ? length : most;
+
+	if (taken < 1 || taken > CAPTURE_BYTES_MAX)
+		return 0;
+	return bpf_xdp_load_bytes(context, 0, scratch->bytes, taken) ? 0 : taken;
+}
+
+/* Apart from the program, which is large enough for the verifier as it is. */
+verified_alone int capture(struct xdp_md *context, __u32 point)
+{
+	const __u32 first = 0;
+	struct capture_scratch *scratch = bpf_map_lookup_elem(&capture_scratch, &first);
+	__u64 *until = capture_state_of(CAPTURE_UNTIL), *lost = capture_state_of(CAPTURE_LOST);
+	__u64 now = bpf_ktime_get_ns();
+	__u32 length, captured;
+	bool wanted;
+
+	if (!scratch || !until || !lost)
+		return 0;
+	/* An agent that was killed leaves this program on its device: it records no more. */
+	if (now > *until)
+		return 0;
+	length = (__u32)bpf_xdp_get_buff_len(context);
+	captured = capture_take(context, scratch, length, CAPTURE_HEADERS_MAX);
+	wanted = capture_matches(scratch, captured);
+	/* Whoever asks for an address gets both sides of the translation that hides it. */
+	if (point == CAPTURE_RECEIVED)
+		scratch->was_wanted = wanted;
+	else
+		wanted = wanted || scratch->was_wanted;
+	if (!wanted || !(capture_filter.points & (1U << (point & 7))))
+		return 0;
+
+	captured = capture_take(context, scratch, length, capture_filter.snap_length);
+	if (captured > CAPTURE_BYTES_MAX)
+		return 0;
+	scratch->record.time_ns = now;
+	scratch->record.length = length;
+	scratch->record.captured = (__u16)captured;
+	scratch->record.device = (__u8)device_slot;
+	scratch->record.point = (__u8)point;
+	if (bpf_ringbuf_output(&capture_ring, scratch, sizeof(scratch->record) + captured, 0))
+		__sync_fetch_and_add(lost, 1);
+	return 0;
+}
+
+static __always_inline void capture_received(struct xdp_md *context)
+{
+	capture(context, CAPTURE_RECEIVED);
+}
+
+static __always_inline void capture_done(struct xdp_md *context, int action)
+{
+	__u32 point = CAPTURE_DROPPED;
+
+	if (action == XDP_TX || action == XDP_REDIRECT)
+		point = CAPTURE_SENT;
+	if (action == XDP_PASS)
+		point = CAPTURE_PASSED;
+	capture(context, point);
+}
+
+#endif
+
+#endif
