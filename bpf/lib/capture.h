@@ -104,14 +104,17 @@ static __always_inline __u64 *capture_state_of(__u32 which)
 }
 
 /* Takes the first bytes of the packet, at most `most` of them; returns how many. */
-static __always_inline __u32 capture_take(struct xdp_md *context, struct capture_scratch *scratch, __u32 length,
-					  __u32 most)
+static __always_inline __u64 capture_take(struct xdp_md *context, struct capture_scratch *scratch, __u64 length,
+					  __u64 most)
 {
-	__u32 taken = length < most ? length : most;
+	__u64 taken = length < most ? length : most;
 
-	if (taken < 1 || taken > CAPTURE_BYTES_MAX)
+	/* Hides from the compiler what it knows, so that it leaves the verifier a bound to see. */
+	asm volatile("" : "+r"(taken));
+	taken &= sizeof(scratch->bytes) - 1;
+	if (!taken || bpf_xdp_load_bytes(context, 0, scratch->bytes, (__u32)taken))
 		return 0;
-	return bpf_xdp_load_bytes(context, 0, scratch->bytes, taken) ? 0 : taken;
+	return taken;
 }
 
 /* Apart from the program, which is large enough for the verifier as it is. */
@@ -121,7 +124,7 @@ verified_alone int capture(struct xdp_md *context, __u32 point)
 	struct capture_scratch *scratch = bpf_map_lookup_elem(&capture_scratch, &first);
 	__u64 *until = capture_state_of(CAPTURE_UNTIL), *lost = capture_state_of(CAPTURE_LOST);
 	__u64 now = bpf_ktime_get_ns();
-	__u32 length, captured;
+	__u64 length, captured;
 	bool wanted;
 
 	if (!scratch || !until || !lost)
@@ -129,9 +132,9 @@ verified_alone int capture(struct xdp_md *context, __u32 point)
 	/* An agent that was killed leaves this program on its device: it records no more. */
 	if (now > *until)
 		return 0;
-	length = (__u32)bpf_xdp_get_buff_len(context);
+	length = bpf_xdp_get_buff_len(context);
 	captured = capture_take(context, scratch, length, CAPTURE_HEADERS_MAX);
-	wanted = capture_matches(scratch, captured);
+	wanted = capture_matches(scratch, (__u32)captured);
 	/* Whoever asks for an address gets both sides of the translation that hides it. */
 	if (point == CAPTURE_RECEIVED)
 		scratch->was_wanted = wanted;
@@ -141,10 +144,10 @@ verified_alone int capture(struct xdp_md *context, __u32 point)
 		return 0;
 
 	captured = capture_take(context, scratch, length, capture_filter.snap_length);
-	if (captured > CAPTURE_BYTES_MAX)
-		return 0;
+	asm volatile("" : "+r"(captured));
+	captured &= sizeof(scratch->bytes) - 1;
 	scratch->record.time_ns = now;
-	scratch->record.length = length;
+	scratch->record.length = (__u32)length;
 	scratch->record.captured = (__u16)captured;
 	scratch->record.device = (__u8)device_slot;
 	scratch->record.point = (__u8)point;
