@@ -27,11 +27,11 @@ def capturing(agent):
 
 
 def test_lines_for_people(sallyport, agent, capturing, golden):
-    done = sallyport("capture", "--duration", "1s")
+    done = sallyport("capture", "--duration", "2s")
     assert done.returncode == 0
     golden("capture.txt", done.stdout)
     assert done.stderr == f"{len(capturing)} packets captured, 3 lost\n"
-    assert [request.method for request in agent.requests] == ["POST", "GET", "DELETE"] or len(agent.requests) > 3
+    assert {request.method for request in agent.requests[1:-1]} == {"GET"}
     assert agent.requests[0].query == {}
     assert agent.requests[1].query == {"capture": "17", "wait": "1"}
     assert agent.requests[-1].query == {"capture": "17"}
@@ -61,7 +61,7 @@ def test_what_is_asked_for(sallyport, agent, capturing, words, query):
 @pytest.mark.parametrize("to_output", [True, False])
 def test_the_file_is_of_nanoseconds_and_has_the_bytes(agent, capturing, tmp_path, to_output):
     path = tmp_path / "packets.pcap"
-    command = [f"{PROGRAMS}/sallyport", "--socket", agent.socket, "capture", "--count", "3", "--duration", "1s",
+    command = [f"{PROGRAMS}/sallyport", "--socket", agent.socket, "capture", "--count", "3", "--duration", "2s",
                "-w", "-" if to_output else str(path)]
     done = subprocess.run(command, capture_output=True, timeout=30, check=True)
     content = done.stdout if to_output else path.read_bytes()

@@ -25,7 +25,15 @@ def agent(world: Routed) -> Iterator[Agent]:
     with Agent(world.gateway, world.configuration()) as running, \
             services.echo_server(world.web, WEB, PORT), \
             services.echo_server(world.web, WEB, PORT, socket.SOCK_DGRAM):
+        _meet(world)
         yield running
+
+
+def _meet(world: Routed) -> None:
+    """The gateway learns the neighbours: the first packet to each is left to the host, which sends it."""
+    _speak_udp(world)
+    with Conversation(world.h2, WEB, PORT) as conversation:
+        conversation.say()
 
 
 def _capturing(agent: Agent) -> list[str]:
