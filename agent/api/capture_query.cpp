@@ -28,7 +28,8 @@ constexpr std::chrono::milliseconds look_interval{50};
 
 std::optional<Response> refuse_network(const Call& call) {
     if (call.request.peer) return std::nullopt;
-    return problem(403, "packets are not captured over the network; use the socket of the agent on the gateway");
+    return problem(403,
+                   "packets are not captured over the network; use the socket of the agent on the gateway");
 }
 
 Response problem_of(const Error& error) {
@@ -186,8 +187,8 @@ void packets(const control::Gateway& gateway, control::Captures& captures, Event
     if (const std::string* text = call.request.parameter("wait")) {
         const auto seconds = parse_number(*text, longest_wait_seconds);
         if (!seconds)
-            return respond(problem(400, fmt::format("wait=\"{}\" is no number of seconds of at most {}", *text,
-                                                    longest_wait_seconds)));
+            return respond(problem(400, fmt::format("wait=\"{}\" is no number of seconds of at most {}",
+                                                    *text, longest_wait_seconds)));
         wait = *seconds;
     }
     const auto waiting = std::make_shared<Waiting>(

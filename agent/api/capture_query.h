@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Captures for clients of the agent's own socket. Packets are content: nobody gets them over the network, whatever
-// token he has.
+// Captures for clients of the agent's own socket. Packets are content: nobody gets them over the network,
+// whatever token he has.
 #pragma once
 
 #include "api/event_loop.h"

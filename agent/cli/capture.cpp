@@ -41,9 +41,11 @@ void end_by_signals() {
 
 Query query_of(const Invocation& given) {
     Query query;
-    for (const auto& [option, parameter] :
-         {std::pair{"device", "device"}, {"host", "host"}, {"protocol", "protocol"}, {"port", "port"},
-          {"snap-length", "snap_length"}}) {
+    for (const auto& [option, parameter] : {std::pair{"device", "device"},
+                                            {"host", "host"},
+                                            {"protocol", "protocol"},
+                                            {"port", "port"},
+                                            {"snap-length", "snap_length"}}) {
         if (given.has(option)) query.emplace_back(parameter, given.value(option));
     }
     // A file cannot say what became of a packet: one that was not sent would stand in it twice.
@@ -103,7 +105,8 @@ ExitCode run_capture(Session& session) {
     if (given.has("duration")) end = Steady::now() + *parse_duration(given.value("duration"));
     end_by_signals();
 
-    const Outcome begun = session.api().post(with_query(path_of({"capture"}), query_of(given)), Json::object());
+    const Outcome begun =
+        session.api().post(with_query(path_of({"capture"}), query_of(given)), Json::object());
     if (!begun) return session.show(begun.error());
     const std::string capture = std::to_string(number(*begun, "capture"));
     const std::string ending = with_query(path_of({"capture"}), {{"capture", capture}});
@@ -145,7 +148,8 @@ ExitCode run_capture(Session& session) {
     const Outcome rest = session.api().remove(ending);
     if (rest) {
         if (auto taken = sink.take(*rest); !taken)
-            return session.show(problem(ExitCode::failed, "packets not written", taken.error().message).value());
+            return session.show(
+                problem(ExitCode::failed, "packets not written", taken.error().message).value());
     }
     if (!tell(rest)) return session.show(rest.error());
     return ExitCode::ok;

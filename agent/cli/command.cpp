@@ -257,13 +257,16 @@ std::span<const Command> commands() {
         {.name = "capture",
          .summary = "record packets as the data plane gets and sends them",
          .description =
-             "Other programs do not see what the data plane forwards: this one records it. With -w the packets "
-             "are written to FILE, in the form of tcpdump and Wireshark, as they were received and as they were "
+             "Other programs do not see what the data plane forwards: this one records it. With -w the "
+             "packets "
+             "are written to FILE, in the form of tcpdump and Wireshark, as they were received and as they "
+             "were "
              "sent, in order of time; the file cannot say which is which, --received and --sent keep one of "
              "them. Without -w one line tells of each packet (with `-o json`, one object without the bytes): "
              "the device that received it, its length, and whether it is seen as received, or afterwards as "
              "sent, dropped, or passed to the host. A packet that was asked for when it was received is also "
-             "recorded as sent, whatever addresses it then has. Ends when interrupted, and tells then how many "
+             "recorded as sent, whatever addresses it then has. Ends when interrupted, and tells then how "
+             "many "
              "packets were captured and how many were lost because they came faster than they were read. "
              "There is one capture at a time, and it ends when the program on a device is replaced. Only "
              "through the agent's own socket; costs nothing while it does not run.",

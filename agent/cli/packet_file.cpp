@@ -50,8 +50,7 @@ Result<PacketFile> PacketFile::open(const std::string& path, std::uint16_t snap_
     auto file = open_fd(path);
     if (!file) return tl::make_unexpected(file.error());
     std::unique_ptr<Handles, Close> handles(new Handles);
-    handles->form =
-        pcap_open_dead_with_tstamp_precision(DLT_EN10MB, snap_length, PCAP_TSTAMP_PRECISION_NANO);
+    handles->form = pcap_open_dead_with_tstamp_precision(DLT_EN10MB, snap_length, PCAP_TSTAMP_PRECISION_NANO);
     if (handles->form == nullptr) return failure("no memory for a file of packets");
     std::FILE* stream = fdopen(file->get(), "w");
     if (stream == nullptr) return system_failure("write " + path);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A file of packets as tcpdump and Wireshark read it, with times in nanoseconds. libpcap is seen nowhere else.
+// A file of packets as tcpdump and Wireshark read it, with times in nanoseconds. libpcap is seen nowhere
+// else.
 #pragma once
 
 #include <cstdint>
@@ -14,8 +15,8 @@ namespace sallyport::cli {
 
 class PacketFile {
   public:
-    // "-" is standard output. A file is made for its owner alone, or written anew; one that is a symbolic link
-    // is refused, as packets are content and root writes them.
+    // "-" is standard output. A file is made for its owner alone, or written anew; one that is a symbolic
+    // link is refused, as packets are content and root writes them.
     static Result<PacketFile> open(const std::string& path, std::uint16_t snap_length);
 
     // `time_ns` since 1970; `length` is that of the packet, of which `bytes` are the first ones.

@@ -19,9 +19,10 @@ Result<std::uint64_t> Captures::begin(const dataplane::CaptureRequest& request) 
 
 Result<void> Captures::check(std::uint64_t capture) const {
     if (running_ && running_->number == capture) return {};
-    return failure("there is no such capture: it has ended, by itself where nobody asked for its packets for " +
-                       std::to_string(patience.count()) + " s",
-                   ENOENT);
+    return failure(
+        "there is no such capture: it has ended, by itself where nobody asked for its packets for " +
+            std::to_string(patience.count()) + " s",
+        ENOENT);
 }
 
 Result<CaptureBatch> Captures::take(std::uint64_t capture) {

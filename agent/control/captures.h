@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The capture that a client has asked for. Packets wait in the data plane until the client asks for them, so that
-// one that is slow costs no memory here, and a capture whose client is gone ends by itself.
+// The capture that a client has asked for. Packets wait in the data plane until the client asks for them, so
+// that one that is slow costs no memory here, and a capture whose client is gone ends by itself.
 #pragma once
 
 #include <chrono>

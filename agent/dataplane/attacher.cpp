@@ -226,7 +226,7 @@ std::optional<Attacher::Device> Attacher::device(std::uint8_t slot) const {
     for (const auto& [name, attached] : attached_) {
         if (attached.request.slot != slot) continue;
         return Device{attached.program.get(), attached.request.ifindex, attached.attachment.mode,
-                      attached.request.role,         attached.link.get()};
+                      attached.request.role, attached.link.get()};
     }
     return std::nullopt;
 }

@@ -28,12 +28,14 @@ tl::unexpected<Error> capture_is_running() {
 }
 
 tl::unexpected<Error> no_capture() {
-    return failure("there is no such capture; it ended, or its client did not ask for its packets for too long", ENOENT);
+    return failure(
+        "there is no such capture; it ended, or its client did not ask for its packets for too long", ENOENT);
 }
 
 tl::unexpected<Error> captured_program_was_replaced() {
-    return failure("the capture has ended because the program on a device was replaced or taken off; begin anew",
-                   ESTALE);
+    return failure(
+        "the capture has ended because the program on a device was replaced or taken off; begin anew",
+        ESTALE);
 }
 
 }  // namespace sallyport::dataplane

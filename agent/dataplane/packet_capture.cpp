@@ -44,7 +44,8 @@ Result<UniqueFd> duplicate(int fd) {
 Result<std::uint32_t> program_on(int link) {
     bpf_link_info info{};
     std::uint32_t length = sizeof info;
-    if (bpf_obj_get_info_by_fd(link, &info, &length) != 0) return system_failure("ask the link for its program");
+    if (bpf_obj_get_info_by_fd(link, &info, &length) != 0)
+        return system_failure("ask the link for its program");
     return info.prog_id;
 }
 
@@ -79,8 +80,8 @@ struct PacketCapture::Ring {
     std::size_t most = 0;
     std::uint64_t lost = 0;  // for which there was no memory
 
-    // Called through C frames that no exception may cross. What it refuses ends the reading and has been taken
-    // out of the ring all the same, so it refuses after the last packet that there is room for.
+    // Called through C frames that no exception may cross. What it refuses ends the reading and has been
+    // taken out of the ring all the same, so it refuses after the last packet that there is room for.
     static int collect(void* context, void* data, std::size_t size) {
         auto& ring = *static_cast<Ring*>(context);
         capture_record record{};
@@ -88,10 +89,9 @@ struct PacketCapture::Ring {
         std::memcpy(&record, data, sizeof record);
         if (size - sizeof record < record.captured || record.point >= CAPTURE_POINTS) return 0;
         try {
-            ring.packets.push_back({record.time_ns, record.device, static_cast<CapturePoint>(record.point),
-                                    record.length,
-                                    std::string(static_cast<const char*>(data) + sizeof record,
-                                                record.captured)});
+            ring.packets.push_back(
+                {record.time_ns, record.device, static_cast<CapturePoint>(record.point), record.length,
+                 std::string(static_cast<const char*>(data) + sizeof record, record.captured)});
         } catch (const std::bad_alloc&) {
             ++ring.lost;
             return 0;
@@ -117,8 +117,7 @@ Result<void> PacketCapture::make_maps() {
     };
     constexpr std::uint32_t index = sizeof(std::uint32_t);
     if (auto made = make("capture_ring", BPF_MAP_TYPE_RINGBUF, 0, 0, CAPTURE_RING_BYTES); !made) return made;
-    if (auto made =
-            make("capture_state", BPF_MAP_TYPE_ARRAY, index, sizeof(std::uint64_t), CAPTURE_STATES);
+    if (auto made = make("capture_state", BPF_MAP_TYPE_ARRAY, index, sizeof(std::uint64_t), CAPTURE_STATES);
         !made)
         return made;
     return make("capture_scratch", BPF_MAP_TYPE_PERCPU_ARRAY, index, sizeof(struct capture_scratch), 1);
@@ -203,7 +202,8 @@ Result<std::uint64_t> PacketCapture::poll(std::size_t most,
     ring_->packets.clear();
     ring_->most = most;
     const int count = most == 0 ? 0 : ring_buffer__consume(ring_->buffer.get());
-    if (count < 0 && count != -ECANCELED) return system_failure("read the ring buffer of the capture", -count);
+    if (count < 0 && count != -ECANCELED)
+        return system_failure("read the ring buffer of the capture", -count);
     for (CapturedPacket& packet : ring_->packets) handle(std::move(packet));
     return lost();
 }

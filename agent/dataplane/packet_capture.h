@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Records what the devices receive and what is made of it: copies of the programs that record besides
-// (bpf/lib/capture.h) take the place of those on the devices, each in one step, and give it back. They and their
-// ring buffer are pinned nowhere. An agent that is killed leaves them on the devices, where they forward as
-// before and record no more; the next agent replaces them as it would any program.
+// (bpf/lib/capture.h) take the place of those on the devices, each in one step, and give it back. They and
+// their ring buffer are pinned nowhere. An agent that is killed leaves them on the devices, where they
+// forward as before and record no more; the next agent replaces them as it would any program.
 #pragma once
 
 #include <functional>

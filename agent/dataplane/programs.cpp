@@ -67,9 +67,8 @@ void no_more_constants(Skeleton&) {
 
 // `set` gives values to constants beside those that all programs have.
 template <typename Skeleton, typename Select, typename Set = void (*)(Skeleton&)>
-Result<UniqueFd> load_copy(Select program_of, std::uint32_t slot, const meta& description,
-                           const MapFds& maps, const MapFds& more_maps = {},
-                           const Set& set = no_more_constants<Skeleton>) {
+Result<UniqueFd> load_copy(Select program_of, std::uint32_t slot, const meta& description, const MapFds& maps,
+                           const MapFds& more_maps = {}, const Set& set = no_more_constants<Skeleton>) {
     auto skeleton = open_skeleton<Skeleton>();
     if (!skeleton) return system_failure("open the program");
     set(*skeleton);
