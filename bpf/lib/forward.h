@@ -61,12 +61,15 @@ static __noinline enum verdict check_ambiguity(struct packet *packet, const stru
 	__u32 slot = hop->device;
 	struct device *device = bpf_map_lookup_elem(&devices, &slot);
 
-	return hop->elsewhere || !device || device->flags & DEVICE_AMBIGUOUS
+	return hop->elsewhere || !device || (!hop->asked && device->flags & DEVICE_AMBIGUOUS)
 		       ? drop(packet, DROP_AMBIGUOUS_ROUTE)
 		       : VERDICT_NEXT;
 }
 
-/* What goes to an instance is left to the host only where its routes lead to that very one. */
+/*
+ * What goes to an instance is left to the host only where its routes lead to that very one: as it has just said, or
+ * because there is no other.
+ */
 static __always_inline enum verdict check_stack(struct packet *packet, const struct hop *hop)
 {
 	if (likely(!hop->up_the_stack) || (packet->forward && !packet->turned))

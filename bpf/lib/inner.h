@@ -261,7 +261,7 @@ static __noinline enum verdict inner_relay(struct packet *packet, __be32 towards
 	struct next_hop *known;
 	struct device *device;
 	enum verdict verdict;
-	int reason, ambiguous;
+	int reason;
 	__u32 key;
 
 	verdict = check_ttl(packet);
@@ -278,8 +278,7 @@ static __noinline enum verdict inner_relay(struct packet *packet, __be32 towards
 	device = bpf_map_lookup_elem(&devices, &key);
 	if (!device || device->zone != packet->device->zone)
 		return drop(packet, DROP_WRONG_EGRESS_DEVICE);
-	ambiguous = hop.elsewhere || device->flags & DEVICE_AMBIGUOUS;
-	if (packet->ip->daddr == towards && (hop.up_the_stack || packet->length > hop.mtu) && !ambiguous)
+	if (packet->ip->daddr == towards && (hop.up_the_stack || packet->length > hop.mtu) && !hop.elsewhere)
 		return VERDICT_PASS;
 	if (hop.up_the_stack && packet->ip->daddr == towards)
 		return drop(packet, DROP_AMBIGUOUS_ROUTE);

@@ -33,6 +33,7 @@ struct hop {
 	__u8 up_the_stack : 1; /* no neighbour yet: the host is to resolve it and to send the packet */
 	__u8 inward : 1;       /* to an instance */
 	__u8 elsewhere : 1;    /* the kernel by itself would send it elsewhere */
+	__u8 asked : 1; /* it is what the kernel says now: elsewhere or not, there is no other device */
 };
 
 /* The code of an ICMP unreachable, and one more. */
@@ -78,6 +79,7 @@ static __always_inline void next_hop_note(struct hop *hop, const struct device *
 	struct neighbour_key neighbour = {};
 	__u32 *number;
 
+	hop->asked = 1;
 	hop->device = slot;
 	hop->mtu = device->mtu;
 	hop->up_the_stack = result == BPF_FIB_LKUP_RET_NO_NEIGH;

@@ -95,14 +95,14 @@ def test_within_a_vpc_nothing_gets_into_the_other(tenants: Tenants, agent: Agent
     with services.echo_server(tenants.red_db, H3, 7):
         with Conversation(tenants.red, H3, 7) as conversation:
             conversation.say()
-        before = agent.drops().get("ambiguous_route", 0)
+        before = agent.drops().get("wrong_egress_device", 0)
         with tenants.blue.socket(timeout=0.7) as client, pytest.raises(OSError):
             client.connect((H3, 7))
-        assert agent.drops()["ambiguous_route"] > before
+        assert agent.drops()["wrong_egress_device"] > before
 
 
 def test_explain_wants_to_know_which(agent: Agent) -> None:
-    assert "--vpc" in agent.run("explain", "tcp", f"{H1}:40000", f"{WEB}:7").stderr
+    assert "name the one that is meant: blue, red" in agent.run("explain", "tcp", f"{H1}:40000", f"{WEB}:7").stderr
     for vpc, elastic_ip in (("blue", EIP1), ("red", EIP2)):
         answer = agent.json("explain", "tcp", f"{H1}:40000", f"{WEB}:7", "--vpc", vpc)
         assert answer["translation"]["source"].startswith(elastic_ip)

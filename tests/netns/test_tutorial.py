@@ -103,7 +103,7 @@ def test_the_tutorial_holds(tenants: Tenants) -> None:
                 f"{where}: {command}\nshould say\n" + "\n".join(wanted) + f"\nand says\n{ran.stdout}"
             done += 1
         agent.check_accounts()
-    assert done > 40
+    assert done >= 40
 
 
 def test_what_it_says_can_be_wrong() -> None:

@@ -665,7 +665,7 @@ TEST_F(FlowsTest, a_flow_is_listed_and_swept_when_its_time_is_over) {
 
 TEST_F(FlowsTest, flows_are_cut_whatever_their_age_and_no_others) {
     open_gateway(world_);
-    for (std::uint16_t port : {1234, 1235, 1236})
+    for (const std::uint16_t port : std::initializer_list<std::uint16_t>{1234, 1235, 1236})
         send(support::tcp().from("10.0.1.5", port).to("203.0.113.10", 443));
     std::vector<FlowRecord> some;
     ASSERT_TRUE(dataplane_->visit_flows([&](const FlowRecord& flow) {
