@@ -175,13 +175,13 @@ def test_what_is_for_a_router_never_leaves_by_other_routes(world: Routed, agent:
     with Capture(world.isp, "gw0", keep=lambda packet: packet.protocol in (UDP, ICMP)) as outside, \
             world.h3.socket(socket.SOCK_DGRAM, timeout=3) as client:
         before = agent.drops().get("neighbour_unreachable", 0)
-        client.setsockopt(socket.IPPROTO_IP, 11, 1)  # IP_RECVERR: or the kernel does not tell it of a lost host
         client.connect(("172.16.5.5", 99))
         for _ in range(5):
             client.send(b"where to?")
         eventually(lambda: agent.drops().get("neighbour_unreachable", 0) >= before + 5, what="they are dropped")
 
         # In the end the kernel knows that nobody answers, and the sender is told.
+        client.setsockopt(socket.IPPROTO_IP, 11, 1)  # IP_RECVERR: or the kernel does not tell it of a lost host
         def told() -> bool:
             try:
                 client.send(b"and now?")

@@ -88,6 +88,16 @@ class FatedDataplane final : public dataplane::Dataplane {
     Result<std::optional<dataplane::InnerFlow>> inner_flow(const dataplane::InnerFlowKey& key) override {
         return inner_->inner_flow(key);
     }
+    Result<void> begin_capture(const dataplane::CaptureRequest& request) override {
+        return inner_->begin_capture(request);
+    }
+    Result<std::uint64_t> poll_capture(
+        std::size_t most, const std::function<void(dataplane::CapturedPacket)>& handle) override {
+        return inner_->poll_capture(most, handle);
+    }
+    Result<std::uint64_t> end_capture(const std::function<void(dataplane::CapturedPacket)>& handle) override {
+        return inner_->end_capture(handle);
+    }
     Result<dataplane::SweepReport> cut(std::span<const dataplane::FlowRecord> flows) override {
         return inner_->cut(flows);
     }
