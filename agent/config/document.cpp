@@ -424,7 +424,8 @@ Node parse_document(std::string_view text, const std::string& file_name, std::ve
                               {},
                               {},
                               {},
-                              "the file is empty; expected api_version and gateway at least"});
+                              file == 0 ? "the file is empty; expected api_version and gateway at least"
+                                        : "the file is empty; expected api_version at least"});
         return {};
     }
     return root;

@@ -300,17 +300,20 @@ TEST_F(Hairpin, MayBeOff) {
 }
 
 TEST_F(Hairpin, BetweenTenants) {
-    // Zone 2 has the same addresses and leaves through NAT gateway 1; its instances are on the same link.
+    // Zone 2 has the same addresses and leaves through NAT gateway 1; its instances are on the same link,
+    // which so is a device of both.
     struct nat_gateway second = lab().nat_gateway(0);
     second.elastic_ip_count = 0;
     lab().change_nat_gateway(1, second);
     lab().add_elastic_ip("198.51.100.20", 1);
     lab().add_subnet(2, "10.0.0.0/16", 2);
     lab().add_route(2, "0.0.0.0/0", ROUTE_NAT_GATEWAY, 1);
+    constexpr std::uint32_t other_slot = 7;
     device lan = lab().device(ProgramLab::inside_slot), other = lan;
     other.zone = 2;
     auto as_tenant = [&](bool of_second) {
         lab().set_device(ProgramLab::inside_slot, of_second ? other : lan);
+        lab().set_device(other_slot, of_second ? lan : other);
     };
     const char* stranger = "10.0.0.13";
 
@@ -365,6 +368,7 @@ TEST_F(Hairpin, BetweenTenants) {
     lab().remove_route(2, "0.0.0.0/0");
     lab().remove_subnet(2, "10.0.0.0/16");
     lab().bump_generation();
+    lab().set_device(other_slot, {});
 }
 
 TEST_F(Hairpin, RemovedElasticIpCutsBothFlows) {

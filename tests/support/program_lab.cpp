@@ -591,6 +591,7 @@ void ProgramLab::add_next_hop(const char* address, std::uint8_t slot, const std:
 
 void ProgramLab::set_device(std::uint8_t slot, const struct device& value) {
     impl_->put("devices", std::uint32_t{slot}, value);
+    if (value.ifindex != 0) impl_->put("transmit", std::uint32_t{slot}, value.ifindex);
 }
 
 struct device ProgramLab::device(std::uint8_t slot) {

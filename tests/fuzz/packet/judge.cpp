@@ -168,9 +168,10 @@ void Judge::play_frame(Script& script, std::uint64_t random) {
     require(fault == nullptr, fault);
     const Fate fate = passage_.fate();
     if (fate == Fate::passed && Gateway::is_ambiguous()) {
-        const auto left = Ipv4View::of_frame(express.frame);
-        require(left && !is_private(left->destination()),
-                "what goes to an instance is not left to a host that takes it for another's");
+        const auto came = Ipv4View::of_frame(frame.bytes), left = Ipv4View::of_frame(express.frame);
+        require(
+            came && left && (came->destination() == left->destination() || !is_private(left->destination())),
+            "what goes to an instance is not left to a host that takes it for another's");
     }
     if (fate == Fate::forwarded || fate == Fate::passed) {
         judge_ownership(frame.bytes, express.frame);

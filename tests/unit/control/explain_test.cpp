@@ -222,7 +222,8 @@ TEST_F(ExplainTest, WhatOpensNoFlowIsToldSo) {
 }
 
 TEST_F(ExplainTest, RoutesDecide) {
-    EXPECT_EQ(verdict("udp", "10.0.1.11:5000", "10.0.2.50:53"), "pass");
+    EXPECT_EQ(verdict("udp", "10.0.1.11:5000", "10.0.1.99:53"), "pass");
+    EXPECT_EQ(verdict("udp", "10.0.1.11:5000", "10.0.2.50:53"), "drop security_group, told icmp 3/13");
     EXPECT_EQ(verdict("udp", "10.0.1.11:5000", "10.0.1.1:53"), "pass") << "the host itself";
     EXPECT_EQ(verdict("udp", "10.0.1.11:5000", "224.0.0.1:53"), "pass");
     EXPECT_EQ(verdict("udp", "10.0.1.11:5000", "203.0.113.200:53"), "drop blackhole_route");

@@ -160,7 +160,8 @@ TEST_F(PlanTest, an_instance_has_its_own_security_groups_or_those_of_its_subnet)
     EXPECT_EQ(tables.instances.size(), 1U);
     EXPECT_EQ(tables.instances.at({1, Ipv4Address(10, 0, 1, 52)}).security_groups, Numbers{2});
     const dataplane::SecurityGroupEntry& of_subnet = tables.security_groups.at(1);
-    ASSERT_EQ(of_subnet.ingress.size(), 1U);  // groups as peers are not in force
+    ASSERT_EQ(of_subnet.ingress.size(), 2U);
+    EXPECT_EQ(of_subnet.ingress[1].remote_group, 2);
     EXPECT_EQ(of_subnet.ingress[0],
               (dataplane::SecurityRule{6, PortRange{80, 90}, Ipv4Prefix(Ipv4Address(203, 0, 113, 0), 24)}));
     EXPECT_EQ(of_subnet.egress, std::vector{dataplane::SecurityRule{}});  // everything may leave
