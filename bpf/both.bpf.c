@@ -46,7 +46,7 @@ static __always_inline int stages(struct xdp_md *context)
 		verdict = hit(&packet, &found);
 	if (verdict == VERDICT_DROP)
 		sweep_without_agent(&packet);
-	return finish(&packet, verdict);
+	return capture_done(packet.context, finish(&packet, verdict));
 }
 
 SEC("xdp")
@@ -56,10 +56,7 @@ int sallyport_both(struct xdp_md *context)
 
 	capture_received(context);
 	action = express(context, DEVICE_BOTH);
-	if (action < 0)
-		action = stages(context);
-	capture_done(context, action);
-	return action;
+	return action >= 0 ? capture_done(context, action) : stages(context);
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";

@@ -24,7 +24,7 @@ static __always_inline int stages(struct xdp_md *context)
 		verdict = hairpin_forged(&packet, &found);
 	if (verdict == VERDICT_NEXT)
 		verdict = hit(&packet, &found);
-	return finish(&packet, verdict);
+	return capture_done(packet.context, finish(&packet, verdict));
 }
 
 SEC("xdp")
@@ -34,10 +34,7 @@ int sallyport_outside(struct xdp_md *context)
 
 	capture_received(context);
 	action = express(context, DEVICE_OUTSIDE);
-	if (action < 0)
-		action = stages(context);
-	capture_done(context, action);
-	return action;
+	return action >= 0 ? capture_done(context, action) : stages(context);
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";

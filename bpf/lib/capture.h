@@ -9,7 +9,7 @@
 #ifndef CAPTURING
 
 #define capture_received(context)
-#define capture_done(context, action)
+#define capture_done(context, action) (action)
 
 #else
 
@@ -78,7 +78,8 @@ static __always_inline bool capture_matches(const struct capture_scratch *scratc
 	ip = type_at + 2;
 	if (capture_u16_at(scratch, type_at) != CAPTURE_ETHERTYPE_IPV4 || ip + 20 > length)
 		return false;
-	if (capture_filter.protocol && scratch->bytes[(ip + 9) & (CAPTURE_HEADERS_MAX - 1)] != capture_filter.protocol)
+	if (capture_filter.protocol &&
+	    scratch->bytes[(ip + 9) & (CAPTURE_HEADERS_MAX - 1)] != capture_filter.protocol)
 		return false;
 	if (capture_filter.host && capture_address_at(scratch, ip + 12) != capture_filter.host &&
 	    capture_address_at(scratch, ip + 16) != capture_filter.host)
@@ -90,7 +91,8 @@ static __always_inline bool capture_matches(const struct capture_scratch *scratc
 	/* A later fragment has no ports (RFC 791 section 3.2), nor has a protocol that is neither TCP nor UDP. */
 	if (capture_u16_at(scratch, ip + 6) & 0x1fff)
 		return false;
-	if (scratch->bytes[(ip + 9) & (CAPTURE_HEADERS_MAX - 1)] != 6 && scratch->bytes[(ip + 9) & (CAPTURE_HEADERS_MAX - 1)] != 17)
+	if (scratch->bytes[(ip + 9) & (CAPTURE_HEADERS_MAX - 1)] != 6 &&
+	    scratch->bytes[(ip + 9) & (CAPTURE_HEADERS_MAX - 1)] != 17)
 		return false;
 	if (transport + 4 > length)
 		return false;
@@ -104,17 +106,22 @@ static __always_inline __u64 *capture_state_of(__u32 which)
 }
 
 /* Takes the first bytes of the packet, at most `most` of them; returns how many. */
-static __always_inline __u64 capture_take(struct xdp_md *context, struct capture_scratch *scratch, __u64 length,
-					  __u64 most)
+static __always_inline __u64 capture_take(struct xdp_md *context, struct capture_scratch *scratch,
+					  __u64 length, __u64 most)
 {
 	__u64 taken = length < most ? length : most;
 
-	/* Hides from the compiler what it knows, so that it leaves the verifier a bound to see. */
+	if (!taken)
+		return 0;
+	/*
+	 * Hides from the compiler what it knows, so that it leaves the verifier both bounds to see; that of kernel 6.1
+	 * does not conclude from a comparison with 0 that it is 1 at least.
+	 */
+	taken--;
 	asm volatile("" : "+r"(taken));
 	taken &= sizeof(scratch->bytes) - 1;
-	if (!taken || bpf_xdp_load_bytes(context, 0, scratch->bytes, (__u32)taken))
-		return 0;
-	return taken;
+	taken++;
+	return bpf_xdp_load_bytes(context, 0, scratch->bytes, (__u32)taken) ? 0 : taken;
 }
 
 /* Apart from the program, which is large enough for the verifier as it is. */
@@ -161,7 +168,8 @@ static __always_inline void capture_received(struct xdp_md *context)
 	capture(context, CAPTURE_RECEIVED);
 }
 
-static __always_inline void capture_done(struct xdp_md *context, int action)
+/* Returns `action`. Called where the stages still have the context, so that nothing is kept for it on their stack. */
+static __always_inline int capture_done(struct xdp_md *context, int action)
 {
 	__u32 point = CAPTURE_DROPPED;
 
@@ -170,6 +178,7 @@ static __always_inline void capture_done(struct xdp_md *context, int action)
 	if (action == XDP_PASS)
 		point = CAPTURE_PASSED;
 	capture(context, point);
+	return action;
 }
 
 #endif
