@@ -23,6 +23,7 @@
 #include "config/object.h"
 #include "config/sources.h"
 #include "control/api_access.h"
+#include "control/candidate.h"
 #include "control/drains.h"
 #include "control/log.h"
 #include "control/view.h"
@@ -35,24 +36,6 @@
 #include "store/store.h"
 
 namespace sallyport::control {
-
-// Why a command was not carried out.
-struct Refusal {
-    enum class Kind {
-        invalid,      // the document has faults; nothing was changed
-        not_applied,  // the kernel refuses; the revision is committed and is being tried again
-        conflict,     // something else has to happen first; nothing was changed
-        missing,      // there is no such revision or object; nothing was changed
-        key_reused,   // the key came with another request before; nothing was changed
-        failed,       // the store, a file or the kernel failed; nothing was changed
-    };
-    Kind kind = Kind::failed;
-    std::string message;
-    std::vector<config::Fault> faults;
-};
-
-template <typename T>
-using Outcome = tl::expected<T, Refusal>;
 
 struct Plan {
     std::vector<model::Change> changes;
@@ -79,27 +62,6 @@ struct ObjectAnswer {
     bool created = false;   // else it was there before
     bool replayed = false;  // the answer to the same request before: `json` is the object as it was then
 };
-
-// What may become a revision: the texts of the files, and the state that they give together with the objects
-// of the API.
-struct Candidate {
-    config::Sources sources;
-    config::Loaded loaded;                     // joined with the objects
-    std::vector<config::Fault> file_warnings;  // of the files alone
-};
-
-// What the agent starts with: the newest revision of the store, or the file when it has changed since it
-// was last read, with the objects of the newest revision. Found before the data plane is opened, because it
-// says how large a flow table to make.
-struct Opening : Candidate {
-    // Of the configuration file, whatever revision is the newest; none: this version does not accept the
-    // file.
-    std::optional<config::ApiSettings> api;
-    bool from_file = false;            // else it is the store's newest revision, unchanged
-    std::uint64_t store_revision = 0;  // the newest; 0: none
-    std::shared_ptr<const model::DesiredState> store_state;  // what it holds; null: none
-};
-Outcome<Opening> find_opening(store::Store& store, const std::string& config_path);
 
 class Gateway {
   public:

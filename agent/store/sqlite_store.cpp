@@ -4,146 +4,16 @@
 #include <fmt/format.h>
 #include <sys/stat.h>
 
-#include <array>
 #include <cerrno>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "store/layout.h"
+
 namespace sallyport::store {
 
 namespace {
-
-// One step for each version of the layout, the first one at index 0; user_version counts the steps taken.
-// A step is never changed once it was released.
-constexpr std::array<const char*, 7> migrations{R"sql(
-    CREATE TABLE revisions (
-        number        INTEGER PRIMARY KEY,
-        time_us       INTEGER NOT NULL,
-        source        TEXT    NOT NULL CHECK (source IN ('file', 'apply', 'reload')),
-        document_name TEXT    NOT NULL,
-        document      TEXT    NOT NULL,
-        document_hash TEXT    NOT NULL,
-        audit         TEXT    NOT NULL
-    ) STRICT;
-    CREATE TABLE changes (
-        revision INTEGER NOT NULL REFERENCES revisions (number) ON DELETE CASCADE,
-        position INTEGER NOT NULL,
-        change   TEXT    NOT NULL,
-        PRIMARY KEY (revision, position)
-    ) STRICT, WITHOUT ROWID;
-    CREATE TABLE progress (
-        only             INTEGER PRIMARY KEY CHECK (only = 1),
-        applied_revision INTEGER REFERENCES revisions (number),
-        loaded_file_hash TEXT NOT NULL
-    ) STRICT;
-    INSERT INTO progress (only, applied_revision, loaded_file_hash) VALUES (1, NULL, '');
-)sql",
-                                                R"sql(
-    CREATE TABLE confirmation (
-        only        INTEGER PRIMARY KEY CHECK (only = 1),
-        revision    INTEGER NOT NULL REFERENCES revisions (number) ON DELETE CASCADE,
-        fallback    INTEGER NOT NULL REFERENCES revisions (number) ON DELETE CASCADE,
-        deadline_us INTEGER NOT NULL
-    ) STRICT;
-)sql",
-                                                R"sql(
-    CREATE TABLE port_blocks (
-        number      INTEGER PRIMARY KEY,
-        elastic_ip  TEXT    NOT NULL,
-        first_port  INTEGER NOT NULL,
-        last_port   INTEGER NOT NULL,
-        instance    TEXT    NOT NULL,
-        vpc         TEXT    NOT NULL,
-        nat_gateway TEXT    NOT NULL,
-        from_us     INTEGER NOT NULL,
-        until_us    INTEGER
-    ) STRICT;
-    CREATE INDEX port_blocks_by_port ON port_blocks (elastic_ip, first_port);
-    CREATE INDEX port_blocks_allocated ON port_blocks (elastic_ip, first_port) WHERE until_us IS NULL;
-    CREATE INDEX port_blocks_in_order_of_going ON port_blocks (until_us IS NULL, number);
-)sql",
-                                                // A revision has two texts now, of which most revisions
-                                                // change one: each text is kept once, under its digest. Until
-                                                // now there were no objects, which is the text {}.
-                                                R"sql(
-    CREATE TABLE texts (
-        hash TEXT PRIMARY KEY,
-        text TEXT NOT NULL
-    ) STRICT;
-    INSERT INTO texts (hash, text)
-        VALUES ('44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a', '{}');
-    INSERT OR IGNORE INTO texts (hash, text) SELECT document_hash, document FROM revisions;
-    CREATE TABLE revisions_with_objects (
-        number        INTEGER PRIMARY KEY,
-        time_us       INTEGER NOT NULL,
-        source        TEXT    NOT NULL CHECK (source IN ('file', 'apply', 'reload', 'api')),
-        document_name TEXT    NOT NULL,
-        document_hash TEXT    NOT NULL REFERENCES texts (hash),
-        objects_hash  TEXT    NOT NULL REFERENCES texts (hash),
-        audit         TEXT    NOT NULL
-    ) STRICT;
-    INSERT INTO revisions_with_objects
-        SELECT number, time_us, source, document_name, document_hash,
-               '44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a', audit FROM revisions;
-    DROP TABLE revisions;
-    ALTER TABLE revisions_with_objects RENAME TO revisions;
-    CREATE TABLE idempotency (
-        number       INTEGER PRIMARY KEY,
-        key          TEXT    NOT NULL UNIQUE,
-        time_us      INTEGER NOT NULL,
-        request_hash TEXT    NOT NULL,
-        answer       TEXT    NOT NULL
-    ) STRICT;
-    CREATE INDEX idempotency_by_time ON idempotency (time_us);
-)sql",
-                                                R"sql(
-    CREATE TABLE drains (
-        elastic_ip  TEXT    PRIMARY KEY,
-        started_us  INTEGER NOT NULL,
-        deadline_us INTEGER,
-        audit       TEXT    NOT NULL
-    ) STRICT;
-)sql",
-                                                // Objects are kept one by one, each for as long as it was as
-                                                // it was, so that a change of one does not write the others
-                                                // again. keep_objects_apart() moves them here.
-                                                R"sql(
-    CREATE TABLE objects (
-        number INTEGER PRIMARY KEY,
-        kind   TEXT    NOT NULL,
-        name   TEXT    NOT NULL,
-        text   TEXT    NOT NULL,
-        since  INTEGER NOT NULL,
-        until  INTEGER
-    ) STRICT;
-    CREATE UNIQUE INDEX objects_of_the_newest ON objects (kind, name) WHERE until IS NULL;
-    CREATE INDEX objects_in_order_of_going ON objects (until) WHERE until IS NOT NULL;
-    CREATE TABLE revisions_with_digest (
-        number         INTEGER PRIMARY KEY,
-        time_us        INTEGER NOT NULL,
-        source         TEXT    NOT NULL CHECK (source IN ('file', 'apply', 'reload', 'api')),
-        document_name  TEXT    NOT NULL,
-        document_hash  TEXT    NOT NULL REFERENCES texts (hash),
-        objects_digest TEXT    NOT NULL,
-        audit          TEXT    NOT NULL
-    ) STRICT;
-)sql",
-                                                // Files of sallyport.d, which belong to the document.
-                                                R"sql(
-    CREATE TABLE fragments (
-        revision  INTEGER NOT NULL REFERENCES revisions (number) ON DELETE CASCADE,
-        position  INTEGER NOT NULL,
-        name      TEXT    NOT NULL,
-        text_hash TEXT    NOT NULL REFERENCES texts (hash),
-        PRIMARY KEY (revision, position)
-    ) STRICT, WITHOUT ROWID;
-    CREATE INDEX fragments_by_text ON fragments (text_hash);
-)sql"};
-constexpr std::size_t objects_apart = 6;  // the version that keep_objects_apart() completes
-
-// "SPRT": tells our files from other programs' databases.
-constexpr int application_id = 0x53505254;
 
 // The columns that read_revision() reads.
 constexpr std::string_view select_revisions =
@@ -354,14 +224,14 @@ Result<void> SqliteStore::migrate() {
 
     const bool empty = *version == 0 && *owner == 0 && *tables == 0;
     if (!empty && *owner != application_id) return failure("it is the database of another program");
-    if (*version < 0 || static_cast<std::size_t>(*version) > migrations.size()) {
+    if (*version < 0 || static_cast<std::size_t>(*version) > layout_steps().size()) {
         return failure(
             fmt::format("its layout has version {}, and this agent knows up to {}: it was written by "
                         "a newer version of Sallyport",
-                        *version, migrations.size()));
+                        *version, layout_steps().size()));
     }
-    for (auto step = static_cast<std::size_t>(*version); step < migrations.size(); ++step) {
-        if (Result<void> done = execute(migrations[step]); !done) {
+    for (auto step = static_cast<std::size_t>(*version); step < layout_steps().size(); ++step) {
+        if (Result<void> done = execute(layout_steps()[step]); !done) {
             return failure_within(fmt::format("bring its layout to version {}", step + 1), done.error());
         }
         if (step + 1 != objects_apart) continue;
@@ -370,8 +240,8 @@ Result<void> SqliteStore::migrate() {
         }
     }
     const std::string mark = fmt::format("PRAGMA user_version = {}; PRAGMA application_id = {}",
-                                         migrations.size(), application_id);
-    if (static_cast<std::size_t>(*version) != migrations.size()) {
+                                         layout_steps().size(), application_id);
+    if (static_cast<std::size_t>(*version) != layout_steps().size()) {
         if (Result<void> done = execute(mark.c_str()); !done) return done;
         Statement check(database_.get(), "PRAGMA foreign_key_check");
         const Result<bool> dangling = check.step();
