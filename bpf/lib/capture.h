@@ -19,6 +19,7 @@
 #include <stdbool.h>
 
 #include "lib/compiler.h"
+#include "lib/headers.h"
 #include "sallyport/abi/capture.h"
 
 const volatile struct capture_filter capture_filter = {};
@@ -44,10 +45,6 @@ struct {
 
 /* Ethernet with two VLAN tags, the longest IPv4 header and the ports of what it carries. */
 #define CAPTURE_HEADERS_MAX 128
-#define CAPTURE_ETHERTYPE_IPV4 0x0800
-#define CAPTURE_ETHERTYPE_VLAN 0x8100
-#define CAPTURE_ETHERTYPE_SERVICE_VLAN 0x88a8
-#define CAPTURE_VLAN_TAG_BYTES 4
 
 static __always_inline __u32 capture_u16_at(const struct capture_scratch *scratch, __u32 position)
 {
@@ -71,12 +68,12 @@ static __always_inline bool capture_matches(const struct capture_scratch *scratc
 	for (tag = 0; tag < 2; tag++) {
 		__u32 type = capture_u16_at(scratch, type_at);
 
-		if (type != CAPTURE_ETHERTYPE_VLAN && type != CAPTURE_ETHERTYPE_SERVICE_VLAN)
+		if (type != ETH_P_8021Q && type != ETH_P_8021AD)
 			break;
-		type_at += CAPTURE_VLAN_TAG_BYTES;
+		type_at += sizeof(struct vlan_tag);
 	}
 	ip = type_at + 2;
-	if (capture_u16_at(scratch, type_at) != CAPTURE_ETHERTYPE_IPV4 || ip + 20 > length)
+	if (capture_u16_at(scratch, type_at) != ETH_P_IP || ip + 20 > length)
 		return false;
 	if (capture_filter.protocol &&
 	    scratch->bytes[(ip + 9) & (CAPTURE_HEADERS_MAX - 1)] != capture_filter.protocol)
@@ -89,10 +86,10 @@ static __always_inline bool capture_matches(const struct capture_scratch *scratc
 	header = scratch->bytes[ip & (CAPTURE_HEADERS_MAX - 1)] & 0xf;
 	transport = ip + header * 4;
 	/* A later fragment has no ports (RFC 791 section 3.2), nor has a protocol that is neither TCP nor UDP. */
-	if (capture_u16_at(scratch, ip + 6) & 0x1fff)
+	if (capture_u16_at(scratch, ip + 6) & IP_OFFSET)
 		return false;
-	if (scratch->bytes[(ip + 9) & (CAPTURE_HEADERS_MAX - 1)] != 6 &&
-	    scratch->bytes[(ip + 9) & (CAPTURE_HEADERS_MAX - 1)] != 17)
+	if (scratch->bytes[(ip + 9) & (CAPTURE_HEADERS_MAX - 1)] != IPPROTO_TCP &&
+	    scratch->bytes[(ip + 9) & (CAPTURE_HEADERS_MAX - 1)] != IPPROTO_UDP)
 		return false;
 	if (transport + 4 > length)
 		return false;

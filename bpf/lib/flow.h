@@ -75,8 +75,8 @@ verified_alone int mapping_timeout(__u32 number, __u32 protocol)
 	if (!nat_gateway)
 		return 0;
 	longest = nat_gateway->timeouts[flow_timeout_class(protocol, FLOW_STATE_ESTABLISHED)];
-	if (protocol ==
-	    IPPROTO_TCP) { /* an operator may let connections that stand rest for less than others */
+	/* An operator may let connections that stand rest for less than others. */
+	if (protocol == IPPROTO_TCP) {
 		longest = longer(longest, nat_gateway->timeouts[TIMEOUT_TCP_OPENING]);
 		longest = longer(longest, nat_gateway->timeouts[TIMEOUT_TCP_CLOSING]);
 		longest = longer(longest, nat_gateway->timeouts[TIMEOUT_TCP_RESET]);

@@ -18,6 +18,11 @@
 #define IP_MF 0x2000
 #define IP_OFFSET 0x1fff
 
+struct vlan_tag {
+	__be16 control;
+	__be16 ethertype;
+};
+
 struct icmp_header { /* RFC 792 */
 	__u8 type;
 	__u8 code;

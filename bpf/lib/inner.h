@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What stays inside: packets between subnets of a VPC, which the kernel forwards (route target local), and packets to
- * and from what a router inside leads to (route target via). Nothing is translated, so no protocol and no fragment is
+ * What stays inside: packets between subnets of a VPC (route target local), which the kernel forwards where its routes
+ * can lead to no other VPC, and packets to and from what a router inside leads to (route target via). Nothing is translated, so no protocol and no fragment is
  * refused for what it is.
  *
  * The security groups of both ends hold for them, and are stateful here, too (docs/decisions/0012): "inner_flows" has
@@ -258,33 +258,27 @@ static __noinline enum verdict check_inner(struct packet *packet)
 static __noinline enum verdict inner_relay(struct packet *packet, __be32 towards)
 {
 	struct hop hop = { .inward = 1 };
+	__u32 number, zone = packet->device->zone;
 	struct next_hop *known;
-	struct device *device;
 	enum verdict verdict;
 	int reason;
-	__u32 key;
 
 	verdict = check_ttl(packet);
 	if (verdict != VERDICT_NEXT)
 		return verdict;
-	key = packet->device->zone;
 	reason = next_hop_ask(packet->context, &hop, packet->ip->saddr, towards,
-			      NEXT_HOP_BEHIND(DEVICE_INSIDE, key));
+			      NEXT_HOP_BEHIND(DEVICE_INSIDE, zone));
 	if (reason == NEXT_HOP_ELSEWHERE)
-		reason = next_hop_ask_zone(packet->context, &hop, packet->ip->saddr, towards, key);
+		reason = next_hop_ask_zone(packet->context, &hop, packet->ip->saddr, towards, zone);
 	if (reason)
 		return next_hop_refuse(packet, reason, hop.refused);
-	key = hop.device;
-	device = bpf_map_lookup_elem(&devices, &key);
-	if (!device || device->zone != packet->device->zone)
-		return drop(packet, DROP_WRONG_EGRESS_DEVICE);
 	if (packet->ip->daddr == towards && (hop.up_the_stack || packet->length > hop.mtu) && !hop.elsewhere)
 		return VERDICT_PASS;
 	if (hop.up_the_stack && packet->ip->daddr == towards)
 		return drop(packet, DROP_AMBIGUOUS_ROUTE);
 	if (hop.up_the_stack) { /* the agent has it resolved */
-		key = hop.number;
-		known = bpf_map_lookup_elem(&next_hops, &key);
+		number = hop.number;
+		known = bpf_map_lookup_elem(&next_hops, &number);
 		return next_hop_refuse(packet, DROP_NEIGHBOUR_UNREACHABLE,
 				       known && known->state == NEXT_HOP_UNREACHABLE ? REFUSED_NO_HOST
 										     : REFUSED_SILENTLY);
@@ -308,8 +302,7 @@ static __always_inline int inner_is_from_router(__u32 zone, __be32 source, __be3
 
 /*
  * A packet that stays inside: to the router in work->ends.external, or, with 0 there, to where the host forwards it,
- * if its routes know this VPC from others.
- * Called from where the stages are and not from within the checks, whose stack is full.
+ * if its routes know this VPC from others. Called from where the stages are and not from within the checks, whose stack is full.
  */
 static __always_inline enum verdict stay_inside(struct packet *packet)
 {

@@ -13,11 +13,6 @@
 #include "lib/options.h"
 #include "lib/packet.h"
 
-struct vlan_tag {
-	__be16 control;
-	__be16 ethertype;
-};
-
 #define IPV4_WORDS_MAX 30 /* of 16 bits in a header with all options */
 
 static __always_inline int ipv4_checksum_is_right(const struct iphdr *ip, const void *end)

@@ -76,8 +76,8 @@ verified_alone int port_block_report(const struct flow_entry *forward, __u32 hap
 
 /*
  * Takes a reference on the block of work->block.number, if the instance of work->wish has that one and its Elastic IP
- * is still the NAT gateway's and takes new flows. work->block then says which ports it has. Returns whether there is one; if it
- * is of no use, work->block.gone says so, and the reference on it in work->standing is to be given back.
+ * is still the NAT gateway's and takes new flows. work->block then says which ports it has. Returns whether there is
+ * one; if it is of no use, work->block.gone says so, and the reference on it in work->standing is to be given back.
  */
 verified_alone int port_block_take(__u32 number)
 {

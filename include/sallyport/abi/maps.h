@@ -46,7 +46,7 @@ enum device_role {
 enum device_flag {
 	/*
 	 * The host's routes may take what is behind it for something else: another VPC has the same addresses, or the
-	 * device is of a VRF. What goes in here is never left to them.
+	 * device is of a VRF. What goes in here is left to them only where they have just been asked and were right.
 	 */
 	DEVICE_AMBIGUOUS = 1 << 0,
 };
