@@ -83,7 +83,8 @@ def _remove_rule(new: Configuration, choose: random.Random) -> None:
 
 def _narrow_rule(new: Configuration, choose: random.Random) -> None:
     group = _named(new, "security_groups", "db")
-    choose.choice(group["ingress"] + group["egress"])["cidr"] = f"{choose.choice(WEBS)}/32"
+    rule = choose.choice(group["ingress"] + group["egress"])
+    rule["cidr"] = choose.choice([f"{web}/32" for web in WEBS if f"{web}/32" != rule["cidr"]])
 
 
 def _replace_route(new: Configuration, choose: random.Random) -> None:
