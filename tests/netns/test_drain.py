@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """An Elastic IP is drained: what it has goes on, nothing new begins on it, and at the deadline the rest ends."""
 
-import errno
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 import pytest
 
 from lab import Agent, Routed, services
-from lab.services import Conversation
+from lab.services import Conversation, refusal
 from lab.world import EIP1, EIP2, H1, H2, WEB, WEBS
 
 
@@ -37,16 +36,6 @@ def _draining(agent: Agent) -> dict[str, Any]:
     return {one["name"]: one["drain"] for one in agent.status()["elastic_ips"] if one["drain"]}
 
 
-def _refused(world: Routed, port: int) -> str:
-    with world.web.socket(timeout=1.0) as client:
-        client.bind((WEBS[1], 0))
-        try:
-            client.connect((EIP1, port))
-        except OSError as error:
-            return "silence" if isinstance(error, TimeoutError) else errno.errorcode[error.errno or 0]
-    return "none"
-
-
 def test_flows_go_on_new_ones_go_elsewhere_and_the_rest_ends_with_a_reset(world: Routed, agent: Agent,
                                                                          peers: list) -> None:
     with Conversation(world.h1, WEB, 7) as first, Conversation(world.h2, WEB, 7) as second, \
@@ -69,7 +58,7 @@ def test_flows_go_on_new_ones_go_elsewhere_and_the_rest_ends_with_a_reset(world:
                 later.say()
             assert peers[-1][0] == EIP2
         before = agent.drops().get("elastic_ip_draining", 0)
-        assert _refused(world, 7000) == "silence"
+        assert refusal(world.web, EIP1, 7000, source=WEBS[1]) == "silence"
         assert agent.drops()["elastic_ip_draining"] > before
         explained = agent.json("explain", "tcp", f"{WEBS[1]}:50000", f"{EIP1}:7000")
         assert (explained["verdict"], explained["reason"]) == ("drop", "elastic_ip_draining")

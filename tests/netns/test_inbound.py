@@ -2,7 +2,6 @@
 """What is let in: port forwards, Elastic IPs of instances, and the security groups that both are subject to."""
 
 import copy
-import errno
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -11,7 +10,7 @@ import pytest
 
 from lab import Agent, Namespace, Routed, eventually, services
 from lab.agent import as_yaml
-from lab.services import Chatter, Conversation
+from lab.services import Chatter, Conversation, refusal
 from lab.world import EIP1, EIP2, EIP3, H1, H2, H3, WEB, WEBS
 
 ANYBODY = "0.0.0.0/0"
@@ -51,20 +50,6 @@ def as_configured(world: Routed, agent: Agent) -> Iterator[None]:
     yield
     agent.reload(_configuration(world))
     agent.check_accounts()
-
-
-def _refusal(namespace: Namespace, address: str, port: int, source: str = "", timeout: float = 1.0) -> str:
-    """How an attempt to connect fails: by name of the error, or "silence"."""
-    with namespace.socket(timeout=timeout) as client:
-        if source:
-            client.bind((source, 0))
-        try:
-            client.connect((address, port))
-        except TimeoutError:
-            return "silence"
-        except OSError as error:
-            return errno.errorcode[error.errno or 0]
-    return "none"
 
 
 def _dropped(agent: Agent, reason: str, before: dict[str, int]) -> int:
@@ -116,7 +101,7 @@ def test_a_forwarded_port_is_never_an_instance_s(world: Routed, agent: Agent) ->
         ports = {flow["external"] for flow in agent.flows("--inside", H2, "--remote", f"{WEB}:77")}
         assert ports == {f"{EIP1}:{port}" for port in (8079, 8081, 8082)}
         before = agent.drops()
-        assert _refusal(world.h2, WEB, 77) in ("EHOSTUNREACH", "silence")
+        assert refusal(world.h2, WEB, 77) in ("EHOSTUNREACH", "silence")
         assert _dropped(agent, "port_exhausted", before) >= 1
         for talk in talks:
             talk.socket.close()
@@ -259,7 +244,7 @@ def test_removing_a_forward_cuts_its_flows_and_no_others(world: Routed, agent: A
         voice.send(b"two")
         assert voice.recv(100) == b"two"
         out.check()
-        assert _refusal(world.web, EIP1, 8080) == "silence"
+        assert refusal(world.web, EIP1, 8080) == "silence"
 
 
 def test_flows_through_a_forward_outlive_the_agent(world: Routed, agent: Agent) -> None:
@@ -294,15 +279,15 @@ def test_its_security_group_says_who_may_come_in(world: Routed, agent: Agent) ->
         with Conversation(world.web, EIP2, 6001, source=WEBS[1]) as talk:
             talk.say()
         before = agent.drops()
-        assert _refusal(world.web, EIP2, 6001, source=WEBS[2]) == "silence"
-        assert _refusal(world.web, EIP2, 22) == "silence"
+        assert refusal(world.web, EIP2, 6001, source=WEBS[2]) == "silence"
+        assert refusal(world.web, EIP2, 22) == "silence"
         assert _dropped(agent, "security_group", before) >= 2
     world.web.run("ping", "-c", 3, "-i", "0.2", "-W", 2, EIP2)
     # Another instance meets the same rules, as the Elastic IP that it comes by.
     with services.echo_server(world.h3, H3, 5432) as peers, Conversation(world.h1, EIP2, 5432) as talk:
         talk.say()
         assert peers[0][0] == EIP1
-    assert _refusal(world.h1, EIP2, 6001) == "silence"
+    assert refusal(world.h1, EIP2, 6001) == "silence"
 
 
 def test_traceroute_and_errors_pass_an_elastic_ip_of_an_instance(world: Routed, agent: Agent) -> None:
@@ -337,8 +322,8 @@ def test_egress_rules_hold_back_and_tell_the_instance(world: Routed, agent: Agen
         with Conversation(world.h3, WEB, 79) as talk:
             talk.say()
         before = agent.drops()
-        assert _refusal(world.h3, WEB, 80) == "EHOSTUNREACH"  # ICMP 3/13
-        assert _refusal(world.h3, WEBS[1], 79) == "EHOSTUNREACH"
+        assert refusal(world.h3, WEB, 80) == "EHOSTUNREACH"  # ICMP 3/13
+        assert refusal(world.h3, WEBS[1], 79) == "EHOSTUNREACH"
         assert _dropped(agent, "security_group", before) >= 2
     # Groups are stateful: what may come in is answered.
     with services.echo_server(world.h3, H3, 5432), Conversation(world.web, EIP2, 5432) as talk:
@@ -351,14 +336,14 @@ def test_without_groups_a_forward_is_open_and_an_elastic_ip_is_not(world: Routed
     agent.reload(changed)
     with services.echo_server(world.h3, H3, 5432), services.echo_server(world.h1, H1, 80), \
             services.echo_server(world.web, WEB, 79):
-        assert _refusal(world.web, EIP2, 5432) == "silence"
+        assert refusal(world.web, EIP2, 5432) == "silence"
         with Conversation(world.h3, WEB, 79) as talk:
             talk.say()
         with Conversation(world.web, EIP1, 8080) as talk:
             talk.say()
     changed["subnets"][0]["security_groups"] = ["db"]  # which lets nobody in to port 80
     agent.reload(changed)
-    assert _refusal(world.web, EIP1, 8080) == "silence"
+    assert refusal(world.web, EIP1, 8080) == "silence"
 
 
 @pytest.mark.row("STAT-4")
@@ -377,7 +362,7 @@ def test_an_elastic_ip_moves_and_its_flows_are_cut(world: Routed, agent: Agent) 
             out.say(timeout=3.0)
         with Conversation(world.web, EIP3, 5432) as now:
             now.say()
-    assert _refusal(world.web, EIP2, 5432) == "silence"
+    assert refusal(world.web, EIP2, 5432) == "silence"
 
 
 def test_without_an_elastic_ip_nothing_leaves_by_an_internet_gateway(world: Routed, agent: Agent) -> None:
@@ -385,5 +370,5 @@ def test_without_an_elastic_ip_nothing_leaves_by_an_internet_gateway(world: Rout
     changed["elastic_ips"][1].pop("instance")
     agent.reload(changed)
     before = agent.drops()
-    assert _refusal(world.h3, WEB, 79) == "EHOSTUNREACH"
+    assert refusal(world.h3, WEB, 79) == "EHOSTUNREACH"
     assert _dropped(agent, "instance_without_elastic_ip", before) >= 1

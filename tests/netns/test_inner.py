@@ -11,7 +11,7 @@ import pytest
 
 from lab import Agent, Capture, Namespace, Routed, eventually, services
 from lab.frames import ICMP, UDP
-from lab.services import Chatter, Conversation
+from lab.services import Chatter, Conversation, refusal
 from lab.world import H1, H2, H3, WEB
 
 ANYBODY = "0.0.0.0/0"
@@ -52,26 +52,14 @@ def as_configured(world: Routed, agent: Agent) -> Iterator[None]:
     agent.check_accounts()
 
 
-def _refusal(namespace: Namespace, address: str, port: int) -> str:
-    """How an attempt to connect fails, by name of the error."""
-    with namespace.socket(timeout=2) as client:
-        try:
-            client.connect((address, port))
-        except TimeoutError:
-            return "silence"
-        except OSError as error:
-            return errno.errorcode[error.errno or 0]
-    return "none"
-
-
 def test_a_rule_for_a_group_admits_those_that_have_it(world: Routed, agent: Agent) -> None:
     with services.echo_server(world.h3, H3, 5432) as peers, services.echo_server(world.h3, H3, 5433):
         with Conversation(world.h1, H3, 5432) as talk:
             talk.say(100_000)
         assert peers[0][0] == H1
         before = agent.drops().get("security_group", 0)
-        assert _refusal(world.h2, H3, 5432) == "EHOSTUNREACH"  # ICMP 3/13
-        assert _refusal(world.h1, H3, 5433) == "EHOSTUNREACH"
+        assert refusal(world.h2, H3, 5432) == "EHOSTUNREACH"  # ICMP 3/13
+        assert refusal(world.h1, H3, 5433) == "EHOSTUNREACH"
         assert agent.drops()["security_group"] >= before + 2
 
         changed = copy.deepcopy(_configuration(world))
@@ -89,10 +77,10 @@ def test_a_rule_for_a_group_admits_those_that_have_it(world: Routed, agent: Agen
 def test_answers_come_back_and_nothing_else_does(world: Routed, agent: Agent) -> None:
     """The group app lets nobody in, but what h1 has asked for."""
     with services.echo_server(world.h1, H1, 80), services.echo_server(world.h3, H3, 5432):
-        assert _refusal(world.h3, H1, 80) == "EHOSTUNREACH"
+        assert refusal(world.h3, H1, 80) == "EHOSTUNREACH"
         with Conversation(world.h1, H3, 5432) as talk:
             talk.say()
-            assert _refusal(world.h3, H1, 80) == "EHOSTUNREACH"
+            assert refusal(world.h3, H1, 80) == "EHOSTUNREACH"
             talk.say()
     with services.echo_server(world.h3, H3, 53, socket.SOCK_DGRAM), \
             world.h1.socket(socket.SOCK_DGRAM, timeout=2) as client:

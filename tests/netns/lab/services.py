@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Real servers and clients inside the namespaces."""
 
+import errno
 import hashlib
 import json
 import os
@@ -160,6 +161,20 @@ def echo_server(namespace: Namespace, address: str, port: int, kind: int = socke
         for thread in threads:
             thread.join()
         server.close()
+
+
+def refusal(namespace: Namespace, address: str, port: int, source: str = "", timeout: float = 1.0) -> str:
+    """How an attempt to connect fails: by name of the error, or "silence"; "none" where it does not."""
+    with namespace.socket(timeout=timeout) as client:
+        if source:
+            client.bind((source, 0))
+        try:
+            client.connect((address, port))
+        except TimeoutError:
+            return "silence"
+        except OSError as error:
+            return errno.errorcode[error.errno or 0]
+    return "none"
 
 
 class Conversation:

@@ -8,6 +8,7 @@
 #include "sallyport/abi/drop_reason.h"
 #include "sallyport/abi/limits.h"
 #include "sallyport/abi/maps.h"
+#include "unit/control/parsed.h"
 
 namespace sallyport::control {
 namespace {
@@ -26,17 +27,6 @@ constexpr std::uint32_t private_table = 1;
 constexpr std::uint32_t public_table = 2;
 constexpr std::uint16_t web_group = 1;
 constexpr std::uint16_t db_group = 2;
-
-Ipv4Address address(std::string_view text) {
-    return *Ipv4Address::parse(text);
-}
-Ipv4Prefix prefix(std::string_view text) {
-    return *Ipv4Prefix::parse(text);
-}
-Endpoint endpoint(std::string_view text) {
-    if (const auto read = Endpoint::parse(text)) return *read;
-    return Endpoint{address(text), 0};
-}
 
 // Subnet app leaves by NAT gateway egress, which has 198.51.100.10 and forwards its TCP port 8080 to
 // 10.0.1.12:80; instance db, 10.0.2.50 in subnet db, has 198.51.100.11 to itself.
@@ -468,9 +458,8 @@ TEST_F(ExplainTest, OnOneArmTheSourceTellsWhereAPacketComesFrom) {
 }
 
 TEST_F(ExplainTest, AFlowTableThatCannotBeReadIsAnError) {
-    const LiveState live{tables_, 0,
-                         [](const auto&) -> Result<void> { return failure("no memory", ENOMEM); },
-                         {}};
+    const LiveState live{
+        tables_, 0, [](const auto&) -> Result<void> { return failure("no memory", ENOMEM); }, {}};
     const auto answer = explain(question("tcp", "10.0.1.11:9", "203.0.113.10:443"), live, names_);
     ASSERT_FALSE(answer);
     EXPECT_EQ(answer.error().message, "read the flow table: no memory");

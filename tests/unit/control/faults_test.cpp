@@ -397,15 +397,21 @@ void for_each_call(const std::function<bool(std::size_t, std::uint64_t)>& go) {
     EXPECT_GT(calls, count) << "each command makes some";
 }
 
+// Starts the gateway and carries out the first commands. Gives all of them.
+auto carry_out(FatedGateway& gateway, std::size_t count) {
+    EXPECT_TRUE(gateway.start());
+    auto list = commands();
+    for (std::size_t i = 0; i < count; ++i) EXPECT_EQ(list[i](gateway), std::nullopt);
+    return list;
+}
+
 TEST(Faults, OfTheKernelAreTriedAgainUntilTheyPass) {
     const std::vector<Moment> moments = undisturbed();
     for_each_call([&](std::size_t number, std::uint64_t call) {
         SCOPED_TRACE(fmt::format("command {}, call {} of the kernel", number, call));
         Fate kernel, store;
         FatedGateway gateway(kernel, store);
-        EXPECT_TRUE(gateway.start());
-        const auto list = commands();
-        for (std::size_t i = 0; i < number; ++i) EXPECT_EQ(list[i](gateway), std::nullopt);
+        const auto list = carry_out(gateway, number);
         kernel.arm(call, Fate::Kind::fails);
         const auto told = list[number](gateway);
         // The revision is stored either way, and nobody is told that it is in force when it is not.
@@ -428,9 +434,7 @@ TEST(Faults, OfTheKernelAtAnyElementLeaveTheRestToTheNextTry) {
         SCOPED_TRACE(fmt::format("command {}, element {}", number, call));
         Fate kernel, store;
         FatedGateway gateway(kernel, store);
-        EXPECT_TRUE(gateway.start());
-        const auto list = commands();
-        for (std::size_t i = 0; i < number; ++i) EXPECT_EQ(list[i](gateway), std::nullopt);
+        const auto list = carry_out(gateway, number);
         gateway.here().kernel->writes_left = call;
         const auto told = list[number](gateway);
         EXPECT_TRUE(!told || *told == Refusal::Kind::not_applied);
@@ -448,9 +452,7 @@ TEST(Faults, OfTheStoreChangeNothingUnlessTheRevisionIsThere) {
         SCOPED_TRACE(fmt::format("command {}, call {} of the store", number, call));
         Fate kernel, store;
         FatedGateway gateway(kernel, store);
-        EXPECT_TRUE(gateway.start());
-        const auto list = commands();
-        for (std::size_t i = 0; i < number; ++i) EXPECT_EQ(list[i](gateway), std::nullopt);
+        const auto list = carry_out(gateway, number);
         store.arm(call, Fate::Kind::fails);
         const auto told = list[number](gateway);
         EXPECT_TRUE(!told || *told == Refusal::Kind::failed);
@@ -486,9 +488,7 @@ TEST_P(DeathOfTheAgent, LeavesACommandDoneOrNotDone) {
                                      in_the_store ? "store" : "kernel"));
             Fate kernel, store;
             FatedGateway gateway(kernel, store);
-            EXPECT_TRUE(gateway.start());
-            const auto list = commands();
-            for (std::size_t i = 0; i < number; ++i) EXPECT_EQ(list[i](gateway), std::nullopt);
+            const auto list = carry_out(gateway, number);
             (in_the_store ? store : kernel).arm(call, GetParam());
             bool died = false;
             try {

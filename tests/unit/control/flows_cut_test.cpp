@@ -9,6 +9,7 @@
 
 #include "sallyport/abi/limits.h"
 #include "sallyport/abi/maps.h"
+#include "unit/control/parsed.h"
 
 namespace sallyport::control {
 namespace {
@@ -25,16 +26,6 @@ constexpr std::uint32_t private_table = 1;
 constexpr std::uint32_t public_table = 2;
 constexpr std::uint16_t group = 5;
 constexpr std::uint16_t generation = 7;
-
-Ipv4Address address(std::string_view text) {
-    return *Ipv4Address::parse(text);
-}
-Ipv4Prefix prefix(std::string_view text) {
-    return *Ipv4Prefix::parse(text);
-}
-Endpoint endpoint(std::string_view text) {
-    return *Endpoint::parse(text);
-}
 
 // 10.0.1.0/24 leaves by NAT gateway `nat`, which forwards TCP port 8080 to 10.0.1.12:80; 10.0.2.50 has an
 // Elastic IP of its own and a security group.
