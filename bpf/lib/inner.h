@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * What stays inside: packets between subnets of a VPC (route target local), which the kernel forwards where its routes
- * can lead to no other VPC, and packets to and from what a router inside leads to (route target via). Nothing is translated, so no protocol and no fragment is
- * refused for what it is.
+ * can lead to no other VPC, and packets to and from what a router inside leads to (route target via). Nothing is
+ * translated, so no protocol and no fragment is refused for what it is.
  *
  * The security groups of both ends hold for them, and are stateful here, too (docs/decisions/0012): "inner_flows" has
  * those flows that they have let through. It is a plain LRU map and no part of the flow table: no port belongs to such
@@ -302,7 +302,8 @@ static __always_inline int inner_is_from_router(__u32 zone, __be32 source, __be3
 
 /*
  * A packet that stays inside: to the router in work->ends.external, or, with 0 there, to where the host forwards it,
- * if its routes know this VPC from others. Called from where the stages are and not from within the checks, whose stack is full.
+ * if its routes know this VPC from others. Called from where the stages are and not from within the checks, whose
+ * stack is full.
  */
 static __always_inline enum verdict stay_inside(struct packet *packet)
 {
