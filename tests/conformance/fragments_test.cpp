@@ -112,12 +112,12 @@ ROW(Fragments, AFloodOfLoneOnesHarmsNobody, "4787-REQ-14a") {
         datagram.identification = static_cast<std::uint16_t>(rounds);
         std::vector<Bytes> sent;
         for (const Bytes& frame : fragments_of(datagram, 1480)) {
-            for (int flood = 0; flood < 10; ++flood) {
+            for (int flood = 0; flood < 2000; ++flood) {
                 Packet lone = udp().from("192.0.2.1").to(E1).with_payload(100);
                 lone.source = Ipv4Address(0xc0000200u + random() % 256);
                 lone.identification = static_cast<std::uint16_t>(random());
                 lone.fragment_offset = static_cast<std::uint16_t>(8 * (1 + random() % 180));
-                lab().time(Role::outside, lone.frame(), 200);
+                lab().run_quickly(Role::outside, lone.frame());
             }
             const Outcome outcome = run(Role::inside, frame);
             EXPECT_EQ(outcome.action, XDP_REDIRECT) << outcome.drop_reason;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Packets in, packets out, with the reason of a drop. One lab per test suite: programs are loaded once per
-// suite and every test starts with the flows of the one before it cut.
+// Packets in, packets out, with the reason of a drop. One lab for all: to load the programs takes longer than any test.
+// Every test starts with the flows of the one before it cut, and every suite with the lab as it was when it was new.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -19,8 +19,14 @@ inline constexpr const char* other_remote = "203.0.113.20";
 
 class PacketTest : public ::testing::Test {
   protected:
-    static void SetUpTestSuite() { lab_ = std::make_unique<ProgramLab>(); }
-    static void TearDownTestSuite() { lab_.reset(); }
+    static void SetUpTestSuite() {
+        if (!lab_) {
+            lab_ = std::make_unique<ProgramLab>();
+            new_ = lab_->save();
+        }
+        lab_->refill_reply_budget();
+    }
+    static void TearDownTestSuite() { lab_->restore(new_); }
 
     void SetUp() override { before_ = lab().counters(); }
 
@@ -74,6 +80,7 @@ class PacketTest : public ::testing::Test {
 
   private:
     static inline std::unique_ptr<ProgramLab> lab_;
+    static inline ProgramLab::Memory new_;
 };
 
 }  // namespace sallyport::support
