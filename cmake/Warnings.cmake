@@ -2,7 +2,7 @@
 add_library(sallyport_options INTERFACE)
 target_compile_options(sallyport_options INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wold-style-cast -Wnon-virtual-dtor
-  -Woverloaded-virtual -Wnull-dereference -Wimplicit-fallthrough -Werror
+  -Woverloaded-virtual -Wimplicit-fallthrough -Werror
   -fno-strict-aliasing -fstack-protector-strong)
 if(SALLYPORT_SANITIZE)
   # What is found ends the program: a test that only prints it would pass.
