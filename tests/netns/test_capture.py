@@ -119,9 +119,8 @@ def test_bytes_and_lengths_are_those_of_the_packet(world: Routed, agent: Agent) 
 
 
 @pytest.mark.parametrize(("filters", "udp", "tcp"), [
-    ((), 4, True), (("--protocol", "udp"), 4, False), (("--protocol", "tcp"), 0, True), (("--host", H2), 0, True),
-    (("--host", H1), 3, False), (("--port", PORT), 4, True), (("--port", 9), 0, False),
-    (("--device", "lan0"), 2, True), (("--received",), 2, True), (("--sent",), 2, True),
+    (("--protocol", "udp"), 4, False), (("--protocol", "tcp", "--host", H2), 0, True), (("--host", H1), 3, False),
+    (("--port", PORT, "--received"), 2, True), (("--port", 9), 0, False), (("--device", "lan0", "--sent"), 1, True),
     (("--received", "--sent", "--protocol", "udp"), 4, False),
 ])
 def test_filters(world: Routed, agent: Agent, filters: tuple[str, ...], udp: int, tcp: bool) -> None:
@@ -201,7 +200,7 @@ def test_a_program_that_is_replaced_ends_it(world: Routed, agent: Agent) -> None
 def test_traffic_does_not_notice(world: Routed, agent: Agent) -> None:
     before = agent.check_accounts() and agent.status()
     with Chatter(world.h1, WEB, PORT) as one, Chatter(world.h2, WEB, PORT) as other:
-        for _ in range(5):
+        for _ in range(3):
             running = _start(agent, "capture", "-w", "/dev/null", "--protocol", "tcp")
             time.sleep(0.5)
             assert running.stop(signal.SIGINT) == 0

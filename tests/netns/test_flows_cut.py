@@ -191,6 +191,7 @@ class Flows:
             if count % 32 == 0:  # the other end of a veth takes so many at a time
                 time.sleep(0.002)
         eventually(lambda: self._handled() >= handled + len(packets), 10, 0.01, f"{len(packets)} packets are handled")
+        assert self._handled() == handled + len(packets), f"not ours: {self.agent.status()['devices']}"
         return self.agent.drops().get("flow_cut", 0) - cut
 
     def open(self, choose: random.Random, count: int) -> None:
@@ -278,11 +279,11 @@ def _plan_and_see(flows: Flows, world: Routed, configuration: Configuration, wha
 def test_what_plan_says_is_what_is_cut(world: Routed, flows: Flows) -> None:
     choose = random.Random(20261127)
     base, cut_by, wrong = _base(world), Counter[str](), []
-    for turn in range(3 * len(CHANGES)):
+    for turn in range(2 * len(CHANGES)):
         change = CHANGES[turn % len(CHANGES)]
         what = f"{turn}: {change.__name__}"
         changed = copy.deepcopy(base)
-        change(changed, choose)
+        change(changed, random.Random(8 + turn))  # of its own: what flows choose from differs from run to run
         for configuration, name in ((changed, change.__name__), (base, "back")):
             flows.open(choose, 60)
             flows.again()
