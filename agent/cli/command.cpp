@@ -79,6 +79,9 @@ std::span<const Command> commands() {
         "cut off whoever makes them. Until then nothing else can be applied." +
         with_fragments;
     static const Argument document{"FILE", Value::file, true, "configuration file, or - for standard input"};
+    static const Option fields_file{"--file", "", Value::file, "FILE",
+                                    "take the fields from a file in YAML or JSON, or - for standard input; "
+                                    "those of the command line win"};
     static const Option prune{"--prune", "", Value::none, "",
                               "delete what was made with `create` or through the API and not by a file"};
     static const std::vector<Command> all{
@@ -156,10 +159,22 @@ std::span<const Command> commands() {
          .arguments = {{"KIND", Value::kind, true, "kind of resource"},
                        {"NAME", Value::new_name, true, "what to call it"},
                        {"FIELD=VALUE", Value::setting, false, "what it is like", true}},
-         .options = {{"--file", "", Value::file, "FILE",
-                      "take the fields from a file in YAML or JSON, or - for standard input; those of the "
-                      "command line win"}},
+         .options = {fields_file},
          .run = run_create},
+        {.name = "set",
+         .summary = "change fields of a resource that was made with create",
+         .description =
+             "Changes one resource that was made with `create` or through the API, and waits until that is "
+             "in force: `set nat_gateways lab timeouts.udp=120s`. Fields are written as for `create`; those "
+             "that are not named stay as they are, within a map too. A list is replaced as a whole. "
+             "FIELD=null takes a field back to its default; the text null is written '\"null\"'. Where all "
+             "is "
+             "so already, nothing is changed. What a file declares is changed there.",
+         .arguments = {{"KIND", Value::kind, true, "kind of resource"},
+                       {"NAME", Value::name, true, "name of the resource"},
+                       {"FIELD=VALUE", Value::setting, false, "what it is to be like", true}},
+         .options = {fields_file},
+         .run = run_set},
         {.name = "delete",
          .summary = "remove a resource that was made with create",
          .description =

@@ -28,6 +28,7 @@ model::Kind kind_of(const Session& session) {
 
 // A value that was written without quotes.
 Json plain_value(const std::string& text) {
+    if (text == "null") return nullptr;
     if (text == "true" || text == "false") return text == "true";
     std::int64_t number = 0;
     const char* const end = text.data() + text.size();
@@ -95,11 +96,12 @@ tl::expected<void, Problem> set_field(Json& object, const std::string& setting) 
     if (!value) return tl::unexpected(value.error());
     Json* place = &object;
     for (std::size_t begin = 0; begin <= path.size();) {
-        const std::size_t end = std::min(path.find('.', begin), path.size());
-        if (!place->is_null() && !place->is_object())
+        // A null that was given is no map either: as a patch it means another thing than a map does.
+        if (!place->is_object())
             return wrong_usage(
                 fmt::format("{} is no map, and {} leads into it", path.substr(0, begin - 1), path));
-        place = &(*place)[path.substr(begin, end - begin)];
+        const std::size_t end = std::min(path.find('.', begin), path.size());
+        place = &place->emplace(path.substr(begin, end - begin), Json::object()).first.value();
         begin = end + 1;
     }
     *place = *value;
@@ -117,7 +119,8 @@ Outcome fields_of_file(const std::string& path) {
     return fields;
 }
 
-Outcome object_to_create(const Invocation& given) {
+// What the file and the words of the command line say of the object.
+Outcome fields_given(const Invocation& given) {
     Json object = Json::object();
     if (given.has("file")) {
         Outcome fields = fields_of_file(given.value("file"));
@@ -130,8 +133,7 @@ Outcome object_to_create(const Invocation& given) {
     const std::string name = given.value("name");
     if (object.contains("name") && object["name"] != name)
         return wrong_usage(
-            fmt::format("it is to be called {}, and its field name says {}", name, object["name"].dump()));
-    object["name"] = name;
+            fmt::format("its name is {}, and its field name says {}", name, object["name"].dump()));
     return object;
 }
 
@@ -148,11 +150,32 @@ ExitCode abort_drain(Session& session, const std::string& elastic_ip) {
 }  // namespace
 
 ExitCode run_create(Session& session) {
-    const Outcome object = object_to_create(session.invocation());
+    Outcome object = fields_given(session.invocation());
     if (!object) return session.show(object.error());
+    const std::string name = session.invocation().value("name");
+    (*object)["name"] = name;
     const Outcome created = session.api().post_once(path_of({session.invocation().value("kind")}), *object);
-    return session.show(created, [&](Text& text, const Json&) {
-        created_view(text, kind_of(session), session.invocation().value("name"));
+    return session.show(created,
+                        [&](Text& text, const Json&) { created_view(text, kind_of(session), name); });
+}
+
+ExitCode run_set(Session& session) {
+    const Invocation& given = session.invocation();
+    if (given.repeated.empty() && !given.has("file"))
+        return session.show(wrong_usage("FIELD=VALUE or --file is missing").value());
+    const Outcome patch = fields_given(given);
+    if (!patch) return session.show(patch.error());
+    const std::string name = given.value("name");
+    const std::string path = path_of({given.value("kind"), name});
+    // The answer to a patch does not tell whether it has changed anything.
+    const Outcome before = session.api().get(path);
+    if (!before) return session.show(before.error());
+    return session.show(session.api().patch(path, *patch), [&](Text& text, const Json& after) {
+        if (after == *before) {
+            text.line("no changes");
+        } else {
+            changed_view(text, kind_of(session), name);
+        }
     });
 }
 

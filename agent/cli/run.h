@@ -16,6 +16,7 @@ ExitCode run_rollback(Session& session);
 ExitCode run_reload(Session& session);
 ExitCode run_get(Session& session);
 ExitCode run_create(Session& session);
+ExitCode run_set(Session& session);
 ExitCode run_delete(Session& session);
 ExitCode run_eip(Session& session);
 ExitCode run_drain(Session& session);

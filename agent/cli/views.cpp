@@ -366,6 +366,10 @@ void created_view(Text& text, model::Kind kind, const std::string& name) {
     text.line(fmt::format("{} {} {}", text.paint("created", Tone::good), model::word_for(kind), name));
 }
 
+void changed_view(Text& text, model::Kind kind, const std::string& name) {
+    text.line(fmt::format("{} {} {}", text.paint("changed", Tone::warning), model::word_for(kind), name));
+}
+
 void deleted_view(Text& text, model::Kind kind, const std::string& name) {
     text.line(fmt::format("{} {} {}", text.paint("deleted", Tone::bad), model::word_for(kind), name));
 }

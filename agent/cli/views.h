@@ -19,6 +19,7 @@ void faults_view(Text& text, const Json& value);  // [faults]
 void plan_view(Text& text, const Json& value);
 void apply_view(Text& text, const Json& value);
 void created_view(Text& text, model::Kind kind, const std::string& name);
+void changed_view(Text& text, model::Kind kind, const std::string& name);
 void deleted_view(Text& text, model::Kind kind, const std::string& name);
 void association_view(Text& text, const Json& value);
 void drain_view(Text& text, const Json& value);

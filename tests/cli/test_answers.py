@@ -42,6 +42,8 @@ ANSWERS = [Answer(*row) for row in [
     ("get_nat_gateway", "get nat_gateways egress", "GET /v1/nat_gateways/egress", "nat_gateway", 0),
     ("get_route_table", "get route_tables private", "GET /v1/route_tables/private", "route_table", 0),
     ("create", "create elastic_ips eip-3 address=198.51.100.12", "POST /v1/elastic_ips", "elastic_ip", 0),
+    ("set", "set elastic_ips eip-3 instance=db", "PATCH /v1/elastic_ips/eip-3", "elastic_ip_of_instance", 0),
+    ("set_nothing", "set elastic_ips eip-3 instance=null", "PATCH /v1/elastic_ips/eip-3", "elastic_ip", 0),
     ("eip_associate", "eip associate eip-3 db", "PATCH /v1/elastic_ips/eip-3", "elastic_ip_of_instance", 0),
     ("drain", "drain eip-1 --status", "GET /v1/elastic_ips/eip-1/drain", "drain", 0),
     ("drain_done", "drain eip-1 --status", "GET /v1/elastic_ips/eip-1/drain", "drain_done", 0),
@@ -254,6 +256,59 @@ class TestCreate:
         agent.answers["POST /v1/vpcs"] = {}
         assert sallyport("create", "vpcs", "status").returncode == 0
         assert agent.requests[-1].body == {"name": "status"}
+
+
+class TestSet:
+    @pytest.fixture
+    def patched(self, sallyport, agent):
+        """What `set` sends for these words."""
+        agent.answers["GET /v1/nat_gateways/one"] = {"name": "one"}
+        agent.answers["PATCH /v1/nat_gateways/one"] = {"name": "one", "vpc": "lab"}
+
+        def set_fields(*words, **more):
+            done = sallyport("set", "nat_gateways", "one", *words, **more)
+            assert (done.returncode, done.stdout, done.stderr) == (0, "changed NAT gateway one\n", "")
+            return agent.requests[-1].body
+
+        return set_fields
+
+    def test_fields_that_are_named_and_no_others(self, patched):
+        assert patched("elastic_ips=[eip-1, '7']", "timeouts.udp=300s", "log_flows=true", "x=7", "y=007") == {
+            "elastic_ips": ["eip-1", "7"], "timeouts": {"udp": "300s"}, "log_flows": True, "x": 7, "y": "007"}
+
+    def test_null_takes_a_field_back_and_quotes_make_it_text(self, patched):
+        assert patched("timeouts=null", "limits.flows_per_host=null", "x={a: null, b: ~, c: 'null'}", "y=\"null\"",
+                       "z=Null") == {
+            "timeouts": None, "limits": {"flows_per_host": None}, "x": {"a": None, "b": None, "c": "null"}, "y": "null",
+            "z": "Null"}
+
+    def test_fields_may_come_from_a_file_or_standard_input(self, patched, tmp_path):
+        (tmp_path / "one.yaml").write_text("vpc: main\ntimeouts: { udp: 300s, icmp: null }\n")
+        assert patched("--file", f"{tmp_path}/one.yaml", "timeouts.udp=5s") == {
+            "vpc": "main", "timeouts": {"udp": "5s", "icmp": None}}
+        assert patched("--file", "-", input='{"name": "one", "origin": "api"}') == {"name": "one", "origin": "api"}
+
+    @pytest.mark.parametrize(("words", "code", "message"), [
+        ([], 2, "FIELD=VALUE or --file is missing"), (["word"], 2, "\"word\" is no FIELD=VALUE"),
+        (["a=null", "a.b=1"], 2, "a is no map, and a.b leads into it"), (["a=[1"], 2, "sallyport: a:1:"),
+        (["name=other"], 2, "its field name says \"other\""), (["--file", "/nonexistent"], 1, "/nonexistent")])
+    def test_what_cannot_be_understood_is_not_sent(self, sallyport, agent, words, code, message):
+        done = sallyport("set", "vpcs", "lab", *words)
+        assert (done.returncode, done.stdout) == (code, "")
+        assert message in done.stderr
+        assert agent.requests == []
+
+    def test_one_that_is_not_there(self, sallyport, agent):
+        done = sallyport("set", "vpcs", "lab", "cidrs=[10.1.0.0/16]")
+        assert (done.returncode, done.stdout, done.stderr) == (1, "", "sallyport: there is no GET /v1/vpcs/lab\n")
+        assert [request.method for request in agent.requests] == ["GET"]
+
+    @pytest.mark.parametrize(("status", "code"), [(400, 1), (404, 1), (409, 5), (403, 4)])
+    def test_exit_codes(self, sallyport, agent, status, code):
+        agent.answers["GET /v1/vpcs/lab"] = {"name": "lab"}
+        agent.answers["PATCH /v1/vpcs/lab"] = problem(status, "Title", "why")
+        done = sallyport("set", "vpcs", "lab", "cidrs=[]")
+        assert (done.returncode, done.stdout, done.stderr) == (code, "", "sallyport: why\n")
 
 
 class TestDelete:

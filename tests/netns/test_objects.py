@@ -64,9 +64,7 @@ def test_traffic_follows_what_is_made_and_deleted(world: Routed, agent: Agent, p
         by_hand.say()
 
         # One field of one resource: the new route's connections end, the others do not.
-        status, _, _ = agent.request("PATCH", "/v1/route_tables/by-hand",
-                                     {"routes": [{"destination": "0.0.0.0/0", "nat_gateway": "egress"}]})
-        assert status == 200
+        agent.text("set", "route_tables", "by-hand", "routes=[{destination: 0.0.0.0/0, nat_gateway: egress}]")
         with pytest.raises(ConnectionResetError):
             by_hand.say(timeout=2)
         of_file.say()
@@ -152,3 +150,28 @@ def test_faults_of_a_resource_are_all_told(agent: Agent) -> None:
     pointers = {fault["pointer"] for fault in json.loads(done.stderr)["faults"]}
     assert pointers == {"/colour", "/elastic_ips", "/timeouts/udp", "/vpc"}
     assert agent.status()["desired_revision"] == 1
+
+
+def test_set_changes_what_is_named(agent: Agent) -> None:
+    _make_second_way_out(agent)
+    before = agent.json("get", "nat_gateways", "second")
+    assert agent.text("set", "nat_gateways", "second", "timeouts.udp=240s", "timeouts.icmp=90s") == \
+        "changed NAT gateway second\n"
+    assert agent.json("set", "nat_gateways", "second", "timeouts.icmp=null") == {
+        **before, "timeouts": {**before["timeouts"], "udp": "240s"}}
+    revision = agent.status()["applied_revision"]
+    assert agent.text("set", "nat_gateways", "second", "timeouts.udp=4m") == "no changes\n"
+    assert agent.status()["applied_revision"] == agent.status()["desired_revision"] == revision
+    # What was read may be given back as it is, and null brings the default back.
+    agent.text("set", "nat_gateways", "second", "--file", agent.lab.write("second.json", json.dumps(before)),
+               "timeouts=null")
+    assert agent.json("get", "nat_gateways", "second") == before
+
+    for words, code, message in ((("elastic_ips", "eip-1", "instance=null"), 5, agent.config_path),
+                                 (("elastic_ips", "eip-9", "instance=null"), 1, "eip-9"),
+                                 (("nat_gateways", "second", "timeout.udp=240s"), 1, "timeouts"),
+                                 (("nat_gateways", "second", "vpc=null"), 1, "vpc"),
+                                 (("nat_gateways", "second", "elastic_ips=[eip-9]"), 1, "eip-9")):
+        done = agent.run("set", *words)
+        assert (done.returncode, done.stdout) == (code, "") and message in done.stderr, done.stderr
+    assert agent.json("get", "nat_gateways", "second") == before
