@@ -68,12 +68,19 @@ Result<std::function<void()>> NetworkApi::prepare(const config::ApiSettings& set
 
 Result<std::shared_ptr<NetworkApi::Listener>> NetworkApi::listener_for(const Endpoint& endpoint,
                                                                        std::optional<TlsIdentity> tls) {
-    const bool same_socket = listener_ && listener_->asked_for == endpoint;
-    if (same_socket && listener_->tls == tls) return listener_;
+    const auto listens_there = [&endpoint](const std::shared_ptr<Listener>& other) {
+        return other && other->socket && other->asked_for == endpoint;
+    };
+    if (listens_there(listener_) && listener_->tls == tls) return listener_;
     auto made = std::make_shared<Listener>(Listener{endpoint, std::move(tls), {}, {}});
-    if (same_socket) {
+    // One that was left a moment ago still has its address, and who comes back to it must not be refused.
+    const auto retired = std::ranges::find_if(retired_, listens_there);
+    const Listener* const there = listens_there(listener_)    ? listener_.get()
+                                  : retired != retired_.end() ? retired->get()
+                                                              : nullptr;
+    if (there != nullptr) {
         // Connections that wait to be accepted are not lost so.
-        made->socket = UniqueFd(fcntl(listener_->socket.get(), F_DUPFD_CLOEXEC, 0));
+        made->socket = UniqueFd(fcntl(there->socket.get(), F_DUPFD_CLOEXEC, 0));
         if (!made->socket) return system_failure("hand on the listening socket");
     } else {
         Result<UniqueFd> socket = listen_tcp(endpoint);
