@@ -82,7 +82,8 @@ def test_a_fresh_debian_can_install_every_section_and_all_together() -> None:
 def test_dependencies_are_listed_once_a_section() -> None:
     listed = [(section, alternatives[0]) for section, alternatives in dependencies()]
     assert len(listed) == len(set(listed))
-    assert {section for section, _ in listed} == {"build", "test", "demo", "bench", "fuzz", "package", "boot", "lint"}
+    assert {section for section, _ in listed} == {"build", "test", "demo", "bench", "fuzz", "package", "boot", "browser",
+                                               "lint"}
 
 
 def test_the_package_is_built_with_what_the_build_needs() -> None:
