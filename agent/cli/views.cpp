@@ -505,9 +505,10 @@ void captured_view(Text& text, const Json& value) {
     std::string time = field(value, "time", missing);
     if (std::size_t start = time.find('T'); start != std::string::npos) time = time.substr(start + 1, 15);
     const std::string point = field(value, "point", missing);
-    text.line(fmt::format("{} {} {} {}", time, field(value, "device", missing),
-                          text.paint(fmt::format("{:<8}", point), point == "dropped" ? Tone::bad : Tone::plain),
-                          plural(number(value, "length"), "byte")));
+    text.line(
+        fmt::format("{} {} {} {}", time, field(value, "device", missing),
+                    text.paint(fmt::format("{:<8}", point), point == "dropped" ? Tone::bad : Tone::plain),
+                    plural(number(value, "length"), "byte")));
 }
 
 void detach_view(Text& text, const Json& value) {
