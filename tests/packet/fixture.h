@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Packets in, packets out, with the reason of a drop. One lab for all: to load the programs takes longer than any test.
-// Every test starts with the flows of the one before it cut, and every suite with the lab as it was when it was new.
+// Packets in, packets out, with the reason of a drop. One lab for all: to load the programs takes longer than
+// any test. Every test starts with the flows of the one before it cut, and every suite with the lab as it was
+// when it was new.
 #pragma once
 
 #include <gtest/gtest.h>

@@ -223,8 +223,8 @@ void Judge::judge_frame(const Script::Frame& frame, const Run& run) {
     require_none(support::packet_faults(surroundings_, passage_));
 }
 
-// What stays inside and is sent on goes to a router, or comes from one, by a route, or is between instances whose VPC
-// the host's routes do not tell from others; and security groups allow it, whoever began.
+// What stays inside and is sent on goes to a router, or comes from one, by a route, or is between instances
+// whose VPC the host's routes do not tell from others; and security groups allow it, whoever began.
 void Judge::judge_inside(const Bytes& frame, std::uint8_t slot, bool relayed) {
     const auto in = Ipv4View::of_frame(frame);
     if (!in) return;
@@ -232,10 +232,10 @@ void Judge::judge_inside(const Bytes& frame, std::uint8_t slot, bool relayed) {
     // Of an error it is the quoted packet that says where it belongs.
     if (in->is_icmp_error() || in->later_fragment()) return;
     if (relayed)
-        require(
-            gateway_.leads_via_router(source, destination) || gateway_.leads_via_router(destination, source) ||
-                (Gateway::is_ambiguous() && Gateway::is_inside(slot, source, destination)),
-            "what is sent on inside has a route to a router, comes from one, or is not left to the host");
+        require(gateway_.leads_via_router(source, destination) ||
+                    gateway_.leads_via_router(destination, source) ||
+                    (Gateway::is_ambiguous() && Gateway::is_inside(slot, source, destination)),
+                "what is sent on inside has a route to a router, comes from one, or is not left to the host");
     else if (!Gateway::is_inside(slot, source, destination) || destination == Ipv4Address(10, 0, 0, 1))
         return;
     std::uint16_t asked = 0, answered = 0;
