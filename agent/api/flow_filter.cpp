@@ -63,8 +63,14 @@ tl::expected<FlowFilter, std::string> FlowFilter::parse(const Request& request) 
         fmt::format("a number of at most {}", largest_limit));
     read("count", filter.count, parse_flag, "true or false");
     read("top", filter.top, parse_flag, "true or false");
+    read("inner", filter.inner, parse_flag, "true or false");
     if (!fault.empty()) return tl::unexpected(fault);
     if (filter.count && filter.top) return tl::unexpected<std::string>("count and top exclude each other");
+    if (filter.inner && (filter.external || filter.remote || filter.top))
+        return tl::unexpected<std::string>(
+            "a flow that stays inside has no external endpoint and no remote: with inner, only inside, "
+            "protocol, "
+            "limit and count are of use");
     return filter;
 }
 

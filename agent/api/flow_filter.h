@@ -33,6 +33,7 @@ struct FlowFilter {
     std::size_t limit = 100;
     bool count = false;
     bool top = false;
+    bool inner = false;  // those that stay inside a VPC, in place of all others
 
     // What the client got wrong is the error.
     static tl::expected<FlowFilter, std::string> parse(const Request& request);
@@ -40,6 +41,11 @@ struct FlowFilter {
     [[nodiscard]] bool matches(const dataplane::FlowRecord& flow) const {
         return (!protocol || *protocol == flow.protocol) && (!inside || inside->matches(flow.inside)) &&
                (!external || external->matches(flow.external)) && (!remote || remote->matches(flow.remote));
+    }
+    // Both ends of a flow that stays inside are.
+    [[nodiscard]] bool matches(const dataplane::InnerFlowKey& flow) const {
+        return (!protocol || *protocol == flow.protocol) &&
+               (!inside || inside->matches(flow.opener) || inside->matches(flow.answerer));
     }
 };
 

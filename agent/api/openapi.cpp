@@ -37,6 +37,9 @@ constexpr std::array parameters{
     Parameter{"limit", "integer", "A page of at most so many, from 1 to 10000; without it all are listed."},
     Parameter{"count", "boolean", "Only count."},
     Parameter{"top", "boolean", "The instances with the most flows."},
+    Parameter{
+        "inner", "boolean",
+        "Those that stay inside a VPC and that security groups have let through, in place of all others."},
     Parameter{"address", "string", "An external address."},
     Parameter{"port", "integer", "A port; of who, an external one or the identifier of an ICMP query."},
     Parameter{"source", "string", "ADDRESS:PORT; for ICMP the port is the query identifier."},

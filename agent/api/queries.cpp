@@ -159,6 +159,36 @@ json flow_json(const control::View& view, const dataplane::FlowRecord& flow) {
             {"bytes_in", flow.bytes_in}};
 }
 
+json inner_flow_json(const control::View& view, const dataplane::InnerFlowKey& key,
+                     const dataplane::InnerFlow& flow) {
+    return {{"protocol", to_string(key.protocol)},
+            {"vpc", view.names.vpc(key.zone)},
+            {"opener", key.opener.to_string()},
+            {"answerer", key.answerer.to_string()},
+            {"state", flow.finished   ? "finished"
+                      : flow.answered ? "answered"
+                                      : "opening"},
+            {"idle_seconds", flow.idle_seconds},
+            {"timeout_seconds", flow.timeout_seconds}};
+}
+
+Response inner_flows(const control::Gateway& gateway, const FlowFilter& filter) {
+    const std::shared_ptr<const control::View> view = gateway.view();
+    std::uint64_t total = 0;
+    json list = json::array();
+    const Result<void> visited = gateway.dataplane().visit_inner_flows(
+        [&](const dataplane::InnerFlowKey& key, const dataplane::InnerFlow& flow) {
+            if (!filter.matches(key)) return true;
+            ++total;
+            if (!filter.count && list.size() < filter.limit)
+                list.push_back(inner_flow_json(*view, key, flow));
+            return true;
+        });
+    if (!visited) return problem(500, visited.error().message);
+    if (filter.count) return json_response({{"count", total}});
+    return json_response({{"inner_flows", std::move(list)}, {"total", total}});
+}
+
 json explanation_json(const control::View& view, const control::Question& question,
                       const control::Explanation& answer) {
     json steps = json::array();
@@ -280,6 +310,7 @@ Response status(const control::Gateway& gateway, const Call&) {
 Response flows(const control::Gateway& gateway, const Call& call) {
     const auto filter = FlowFilter::parse(call.request);
     if (!filter) return problem(400, filter.error());
+    if (filter->inner) return inner_flows(gateway, *filter);
     const std::shared_ptr<const control::View> view = gateway.view();
     std::uint64_t total = 0;
     json list = json::array();

@@ -87,7 +87,7 @@ std::vector<Route> api_routes(const Services& services) {
         {"GET",
          "/v1/flows",
          query,
-         {"inside", "external", "remote", "protocol", "limit", "count", "top", "min_revision"},
+         {"inside", "external", "remote", "protocol", "limit", "count", "top", "inner", "min_revision"},
          reading(queries::flows),
          {"Live flows."}},
         {"GET",

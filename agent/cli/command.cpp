@@ -224,7 +224,10 @@ std::span<const Command> commands() {
                      {"--protocol", "", Value::protocol, "T", "only flows of tcp, udp or icmp"},
                      {"--limit", "", Value::number, "N", "list at most so many (100)"},
                      {"--count", "", Value::none, "", "print only how many match"},
-                     {"--top", "", Value::none, "", "list the instances with the most flows instead"}},
+                     {"--top", "", Value::none, "", "list the instances with the most flows instead"},
+                     {"--inner", "", Value::none, "",
+                      "those that stay inside a VPC and that security groups have let through; --inside "
+                      "means either end"}},
          .run = run_flows},
         {.name = "who",
          .summary = "show who has, or had, an external address and port",

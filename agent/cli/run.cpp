@@ -158,7 +158,9 @@ ExitCode run_flows(Session& session) {
         std::string name = value_name(option.name);
         if (given.has(name)) query.emplace_back(name, given.value(name));
     }
-    View view = given.has("top") ? top_view : given.has("count") ? flow_count_view : flows_view;
+    View view = given.has("inner") ? inner_flows_view : flows_view;
+    if (given.has("top")) view = top_view;
+    if (given.has("count")) view = flow_count_view;
     return session.show(session.api().get(path_of({"flows"}), query), view);
 }
 

@@ -427,6 +427,27 @@ void flows_view(Text& text, const Json& value) {
         text.line(fmt::format("{} of {} flows; --limit shows more", flows.size(), total), Tone::faint);
 }
 
+void inner_flows_view(Text& text, const Json& value) {
+    const Json& flows = list(value, "inner_flows");
+    if (flows.empty()) {
+        text.line("no flows");
+        return;
+    }
+    Table table(
+        {{"PROTO"}, {"OPENER"}, {"ANSWERER"}, {"STATE"}, {"IDLE", Align::right, 1}, {"VPC", Align::left, 2}});
+    for (const Json& flow : flows) {
+        table.row({cell(flow, "protocol"),
+                   cell(flow, "opener"),
+                   cell(flow, "answerer"),
+                   cell(flow, "state"),
+                   {human_duration(number(flow, "idle_seconds"))},
+                   cell(flow, "vpc")});
+    }
+    table.print(text);
+    if (std::uint64_t total = number(value, "total"); total > flows.size())
+        text.line(fmt::format("{} of {} flows; --limit shows more", flows.size(), total), Tone::faint);
+}
+
 void flow_count_view(Text& text, const Json& value) {
     text.line(std::to_string(number(value, "count")));
 }

@@ -25,6 +25,7 @@ void association_view(Text& text, const Json& value);
 void drain_view(Text& text, const Json& value);
 void confirm_view(Text& text, const Json& value);
 void flows_view(Text& text, const Json& value);
+void inner_flows_view(Text& text, const Json& value);
 void flow_count_view(Text& text, const Json& value);
 void top_view(Text& text, const Json& value);
 void who_view(Text& text, const Json& value);

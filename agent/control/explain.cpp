@@ -507,20 +507,11 @@ Result<bool> Walk::check_inner() {
 
 // Both ends are asked; what is no instance's has no groups.
 bool Walk::inner_groups_admit(const dataplane::InnerFlowKey& flow, bool noted) {
-    const Place opener = rules_.place_of(zone_, flow.opener.address).value_or(Place{});
-    const Place answerer = rules_.place_of(zone_, flow.answerer.address).value_or(Place{});
-    Ends ends{flow.opener, flow.answerer, {}, zone_, flow.protocol};
-    ends.inner = true;
-    ends.remote_groups = answerer.groups;
-    const auto admit = [&](const Place& place) {
-        return noted ? note_groups(place, true, ends) : rules_.groups_admit(place, true, ends).admitted;
-    };
-    if (!admit(opener)) return false;
-    ends = Ends{flow.answerer, flow.opener, {}, zone_, flow.protocol};
-    ends.inner = true;
-    ends.from_outside = true;
-    ends.remote_groups = opener.groups;
-    return admit(answerer);
+    const auto ends = rules_.inner_ends(flow);
+    return std::ranges::all_of(ends, [&](const InnerEnd& end) {
+        return noted ? note_groups(end.place, true, end.ends)
+                     : rules_.groups_admit(end.place, true, end.ends).admitted;
+    });
 }
 
 // inner_relay() of bpf/lib/inner.h, for a neighbour: what else the host's routes say is not looked at.

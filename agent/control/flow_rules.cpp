@@ -177,7 +177,8 @@ bool FlowRules::group_admits(std::uint16_t number, const Ends& ends) const {
     // An echo reply has its identifier where it goes to. Through a gateway it opens nothing.
     const Endpoint& called = ends.from_outside ? ends.instance : ends.remote;
     std::uint16_t port = called.port;
-    if (ends.protocol == Protocol::icmp) port = ends.inner && called.port != 0 ? echo_reply : echo_request;
+    if (ends.protocol == Protocol::icmp)
+        port = ends.message.value_or(ends.inner && called.port != 0 ? echo_reply : echo_request);
     return std::any_of(rules.begin(), rules.end(), [&](const SecurityRule& rule) {
         return rule.remote.contains(ends.remote.address) && rule.ports.contains(port) &&
                (rule.protocol == 0 || rule.protocol == static_cast<std::uint8_t>(ends.protocol)) &&
@@ -206,6 +207,34 @@ bool FlowRules::filter_admits(const NatGatewayEntry& nat, const Ends& ends, cons
             break;
     }
     return false;
+}
+
+// inner_flow_is_allowed() of bpf/lib/inner.h.
+std::array<InnerEnd, 2> FlowRules::inner_ends(const dataplane::InnerFlowKey& flow,
+                                              std::optional<std::uint16_t> message) const {
+    const Place opener = place_of(flow.zone, flow.opener.address).value_or(Place{});
+    const Place answerer = place_of(flow.zone, flow.answerer.address).value_or(Place{});
+    Ends opening{flow.opener, flow.answerer, {}, flow.zone, flow.protocol};
+    opening.inner = true;
+    opening.message = message;
+    Ends answering{flow.answerer, flow.opener, {}, flow.zone, flow.protocol};
+    answering.inner = true;
+    answering.from_outside = true;
+    answering.message = message;
+    opening.remote_groups = answerer.groups;
+    answering.remote_groups = opener.groups;
+    return {InnerEnd{opener, opening}, InnerEnd{answerer, answering}};
+}
+
+bool FlowRules::allows(const dataplane::InnerFlowKey& flow, std::uint16_t message) const {
+    const auto ends = inner_ends(flow, message);
+    // What comes from behind a router has the route of its answers.
+    const auto& [from, seen] = ends[ends[0].place.subnet == nullptr ? 1 : 0];
+    if (from.subnet == nullptr) return false;
+    const RouteEntry* route = route_to(from.subnet->route_table, seen.remote.address);
+    if (route == nullptr || (route->kind != RouteKind::local && route->kind != RouteKind::via)) return false;
+    return std::ranges::all_of(
+        ends, [this](const InnerEnd& end) { return groups_admit(end.place, true, end.ends).admitted; });
 }
 
 // flow_recheck() of bpf/lib/find.h.

@@ -5,6 +5,7 @@
 // force, flows_cut.h on those of a plan.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -29,7 +30,8 @@ struct Ends {
     Protocol protocol = Protocol::tcp;
     bool is_static = false;
     bool from_outside = false;
-    bool inner = false;  // it stays inside
+    bool inner = false;                         // it stays inside
+    std::optional<std::uint16_t> message = {};  // of ICMP that does: type * 256 + code, where it is known
     dataplane::SecurityGroupNumbers remote_groups = {};
 };
 Ends ends_of(const dataplane::FlowRecord& flow);
@@ -40,6 +42,12 @@ struct Place {
     Ipv4Prefix prefix;
     Ipv4Address own_elastic_ip;
     dataplane::SecurityGroupNumbers groups;
+};
+
+// One end of a flow that stays inside, and the flow as it sees it.
+struct InnerEnd {
+    Place place;  // of no subnet where a router leads there
+    Ends ends;
 };
 
 // What security groups say. `by` is the number of the one that allows it; 0: there is none.
@@ -79,7 +87,13 @@ class FlowRules {
     [[nodiscard]] static bool filter_admits(const dataplane::NatGatewayEntry& nat, const Ends& ends,
                                             const IsPermitted& is_permitted);
 
-    // Would a flow that stands outlive being checked again?
+    // Whose security groups are asked about a flow that stays inside: its opener's, and then the other end's.
+    [[nodiscard]] std::array<InnerEnd, 2> inner_ends(const dataplane::InnerFlowKey& flow,
+                                                     std::optional<std::uint16_t> message = {}) const;
+
+    // Would a flow that stands outlive being checked again? One that stays inside has to have a route there,
+    // too.
+    [[nodiscard]] bool allows(const dataplane::InnerFlowKey& flow, std::uint16_t message) const;
     [[nodiscard]] bool allows(const dataplane::FlowRecord& flow, const IsPermitted& is_permitted) const;
 
   private:

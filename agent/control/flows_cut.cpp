@@ -24,7 +24,8 @@ Permit permit_of(const FlowRecord& flow) {
 
 Result<std::uint64_t> count_flows_cut(const dataplane::ForwardingTables& in_force, std::uint16_t generation,
                                       const dataplane::ForwardingTables& planned,
-                                      const VisitFlows& visit_flows) {
+                                      const VisitFlows& visit_flows,
+                                      const VisitInnerFlows& visit_inner_flows) {
     const FlowRules now(in_force);
     const FlowRules then(planned);
     std::set<Permit> permits;
@@ -51,6 +52,14 @@ Result<std::uint64_t> count_flows_cut(const dataplane::ForwardingTables& in_forc
         return true;
     });
     if (!looked) return failure_within("read the flow table", looked.error());
+    const auto looked_inside =
+        visit_inner_flows([&](const dataplane::InnerFlowKey& key, const dataplane::InnerFlow& flow) {
+            if (!flow.finished && !then.allows(key, flow.message) &&
+                (flow.generation == generation || now.allows(key, flow.message)))
+                ++count;
+            return true;
+        });
+    if (!looked_inside) return failure_within("read the flows that stay inside", looked_inside.error());
     if (unanswered.empty()) return count;
     const auto collected = visit_flows([&](const FlowRecord& flow) {
         if (flow.permitted && asked.contains(permit_of(flow))) permits.insert(permit_of(flow));

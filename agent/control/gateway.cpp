@@ -202,8 +202,10 @@ Result<std::uint64_t> Gateway::flows_cut_by(const model::DesiredState& state) co
     if (reconcile::same_to_flows(in_force, *planned)) return 0;
     const auto generation = parts_.dataplane.generation();
     if (!generation) return tl::unexpected(generation.error());
-    return count_flows_cut(in_force, *generation, *planned,
-                           [this](const auto& visit) { return parts_.dataplane.visit_flows(visit); });
+    return count_flows_cut(
+        in_force, *generation, *planned,
+        [this](const auto& visit) { return parts_.dataplane.visit_flows(visit); },
+        [this](const auto& visit) { return parts_.dataplane.visit_inner_flows(visit); });
 }
 
 Outcome<Applied> Gateway::apply(const config::Sources& sources, const std::string& actor,

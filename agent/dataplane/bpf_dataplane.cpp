@@ -478,15 +478,33 @@ Result<std::optional<InnerFlow>> BpfDataplane::inner_flow(const InnerFlowKey& ke
         if (errno == ENOENT) return std::nullopt;
         return system_failure("read map inner_flows");
     }
-    const bool finished = (value.seen & INNER_FLOW_FINISHED) == INNER_FLOW_FINISHED;
-    std::uint32_t seconds = INNER_FLOW_TIMEOUT;
-    if (key.protocol == Protocol::icmp) seconds = INNER_FLOW_TIMEOUT_ICMP;
-    if (key.protocol == Protocol::tcp)
-        seconds = (value.seen & INNER_FLOW_ANSWERED) != 0 && !finished ? INNER_FLOW_TIMEOUT_TCP_ESTABLISHED
-                                                                       : INNER_FLOW_TIMEOUT_TCP;
-    const auto age = static_cast<std::int32_t>(impl_->live->now_ticks() - value.last_seen);
-    if (age > static_cast<std::int32_t>(seconds * FLOW_TOUCH_TICKS)) return std::nullopt;
-    return InnerFlow{value.generation, finished};
+    return decode(value, key.protocol, impl_->live->now_ticks());
+}
+
+Result<void> BpfDataplane::visit_inner_flows(
+    const std::function<bool(const InnerFlowKey&, const InnerFlow&)>& visit) {
+    if (!impl_->live) return {};
+    const std::uint32_t now = impl_->live->now_ticks();
+    // The kernel goes from bucket to bucket, so that what comes and goes meanwhile makes none be met twice.
+    constexpr std::uint32_t at_a_time = 1024;
+    std::vector<flow_key> keys(at_a_time);
+    std::vector<::inner_flow> values(at_a_time);
+    std::uint32_t position = 0;
+    for (bool begun = false, ended = false; !ended; begun = true) {
+        std::uint32_t count = at_a_time;
+        LIBBPF_OPTS(bpf_map_batch_opts, options);
+        if (bpf_map_lookup_batch(impl_->live->state.map("inner_flows"), begun ? &position : nullptr,
+                                 &position, keys.data(), values.data(), &count, &options) != 0) {
+            if (errno != ENOENT) return system_failure("read map inner_flows");
+            ended = true;
+        }
+        for (std::uint32_t i = 0; i < count; ++i) {
+            const InnerFlowKey key = decode(keys[i]);
+            const auto flow = decode(values[i], key.protocol, now);
+            if (flow && !visit(key, *flow)) return {};
+        }
+    }
+    return {};
 }
 
 Result<FlowTableStatus> BpfDataplane::flow_table_status() {

@@ -40,6 +40,8 @@ class BpfDataplane final : public Dataplane {
     [[nodiscard]] Result<Counters> counters() override;
     Result<void> visit_flows(const std::function<bool(const FlowRecord&)>& visit) override;
     Result<std::optional<InnerFlow>> inner_flow(const InnerFlowKey& key) override;
+    Result<void> visit_inner_flows(
+        const std::function<bool(const InnerFlowKey&, const InnerFlow&)>& visit) override;
     Result<FlowTableStatus> flow_table_status() override;
     Result<SweepReport> sweep(std::size_t buckets) override;
     Result<SweepReport> cut(std::span<const FlowRecord> flows) override;

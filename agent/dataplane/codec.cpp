@@ -330,6 +330,29 @@ flow_key encode(const InnerFlowKey& key) {
     value.zone = key.zone;
     return value;
 }
+InnerFlowKey decode(const flow_key& value) {
+    return {value.zone,
+            static_cast<Protocol>(value.protocol),
+            {Ipv4Address::from_network(value.source), ntohs(value.source_port)},
+            {Ipv4Address::from_network(value.destination), ntohs(value.destination_port)}};
+}
+// inner_timeout() and inner_flow_get() of bpf/lib/inner.h.
+std::optional<InnerFlow> decode(const inner_flow& value, Protocol protocol, std::uint32_t now) {
+    InnerFlow flow;
+    flow.generation = value.generation;
+    flow.finished = (value.seen & INNER_FLOW_FINISHED) == INNER_FLOW_FINISHED;
+    flow.answered = (value.seen & INNER_FLOW_ANSWERED) != 0;
+    flow.message = value.message;
+    flow.timeout_seconds = INNER_FLOW_TIMEOUT;
+    if (protocol == Protocol::icmp) flow.timeout_seconds = INNER_FLOW_TIMEOUT_ICMP;
+    if (protocol == Protocol::tcp)
+        flow.timeout_seconds =
+            flow.answered && !flow.finished ? INNER_FLOW_TIMEOUT_TCP_ESTABLISHED : INNER_FLOW_TIMEOUT_TCP;
+    const auto age = static_cast<std::int32_t>(now - value.last_seen);
+    if (age > static_cast<std::int32_t>(flow.timeout_seconds * FLOW_TOUCH_TICKS)) return std::nullopt;
+    flow.idle_seconds = age < 0 ? 0 : static_cast<std::uint32_t>(age) / FLOW_TOUCH_TICKS;
+    return flow;
+}
 
 security_group encode(const SecurityGroupEntry& entry) {
     security_group value{};

@@ -54,6 +54,9 @@ ZoneAddress decode(const instance_key& key);
 instance encode(const InstanceEntry& entry);
 InstanceEntry decode(const instance& value);
 flow_key encode(const InnerFlowKey& key);
+InnerFlowKey decode(const flow_key& value);
+// Nothing where it is past its time at `now`, in ticks.
+std::optional<InnerFlow> decode(const inner_flow& value, Protocol protocol, std::uint32_t now);
 security_group encode(const SecurityGroupEntry& entry);
 SecurityGroupEntry decode(const security_group& value);
 port_forward_key encode(const PortForwardKey& key);

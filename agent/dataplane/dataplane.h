@@ -206,8 +206,11 @@ class Dataplane {
 
     // Calls `visit` for each live flow; it returns false to stop.
     virtual Result<void> visit_flows(const std::function<bool(const FlowRecord&)>& visit) = 0;
-    // The flow, if it lives.
+    // The flow, if it lives; of ICMP one that an echo request opened.
     virtual Result<std::optional<InnerFlow>> inner_flow(const InnerFlowKey& key) = 0;
+    // Calls `visit` for each of those that live; it returns false to stop.
+    virtual Result<void> visit_inner_flows(
+        const std::function<bool(const InnerFlowKey&, const InnerFlow&)>& visit) = 0;
     virtual Result<FlowTableStatus> flow_table_status() = 0;
 
     // Removes what is past its timeout, looking at a slice of the table of at most `buckets` buckets (0:

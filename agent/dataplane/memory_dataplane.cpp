@@ -178,6 +178,14 @@ Result<std::optional<InnerFlow>> MemoryDataplane::inner_flow(const InnerFlowKey&
     return found->second;
 }
 
+Result<void> MemoryDataplane::visit_inner_flows(
+    const std::function<bool(const InnerFlowKey&, const InnerFlow&)>& visit) {
+    for (const auto& [key, flow] : kernel_->inner_flows) {
+        if (!visit(key, flow)) break;
+    }
+    return {};
+}
+
 Result<FlowTableStatus> MemoryDataplane::flow_table_status() {
     FlowTableStatus status;
     if (!kernel_->prepared) return status;

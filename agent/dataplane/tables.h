@@ -226,13 +226,17 @@ struct Identifier {
 struct InnerFlowKey {
     std::uint16_t zone = 0;
     Protocol protocol = Protocol::tcp;
-    Endpoint opener;  // of ICMP, those of an echo request: the identifier, and 0
+    Endpoint opener;  // of ICMP, those of the question: the identifier, and 0
     Endpoint answerer;
     auto operator<=>(const InnerFlowKey&) const = default;
 };
 struct InnerFlow {
     std::uint16_t generation = 0;  // of the configuration that it was checked against
     bool finished = false;         // both ends have closed, or one has reset
+    bool answered = false;
+    std::uint16_t message = 0;  // of ICMP: type * 256 + code of what opened it
+    std::uint32_t idle_seconds = 0;
+    std::uint32_t timeout_seconds = 0;
 };
 
 // What holds for the gateway as a whole.

@@ -50,6 +50,7 @@ ANSWERS = [Answer(*row) for row in [
     ("flows", "flows", "GET /v1/flows", "flows", 0),
     ("flows_long", "flows", "GET /v1/flows", "flows_long", 0),
     ("flows_top", "flows --top", "GET /v1/flows", "top", 0),
+    ("flows_inner", "flows --inner", "GET /v1/flows", "inner_flows", 0),
     ("who", "who 198.51.100.10:2100", "GET /v1/who", "who", 0),
     ("who_then", "who 198.51.100.10:2100 --at 2026-01-02T03:04:05Z", "GET /v1/who", "who_then", 0),
     ("who_nobody", "who 198.51.100.10:2100 --at 1767323045", "GET /v1/who", "who_nobody", 1),

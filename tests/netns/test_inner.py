@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from lab import Agent, Capture, Namespace, Routed, eventually, services
+from lab.agent import as_yaml
 from lab.frames import ICMP, UDP
 from lab.services import Chatter, Conversation, refusal
 from lab.world import H1, H2, H3, WEB
@@ -112,9 +113,17 @@ def test_a_rule_that_goes_cuts_what_it_allowed_and_nothing_else(world: Routed, a
     with services.echo_server(world.h3, H3, 5432), services.echo_server(world.h3, H3, 6000), \
             Chatter(world.h1, H3, 5432) as kept, Conversation(world.h1, H3, 6000) as cut:
         cut.say()
+        standing = agent.json("flows", "--inner", "--inside", f"{H3}:6000")["inner_flows"]
+        assert [(flow["vpc"], flow["opener"].split(":")[0], flow["answerer"], flow["state"]) for flow in standing] == [
+            ("main", H1, f"{H3}:6000", "answered")]
+        assert agent.json("flows", "--inner", "--protocol", "tcp", "--count")["count"] >= 2
+        path = world.lab.write("without.yaml", as_yaml(_configuration(world)))
+        assert agent.json("plan", path, code=2)["flows_cut"] == 1
+        cut.say()
         agent.reload(_configuration(world))
         with pytest.raises(TimeoutError):
             cut.say(timeout=1.0)
+        assert agent.json("flows", "--inner", "--inside", f"{H3}:6000") == {"inner_flows": [], "total": 0}
         kept.check()
         assert agent.drops().get("flow_cut", 0) >= 1
 

@@ -359,6 +359,7 @@ TEST_P(DataplaneContract, what_is_detached_answers_or_fails_but_does_not_break) 
     EXPECT_TRUE(dataplane_->visit_port_blocks([](const PortBlock&) {}));
     const auto inner = dataplane_->inner_flow({});
     EXPECT_TRUE(inner && !*inner);
+    EXPECT_TRUE(dataplane_->visit_inner_flows([](const InnerFlowKey&, const InnerFlow&) { return true; }));
     EXPECT_EQ(dataplane_->port_block_events_fd(), -1);
     ASSERT_TRUE(dataplane_->flow_table_status());
     EXPECT_EQ(dataplane_->flow_table_status()->capacity, 0U);

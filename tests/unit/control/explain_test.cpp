@@ -479,7 +479,7 @@ TEST_F(ExplainTest, security_groups_hold_for_what_stays_inside) {
               "drop security_group, told icmp 3/13");
     const dataplane::InnerFlowKey opened{main_zone, Protocol::tcp, endpoint("10.0.1.11:40000"),
                                          endpoint("10.0.2.50:5432")};
-    inner_flows_[opened] = {generation_, false};
+    inner_flows_[opened].generation = generation_;
     EXPECT_EQ(verdict("tcp", "10.0.2.50:5432", "10.0.1.11:40000", Segment::syn_ack), "pass");
     inner_flows_[opened].finished = true;
     EXPECT_EQ(verdict("tcp", "10.0.2.50:5432", "10.0.1.11:40000", Segment::ack), "pass");

@@ -88,6 +88,10 @@ class FatedDataplane final : public dataplane::Dataplane {
     Result<std::optional<dataplane::InnerFlow>> inner_flow(const dataplane::InnerFlowKey& key) override {
         return inner_->inner_flow(key);
     }
+    Result<void> visit_inner_flows(const std::function<bool(const dataplane::InnerFlowKey&,
+                                                            const dataplane::InnerFlow&)>& visit) override {
+        return inner_->visit_inner_flows(visit);
+    }
     Result<void> begin_capture(const dataplane::CaptureRequest& request) override {
         return inner_->begin_capture(request);
     }

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <deque>
 #include <functional>
 #include <utility>
 #include <vector>
@@ -16,6 +17,7 @@ namespace {
 
 using dataplane::FlowRecord;
 using dataplane::ForwardingTables;
+using dataplane::InnerFlowKey;
 using dataplane::RouteKind;
 using dataplane::Rule;
 
@@ -78,16 +80,34 @@ class FlowsCutTest : public testing::Test {
     std::uint64_t cut_by(const std::function<void(ForwardingTables&)>& change) {
         ForwardingTables planned = tables_;
         change(planned);
-        const auto count = count_flows_cut(tables_, generation, planned, visit_);
+        const auto count = count_flows_cut(tables_, generation, planned, visit_, visit_inner_);
         EXPECT_TRUE(count);
         return count.value_or(999);
     }
 
+    // From 10.0.1.11 to the instance that has the security group.
+    dataplane::InnerFlow& inner(Protocol protocol, std::uint16_t port, std::uint16_t message = 0) {
+        const Endpoint answerer{address("10.0.2.50"), port};
+        dataplane::InnerFlow flow;
+        flow.generation = generation;
+        flow.message = message;
+        return inner_flows_
+            .emplace_back(InnerFlowKey{zone, protocol, endpoint("10.0.1.11:4000"), answerer}, flow)
+            .second;
+    }
+
     ForwardingTables tables_;
     std::vector<FlowRecord> flows_;
+    std::deque<std::pair<InnerFlowKey, dataplane::InnerFlow>> inner_flows_;
     VisitFlows visit_ = [this](const std::function<bool(const FlowRecord&)>& visit) -> Result<void> {
         for (const FlowRecord& record : flows_) {
             if (!visit(record)) break;
+        }
+        return {};
+    };
+    VisitInnerFlows visit_inner_ = [this](const auto& visit) -> Result<void> {
+        for (const auto& [key, flow] : inner_flows_) {
+            if (!visit(key, flow)) break;
         }
         return {};
     };
@@ -265,10 +285,89 @@ TEST_F(FlowsCutTest, AFlowThatIsLostAlreadyIsNotLostByTheChange) {
 }
 
 TEST_F(FlowsCutTest, ATableThatCannotBeReadIsAnError) {
-    visit_ = [](const auto&) -> Result<void> { return failure("no map"); };
-    const auto count = count_flows_cut(tables_, generation, tables_, visit_);
-    ASSERT_FALSE(count);
-    EXPECT_EQ(count.error().message, "read the flow table: no map");
+    const auto error_of = [this] {
+        const auto count = count_flows_cut(tables_, generation, tables_, visit_, visit_inner_);
+        return count ? "" : count.error().message;
+    };
+    const VisitFlows readable =
+        std::exchange(visit_, [](const auto&) -> Result<void> { return failure("no map"); });
+    EXPECT_EQ(error_of(), "read the flow table: no map");
+    visit_ = readable;
+    visit_inner_ = [](const auto&) -> Result<void> { return failure("no map"); };
+    EXPECT_EQ(error_of(), "read the flows that stay inside: no map");
+}
+
+class InnerFlowsCutTest : public FlowsCutTest {
+  protected:
+    InnerFlowsCutTest() {
+        for (const std::uint32_t table : {private_table, public_table})
+            tables_.routes[{table, prefix("10.0.0.0/16")}] = {RouteKind::local, 0};
+        tables_.security_groups[group].ingress = {{6, {5432, 5432}, prefix("10.0.1.0/24")},
+                                                  {1, {8 << 8, (8 << 8) + 255}, prefix("10.0.1.0/24")},
+                                                  {1, {13 << 8, (13 << 8) + 255}, prefix("10.0.1.0/24")}};
+    }
+    void forbid(ForwardingTables& planned, std::size_t rule) {
+        auto& rules = planned.security_groups[group].ingress;
+        rules.erase(rules.begin() + static_cast<std::ptrdiff_t>(rule));
+    }
+};
+
+TEST_F(InnerFlowsCutTest, ARuleThatGoesCutsWhatItAllowed) {
+    inner(Protocol::tcp, 5432);
+    inner(Protocol::icmp, 0, 8 << 8);
+    inner(Protocol::icmp, 0, 13 << 8);
+    EXPECT_EQ(cut_by([](ForwardingTables&) {}), 0u);
+    for (std::size_t rule = 0; rule < 3; ++rule)
+        EXPECT_EQ(cut_by([&](ForwardingTables& planned) { forbid(planned, rule); }), 1u) << rule;
+    EXPECT_EQ(cut_by([](ForwardingTables& planned) { planned.security_groups[group].ingress.clear(); }), 3u);
+    // Without a security group everything is open.
+    EXPECT_EQ(cut_by([](ForwardingTables& planned) { planned.instances.clear(); }), 0u);
+}
+
+TEST_F(InnerFlowsCutTest, SoDoesTheOpenersOwnGroup) {
+    inner(Protocol::tcp, 5432);
+    const auto give_group = [](ForwardingTables& planned, std::vector<dataplane::SecurityRule> egress) {
+        planned.subnets[{zone, prefix("10.0.1.0/24")}].security_groups = {6};
+        planned.security_groups[6] = {{}, std::move(egress)};
+    };
+    EXPECT_EQ(cut_by([&](ForwardingTables& planned) { give_group(planned, {}); }), 1u);
+    EXPECT_EQ(cut_by([&](ForwardingTables& planned) {
+                  give_group(planned, {{6, {5432, 5432}, prefix("10.0.2.0/24")}});
+              }),
+              0u);
+}
+
+TEST_F(InnerFlowsCutTest, ARuleForAGroupAsksWhoHasIt) {
+    inner(Protocol::tcp, 5432);
+    tables_.security_groups[6] = {{}, {dataplane::SecurityRule{}}};
+    tables_.subnets[{zone, prefix("10.0.1.0/24")}].security_groups = {6};
+    tables_.security_groups[group].ingress[0].remote_group = 6;
+    EXPECT_EQ(cut_by([](ForwardingTables&) {}), 0u);
+    EXPECT_EQ(cut_by([](ForwardingTables& planned) {
+                  planned.subnets[{zone, prefix("10.0.1.0/24")}].security_groups.clear();
+              }),
+              1u);
+}
+
+TEST_F(InnerFlowsCutTest, ARouteThatLeadsOutOrNowhereDoes) {
+    inner(Protocol::tcp, 5432);
+    EXPECT_EQ(cut_by([](ForwardingTables& planned) {
+                  planned.routes[{private_table, prefix("10.0.2.0/24")}] = {RouteKind::blackhole, 0};
+              }),
+              1u);
+    EXPECT_EQ(cut_by([](ForwardingTables& planned) {
+                  planned.routes[{private_table, prefix("10.0.2.0/24")}] = {RouteKind::via, 0,
+                                                                            address("10.0.1.12")};
+              }),
+              0u);
+}
+
+TEST_F(InnerFlowsCutTest, WhatIsForbiddenAlreadyOrFinishedIsLostAnyway) {
+    inner(Protocol::tcp, 5432).finished = true;
+    inner(Protocol::tcp, 5433).generation = generation - 1;  // nobody has asked yet
+    EXPECT_EQ(cut_by([](ForwardingTables& planned) { planned.security_groups[group].ingress.clear(); }), 0u);
+    inner(Protocol::tcp, 5432).generation = generation - 1;
+    EXPECT_EQ(cut_by([](ForwardingTables& planned) { planned.security_groups[group].ingress.clear(); }), 1u);
 }
 
 }  // namespace
