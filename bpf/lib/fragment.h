@@ -12,6 +12,7 @@
 
 #include "lib/early_fragment.h"
 #include "lib/identification.h"
+#include "lib/route.h"
 #include "lib/turn.h"
 
 #define FRAGMENT_TICKS (5 * FLOW_TOUCH_TICKS) /* five seconds between the first and the last */
@@ -138,7 +139,12 @@ static __always_inline enum verdict fragment_turn(struct packet *packet, struct 
 	verdict = turn(packet, view);
 	if (verdict != VERDICT_NEXT)
 		return verdict;
-	return fragment_find(packet, view) ? VERDICT_NEXT : drop(packet, DROP_FRAGMENT_WITHOUT_FIRST);
+	if (fragment_find(packet, view))
+		return VERDICT_NEXT;
+	/* The first one met nobody inside, and went up to the host. */
+	return address_is_shared_with_host(packet->key.destination)
+		       ? VERDICT_PASS
+		       : drop(packet, DROP_FRAGMENT_WITHOUT_FIRST);
 }
 
 /* VERDICT_NEXT: the first fragment of this one was not seen (in this zone). */

@@ -73,6 +73,33 @@ static __noinline int hairpin_is_led_inside(__be32 address, __be16 port, __u32 p
 	       (elastic_ip->flags & ELASTIC_IP_FORWARDS_PORTS && port_forward_of(address, port, protocol));
 }
 
+/* work->key: of the mapping that has the external endpoint which a packet of `key` is addressed to. */
+static __always_inline void hairpin_mapping_key(struct workspace *work, const struct flow_key *key)
+{
+	__builtin_memset(&work->key, 0, sizeof(work->key));
+	work->key.destination = key->destination;
+	work->key.destination_port = key->destination_port;
+	work->key.protocol = key->protocol;
+	work->key.kind = FLOW_KIND_MAPPING;
+	work->key.zone = ZONE_OUTSIDE;
+}
+
+/*
+ * work->key: of a flow between that endpoint and the one that a mapping gives to the sender. Returns whether there is
+ * such a mapping.
+ */
+static __always_inline int hairpin_flow_key(struct workspace *work, const struct flow_key *key)
+{
+	flow_mapping_key(key, &work->key);
+	if (!flow_find(&work->key, &work->view))
+		return 0;
+	work->key = *key;
+	work->key.source = work->view.new_address;
+	work->key.source_port = work->view.new_port;
+	work->key.zone = ZONE_OUTSIDE;
+	return 1;
+}
+
 /*
  * Does anything answer for the external endpoint that the packet of `key` is addressed to: a mapping, or a flow
  * to the very endpoint that the sender has? Without this no flow is opened: a scan of the gateway's own addresses
@@ -90,22 +117,12 @@ verified_alone int hairpin_check_endpoint(const struct flow_key *key, __u32 numb
 		return DROP_INTERNAL_ERROR;
 	if (hairpin_is_led_inside(key->destination, key->destination_port, key->protocol))
 		return 0;
-	__builtin_memset(&work->key, 0, sizeof(work->key));
-	work->key.destination = key->destination;
-	work->key.destination_port = key->destination_port;
-	work->key.protocol = key->protocol;
-	work->key.kind = FLOW_KIND_MAPPING;
-	work->key.zone = ZONE_OUTSIDE;
+	hairpin_mapping_key(work, key);
 	reason = hairpin_refused_by_key(number, key->zone, now);
 	if (reason != DROP_UNSOLICITED)
 		return reason;
-	flow_mapping_key(key, &work->key);
-	if (!flow_find(&work->key, &work->view))
+	if (!hairpin_flow_key(work, key))
 		return DROP_UNSOLICITED;
-	work->key = *key;
-	work->key.source = work->view.new_address;
-	work->key.source_port = work->view.new_port;
-	work->key.zone = ZONE_OUTSIDE;
 	return hairpin_refused_by_key(number, key->zone, now);
 }
 

@@ -92,6 +92,15 @@ struct {
 	__type(value, struct port_mask);
 } reserved_ports SEC(".maps");
 
+/* A hash map, because an element of one is replaced as a whole. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, SHARED_ELASTIC_IPS_MAX);
+	__type(key, __be32);
+	__type(value, struct host_ports);
+} host_ports SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, PORT_SETS_MAX);
@@ -322,6 +331,8 @@ struct port_claim {
 	__u8 reserves;	   /* the NAT gateway has ports that it never gives out */
 	__u8 forwards;	   /* the Elastic IP has ports that lead to instances */
 	__u8 is_new;	   /* nothing has been tried yet on this Elastic IP */
+	__u8 shares;	   /* the Elastic IP is the host's as well, and so are some of its ports */
+	__u32 host_ports;  /* version of these */
 	__s32 picked;	   /* a port whose bit in the set is this claim's, not tried yet */
 	__u32 result;	   /* enum port_result */
 	__u32 again;	   /* the port behind work->standing, to be tried first the next time; 0: none */

@@ -13,6 +13,7 @@
 #include "lib/hairpin.h"
 #include "lib/inbound.h"
 #include "lib/inner.h"
+#include "lib/shared_address.h"
 
 /* May this packet open a flow? Anything else is refused with a reason, and TCP with a reset. */
 static __always_inline enum verdict check_opening(struct packet *packet)
@@ -167,14 +168,13 @@ static __always_inline int own_gateway(__be32 own, __u32 *number)
 
 static __noinline enum verdict check_miss_from_inside(struct packet *packet)
 {
-	__u32 locality = address_locality(packet->key.destination);
 	struct workspace *work = workspace_get();
 	struct subnet *subnet;
 	struct route *route;
 	__be32 external = 0;
 	__u32 number;
 
-	if (address_is_multicast_or_broadcast(packet->key.destination) || locality == LOCAL_ADDRESS_OF_HOST)
+	if (address_is_multicast_or_broadcast(packet->key.destination) || packet_is_for_host(packet))
 		return VERDICT_PASS;
 	if (address_is_invalid(&packet->key))
 		return drop(packet, DROP_INVALID_ADDRESS);
@@ -209,7 +209,8 @@ static __noinline enum verdict check_miss_from_inside(struct packet *packet)
 		return drop(packet, work->ends.own_elastic_ip ? DROP_ELASTIC_IP_DRAINING
 							      : DROP_INSTANCE_WITHOUT_ELASTIC_IP);
 	}
-	if (locality == LOCAL_ADDRESS_BROADCAST) /* of another link than the instance's (RFC 2644) */
+	if (address_locality(packet->key.destination) ==
+	    LOCAL_ADDRESS_BROADCAST) /* of another link than the instance's (RFC 2644) */
 		return drop(packet, DROP_INVALID_ADDRESS);
 	return wish_flow(packet, number, external);
 }
@@ -241,7 +242,7 @@ static __noinline enum verdict check_miss_from_outside(struct packet *packet, st
 	struct workspace *work = workspace_get();
 	struct elastic_ip *elastic_ip;
 
-	if (address_is_local(destination) || address_is_multicast_or_broadcast(destination))
+	if (address_is_multicast_or_broadcast(destination) || packet_is_for_host(packet))
 		return VERDICT_PASS;
 	/* Source and destination may be equal: two mappings of one Elastic IP that meet in a hairpin. */
 	if (address_is_no_source(packet->key.source) || address_is_no_source(destination))

@@ -40,8 +40,26 @@ static __always_inline int port_is_forwarded(const struct workspace *work, __u32
 	return work->claim.forwards && port_forward_of(key->destination, bpf_htons(port), key->protocol);
 }
 
+/*
+ * The ports of a word that are the host's on work->reverse's Elastic IP; of blocks, whose ports are those of every
+ * protocol, the first port of one that has no others.
+ */
+static __always_inline __u64 port_word_of_host(struct workspace *work, __u32 word)
+{
+	struct host_ports *of_host;
+
+	if (!work->claim.shares)
+		return 0;
+	of_host = bpf_map_lookup_elem(&host_ports, &work->reverse.key.destination);
+	if (!of_host)
+		return 0;
+	if (work->reverse.key.kind == FLOW_KIND_BLOCK)
+		return of_host->block[word / 64 % PORT_SET_SUMMARY_WORDS] >> (word % 64) & 1;
+	return of_host->word[word % PORT_SET_WORDS];
+}
+
 /* Is the port one that the NAT gateway never gives out? */
-static __always_inline int port_is_reserved(const struct workspace *work, __u32 port)
+static __always_inline int port_is_reserved(struct workspace *work, __u32 port)
 {
 	const struct port_claim *claim = &work->claim;
 	__u32 number = claim->nat_gateway;
@@ -49,10 +67,13 @@ static __always_inline int port_is_reserved(const struct workspace *work, __u32 
 
 	if (port_is_forwarded(work, port))
 		return 1;
+	/* The compiler knows that it is a port and leaves the bound out; the verifier of kernel 6.1 has lost it. */
+	settle(port);
+	if (port_word_of_host(work, port / 64) & 1ULL << (port % 64))
+		return 1;
 	if (!claim->reserves)
 		return 0;
 	mask = bpf_map_lookup_elem(&reserved_ports, &number);
-	/* The compiler knows that it is a port and leaves the bound out; the verifier of kernel 6.1 has lost it. */
 	settle(port);
 	return mask && mask->word[port / 64 % PORT_SET_WORDS] & 1ULL << (port % 64);
 }
@@ -120,8 +141,9 @@ static long port_random_step(__u32 i, void *context)
 #define EVEN_PORTS 0x5555555555555555ULL
 
 /* The bits of a set's word that the claim is not about. */
-static __always_inline __u64 port_set_outside(const struct port_claim *claim, __u32 word)
+static __always_inline __u64 port_set_outside(struct workspace *work, __u32 word)
 {
+	const struct port_claim *claim = &work->claim;
 	__u16 first = claim->first, last = claim->last;
 	__u32 number = claim->nat_gateway;
 	struct port_mask *mask;
@@ -137,6 +159,7 @@ static __always_inline __u64 port_set_outside(const struct port_claim *claim, __
 		outside |= word & (claim->step / 64 - 1) ? ~0ULL : ~1ULL;
 	else if (claim->step == 2)
 		outside |= first % 2 ? EVEN_PORTS : ~EVEN_PORTS;
+	outside |= port_word_of_host(work, word);
 	if (!claim->reserves)
 		return outside;
 	mask = bpf_map_lookup_elem(&reserved_ports, &number);
@@ -219,11 +242,9 @@ verified_alone int port_set_pick(__u32 number)
 {
 	struct port_set *set = bpf_map_lookup_elem(&port_sets, &number);
 	struct workspace *work = workspace_get();
-	struct port_claim *claim;
 
 	if (!work)
 		return PORT_SET_UNPICKED;
-	claim = &work->claim;
 	for (int i = 0; set && i < PORT_SET_PICKS; i++) {
 		__u32 word = port_set_search(set, random_below(PORT_SET_WORDS)), turn;
 		__u64 taken, open, *full;
@@ -231,11 +252,11 @@ verified_alone int port_set_pick(__u32 number)
 		if (word >= PORT_SET_WORDS)
 			return PORT_SET_FULL;
 		full = &set->full[word / 64 % PORT_SET_SUMMARY_WORDS];
-		taken = READ_ONCE(set->word[word]) | port_set_outside(claim, word);
+		taken = READ_ONCE(set->word[word]) | port_set_outside(work, word);
 		if (taken == ~0ULL) {
 			__sync_fetch_and_or(full, 1ULL << (word % 64));
 			/* A port that came free in between would be lost: look again. */
-			taken = READ_ONCE(set->word[word]) | port_set_outside(claim, word);
+			taken = READ_ONCE(set->word[word]) | port_set_outside(work, word);
 			if (taken != ~0ULL)
 				__sync_fetch_and_and(full, ~(1ULL << (word % 64)));
 			continue;
@@ -339,9 +360,22 @@ static __always_inline void port_set_take(struct port_set *set, __u32 number, co
 	set->first_port = claim->first;
 	set->last_port = claim->last;
 	set->generation = claim->generation;
+	set->host_ports = claim->host_ports;
 	set->checked = 0;
 	set->rests_until = claim->now;
 	bpf_loop(PORT_SET_WORDS, port_set_clear_step, &number, 0);
+}
+
+/*
+ * The host uses other ports now. Which ones are in use by flows is known as before; which words are full is not. The
+ * agent does not raise the generation for that, as every flow would be checked again: servers come and go.
+ */
+static __always_inline void port_set_look_again(struct port_set *set, const struct port_claim *claim)
+{
+	set->host_ports = claim->host_ports;
+	set->rests_until = claim->now;
+	for (int i = 0; i < PORT_SET_SUMMARY_WORDS; i++)
+		WRITE_ONCE(set->full[i], 0);
 }
 
 /*
@@ -370,6 +404,8 @@ verified_alone __u32 port_set_of(__u32 now)
 		if (set->first_port != claim->first || set->last_port != claim->last ||
 		    set->generation != claim->generation)
 			port_set_take(set, candidate, claim);
+		else if (set->host_ports != claim->host_ports)
+			port_set_look_again(set, claim);
 		WRITE_ONCE(set->last_used, now);
 		return candidate;
 	}
@@ -450,11 +486,24 @@ static __always_inline void port_set_check(struct port_claim *claim, const struc
 	}
 }
 
-static __always_inline int port_forwards_on(__be32 address)
+/* What holds on the Elastic IP of work->reverse: which of its ports are others'. */
+static __always_inline void port_claim_place(struct workspace *work, int is_block)
 {
-	struct elastic_ip *elastic_ip = bpf_map_lookup_elem(&elastic_ips, &address);
+	struct elastic_ip *elastic_ip = bpf_map_lookup_elem(&elastic_ips, &work->reverse.key.destination);
+	__u32 flags = elastic_ip ? elastic_ip->flags : 0;
+	struct port_claim *claim = &work->claim;
+	struct host_ports *of_host;
 
-	return elastic_ip && elastic_ip->flags & ELASTIC_IP_FORWARDS_PORTS;
+	claim->forwards = !is_block && flags & ELASTIC_IP_FORWARDS_PORTS;
+	claim->host_ports = 0;
+	/* An identifier of ICMP is no port: the host takes its own as it likes. */
+	claim->shares =
+		flags & ELASTIC_IP_SHARED_WITH_HOST && (is_block || work->wish.key.protocol != IPPROTO_ICMP);
+	if (!claim->shares)
+		return;
+	of_host = bpf_map_lookup_elem(&host_ports, &work->reverse.key.destination);
+	if (of_host)
+		claim->host_ports = of_host->version;
 }
 
 /*
@@ -481,7 +530,7 @@ verified_alone int port_claim_begin(__u32 number)
 	claim->nat_gateway = number;
 	claim->generation = work->wish.generation;
 	claim->reserves = nat_gateway->reserves_ports;
-	claim->forwards = !is_block && port_forwards_on(work->reverse.key.destination);
+	port_claim_place(work, is_block);
 	claim->step = 1;
 	claim->result = PORT_NONE_FREE;
 	claim->picked = PORT_SET_UNPICKED;

@@ -96,6 +96,14 @@ static __always_inline int address_is_local(__be32 address)
 	return address_locality(address) == LOCAL_ADDRESS_OF_HOST;
 }
 
+/* Has the host this Elastic IP, too? Then what nobody inside has of it is the host's: shared_address.h. */
+static __noinline int address_is_shared_with_host(__be32 address)
+{
+	struct elastic_ip *elastic_ip = bpf_map_lookup_elem(&elastic_ips, &address);
+
+	return elastic_ip && elastic_ip->flags & ELASTIC_IP_SHARED_WITH_HOST && address_is_local(address);
+}
+
 static __always_inline int address_is_private(__be32 address)
 {
 	struct prefix_key key = { .prefix_length = 32, .address = address };

@@ -28,6 +28,7 @@
 	MAP(nat_gateways)                                                                                    \
 	MAP(host_limits)                                                                                     \
 	MAP(reserved_ports)                                                                                  \
+	MAP(host_ports)                                                                                      \
 	MAP(security_groups)                                                                                 \
 	MAP(port_forwards)                                                                                   \
 	MAP(forwarded_endpoints)                                                                             \

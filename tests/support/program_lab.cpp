@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <fstream>
 #include <functional>
@@ -479,6 +480,37 @@ void ProgramLab::reserve_ports(std::uint16_t nat_gateway, const std::vector<Port
     bump_generation();
 }
 
+void ProgramLab::share_elastic_ip(const char* elastic_ip, const std::vector<PortRange>& ports) {
+    const std::uint32_t address = network_order(elastic_ip);
+    auto bound = impl_->get<struct elastic_ip>("elastic_ips", address);
+    const std::uint32_t words =
+        std::max<std::uint32_t>(nat_gateway(bound.nat_gateway).port_block_size / 64, 1);
+    struct host_ports of_host {};
+    static std::uint32_t version = 0;
+    of_host.version = ++version;
+    for (const PortRange& range : ports)
+        for (std::uint32_t port = range.first; port <= range.last; port++)
+            of_host.word[port / 64] |= 1ULL << (port % 64);
+    for (std::uint32_t word = 0; word < PORT_SET_WORDS; word += words) {
+        const auto all = [](std::uint64_t bits) { return bits == ~0ULL; };
+        if (std::all_of(of_host.word + word, of_host.word + word + words, all))
+            of_host.block[word / 64] |= 1ULL << (word % 64);
+    }
+    impl_->put("host_ports", address, of_host);
+    bound.flags |= ELASTIC_IP_SHARED_WITH_HOST;
+    impl_->put("elastic_ips", address, bound);
+    add_local_address(elastic_ip);
+}
+
+void ProgramLab::unshare_elastic_ip(const char* elastic_ip) {
+    const std::uint32_t address = network_order(elastic_ip);
+    auto bound = impl_->get<struct elastic_ip>("elastic_ips", address);
+    bound.flags &= static_cast<std::uint8_t>(~ELASTIC_IP_SHARED_WITH_HOST);
+    impl_->put("elastic_ips", address, bound);
+    check(bpf_map_delete_elem(impl_->maps.at("host_ports"), &address) == 0, "forget ports of the host");
+    remove_local_address(elastic_ip);
+}
+
 void ProgramLab::set_unanswered_capacity(std::uint32_t flows) {
     impl_->settings.unanswered_capacity = flows;
     impl_->write_settings();
@@ -560,6 +592,11 @@ void ProgramLab::add_subnet(std::uint32_t zone, const char* prefix, std::uint32_
 void ProgramLab::remove_subnet(std::uint32_t zone, const char* prefix) {
     subnet_key key = subnet_key_of(zone, prefix);
     check(bpf_map_delete_elem(impl_->maps.at("subnets"), &key) == 0, "remove a subnet");
+}
+
+void ProgramLab::remove_local_address(const char* address) {
+    const std::uint32_t key = network_order(address);
+    check(bpf_map_delete_elem(impl_->maps.at("local_addresses"), &key) == 0, "remove a local address");
 }
 
 void ProgramLab::add_local_address(const char* address) {

@@ -94,6 +94,9 @@ class ProgramLab {
     struct nat_gateway nat_gateway(std::uint16_t number);
     void change_host_limits(std::uint16_t nat_gateway, const struct host_limits& value);
     void reserve_ports(std::uint16_t nat_gateway, const std::vector<PortRange>& ranges);  // and no others
+    // Makes an Elastic IP the host's address as well, with the ports that are the host's; and ends that.
+    void share_elastic_ip(const char* elastic_ip, const std::vector<PortRange>& ports = {});
+    void unshare_elastic_ip(const char* elastic_ip);
     void set_unanswered_capacity(std::uint32_t flows);
     void add_subnet(std::uint16_t zone, const char* prefix);  // with the first one's route table
     void add_route(std::uint32_t route_table, const char* prefix, enum route_target target,
@@ -105,6 +108,7 @@ class ProgramLab {
     void add_subnet(std::uint32_t zone, const char* prefix, std::uint32_t route_table);
     void remove_subnet(std::uint32_t zone, const char* prefix);
     void add_local_address(const char* address);
+    void remove_local_address(const char* address);
     void add_private_prefix(const char* prefix);
     void add_next_hop(const char* address, std::uint8_t slot, const std::array<std::uint8_t, 6>& mac,
                       enum next_hop_state state = NEXT_HOP_RESOLVED);

@@ -4,7 +4,7 @@
 #define SALLYPORT_ABI_LIMITS_H
 
 /* Changes whenever the meaning of anything pinned changes. An agent refuses state of another version. */
-#define SALLYPORT_LAYOUT_VERSION 6
+#define SALLYPORT_LAYOUT_VERSION 7
 
 #define FLOW_BUCKET_ENTRIES 15 /* entries of 64 bytes beside one line of tags in a 1 KB bucket */
 #define FLOW_BUCKET_BYTES 1024
@@ -16,6 +16,7 @@
 #define INTERNET_GATEWAY_FIRST 192 /* numbers from here on are internet gateways' */
 #define NAT_GATEWAY_ELASTIC_IPS_MAX 64
 #define ELASTIC_IPS_MAX 16384
+#define SHARED_ELASTIC_IPS_MAX 256 /* with the host */
 #define INSTANCES_MAX 65536
 #define PORT_FORWARDS_MAX 65536 /* a range of ports is one to thirty of them */
 #define SECURITY_GROUPS_MAX 4096

@@ -296,6 +296,11 @@ ABI_ASSERT_SIZE(struct host, 32);
 enum elastic_ip_flag {
 	ELASTIC_IP_FORWARDS_PORTS = 1 << 0, /* "port_forwards" has some */
 	ELASTIC_IP_DRAINING = 1 << 1,	    /* takes no new flows; not in its NAT gateway's list either */
+	/*
+	 * Where it is in "local_addresses" as well, what nobody inside has of it is the host's; and no flow gets a
+	 * port of "host_ports".
+	 */
+	ELASTIC_IP_SHARED_WITH_HOST = 1 << 2,
 };
 
 /* "elastic_ips", by address: what the gateway answers for. */

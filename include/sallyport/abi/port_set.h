@@ -47,7 +47,9 @@ struct port_set {
 	__u16 zero0;
 	__u32 began;	/* tick at which this round began */
 	__u32 next_due; /* tick at which the first of the flows looked at in this round is past its timeout */
-	__u64 zero1[2];
+	__u32 host_ports; /* version of "host_ports" that the summary was found with; 0: there were none */
+	__u32 zero1;
+	__u64 zero2;
 	__u64 full[PORT_SET_SUMMARY_WORDS]; /* a bit per word: no free port within the range */
 	__u64 word[PORT_SET_WORDS];
 };
@@ -57,5 +59,18 @@ ABI_ASSERT_SIZE(struct port_set, 64 + 128 + 8192);
 struct port_mask {
 	__u64 word[PORT_SET_WORDS];
 };
+
+/*
+ * "host_ports", by Elastic IP that is shared with the host: a set bit is a port that is the host's, or may become it,
+ * and that no flow or mapping of TCP or UDP gets. Identifiers of ICMP are no ports.
+ */
+struct host_ports {
+	__u64 word[PORT_SET_WORDS];
+	__u64 block
+		[PORT_SET_SUMMARY_WORDS]; /* a bit per word: the port block that begins there has no other ports */
+	__u32 version; /* differs where the ports do, never 0: summaries of port sets were found with one */
+	__u32 zero0;
+};
+ABI_ASSERT_SIZE(struct host_ports, 8192 + 128 + 8);
 
 #endif
