@@ -102,6 +102,8 @@ class Walk {
         return rules_.port_forward(question_.protocol, external);
     }
     [[nodiscard]] bool is_private(Ipv4Address address) const;
+    [[nodiscard]] bool is_for_host(const Endpoint& destination, bool from_inside);
+    [[nodiscard]] bool is_led_inside(const Endpoint& external, bool from_inside) const;
     bool note_groups(const Place& place, bool open, const Ends& ends);
     [[nodiscard]] bool is_cut(const FlowRecord& flow, bool outwards) const;
     [[nodiscard]] bool is_permitted(const Endpoint& external, Ipv4Address remote) const;
@@ -283,6 +285,38 @@ bool Walk::is_private(Ipv4Address address) const {
                        [address](const Ipv4Prefix& prefix) { return prefix.contains(address); });
 }
 
+// packet_is_for_host() of bpf/lib/shared_address.h. Says why, if it is.
+bool Walk::is_for_host(const Endpoint& destination, bool from_inside) {
+    if (is_multicast_or_broadcast(destination.address)) {
+        step(Stage::route, "", "the destination is a multicast or broadcast address");
+        return true;
+    }
+    if (!tables_.local_addresses.contains(destination.address)) return false;
+    const ElasticIpEntry* bound = rules_.elastic_ip(destination.address);
+    if (bound == nullptr || !bound->shared_with_host) {
+        step(Stage::route, "", "the destination is the host's own");
+        return true;
+    }
+    if (is_led_inside(destination, from_inside)) return false;
+    note_elastic_ip(destination.address,
+                    "shared with the host, and nobody inside has this endpoint: it is the host's");
+    return true;
+}
+
+// endpoint_is_led_inside() of bpf/lib/shared_address.h. A mapping that rests is not known here.
+bool Walk::is_led_inside(const Endpoint& external, bool from_inside) const {
+    const ElasticIpEntry& bound = *rules_.elastic_ip(external.address);
+    const NatGatewayEntry* nat = rules_.nat_gateway(bound.nat_gateway);
+    if (nat == nullptr) return false;
+    if (bound.forwards_ports && port_forward(external) != nullptr) return true;
+    const bool is_closed_to_others =
+        nat->filtering[nat_protocol_of(question_.protocol)] == Rule::address_and_port_dependent;
+    if ((question_.protocol != Protocol::icmp || !is_closed_to_others) && mapping_at(external) != nullptr)
+        return true;
+    const FlowRecord* own = from_inside ? mapping_of(zone_, question_.source) : nullptr;
+    return own != nullptr && inward_flow(external, own->external) != nullptr;
+}
+
 bool Walk::note_groups(const Place& place, bool open, const Ends& ends) {
     const std::string_view way = ends.from_outside ? "ingress" : "egress";
     const auto [admitted, by] = rules_.groups_admit(place, open, ends);
@@ -370,8 +404,7 @@ Result<void> Walk::from_inside() {
 Result<void> Walk::miss_from_inside() {
     const Ipv4Address source = question_.source.address;
     const Ipv4Address destination = question_.destination.address;
-    if (is_multicast_or_broadcast(destination) || tables_.local_addresses.contains(destination)) {
-        step(Stage::route, "", "the destination is the host's own, or a multicast or broadcast address");
+    if (is_for_host(question_.destination, true)) {
         pass();
         return {};
     }
@@ -725,16 +758,21 @@ Result<PortChoice> Walk::choose_port(std::uint16_t number, std::uint16_t zone, b
         every = 2;
     }
     const auto reserved = tables_.reserved_ports.find(number);
+    const auto is_in = [](const std::vector<PortRange>& ranges, std::uint32_t port) {
+        return std::any_of(ranges.begin(), ranges.end(), [port](const PortRange& range) {
+            return range.contains(static_cast<std::uint16_t>(port));
+        });
+    };
     for (const Ipv4Address address : addresses) {
+        const auto of_host = is_port ? tables_.host_ports.find(address) : tables_.host_ports.end();
         const auto is_taken = [&](std::uint32_t port) {
             if (in_use[address].test(port)) return true;
+            if (of_host != tables_.host_ports.end() && is_in(of_host->second.ranges, port)) return true;
             if (nat.forwards_ports &&
                 port_forward(Endpoint{address, static_cast<std::uint16_t>(port)}) != nullptr)
                 return true;
-            if (!nat.reserves_ports || reserved == tables_.reserved_ports.end()) return false;
-            return std::any_of(
-                reserved->second.ranges.begin(), reserved->second.ranges.end(),
-                [port](const PortRange& range) { return range.contains(static_cast<std::uint16_t>(port)); });
+            return nat.reserves_ports && reserved != tables_.reserved_ports.end() &&
+                   is_in(reserved->second.ranges, port);
         };
         if (is_port && nat.preserve_port && nat.port_block_size == 0 && wanted >= first && wanted <= last &&
             !is_taken(wanted))
@@ -858,8 +896,7 @@ Result<void> Walk::from_outside(const Inward& packet) {
 Result<void> Walk::miss_from_outside(const Inward& packet) {
     const Ipv4Address source = packet.source.address;
     const Ipv4Address destination = packet.destination.address;
-    if (tables_.local_addresses.contains(destination) || is_multicast_or_broadcast(destination)) {
-        step(Stage::route, "", "the destination is the host's own, or a multicast or broadcast address");
+    if (is_for_host(packet.destination, false)) {
         pass();
         return {};
     }

@@ -570,6 +570,7 @@ void Gateway::tick() {
     tend_drains();
     const Result<void> ticked = parts_.reconciler.tick();
     tell_upkeep("keep next hops current", ticked ? nullptr : &ticked.error());
+    if (retry_delay_ == 0s && parts_.reconciler.needs_settling()) settle();
     if (retry_delay_ == 0s || parts_.clock.monotonic() < retry_at_) return;
     (void)parts_.reconciler.retry();
     publish_progress();
@@ -600,6 +601,8 @@ void Gateway::publish_progress() {
     next->kernel_writes = parts_.reconciler.writes();
     next->drains = drains_.all();
     if (!next->names.hold_for(next->state, parts_.reconciler.tables())) note_tables(*next);
+    if (next->host_ports != parts_.reconciler.tables().host_ports)
+        next->host_ports = parts_.reconciler.tables().host_ports;
     next->warnings = document_warnings_;
     for (const std::string& warning : parts_.reconciler.warnings()) {
         if (std::find(next->warnings.begin(), next->warnings.end(), warning) == next->warnings.end()) {

@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 
 namespace sallyport {
@@ -122,6 +123,28 @@ std::vector<PortPrefix> PortRange::prefixes() const {
 
 std::string PortRange::to_string() const {
     return first == last ? fmt::format("{}", first) : fmt::format("{}-{}", first, last);
+}
+
+std::vector<PortRange> joined(std::vector<PortRange> ranges) {
+    std::ranges::sort(ranges);
+    std::vector<PortRange> result;
+    for (const PortRange& range : ranges) {
+        if (!result.empty() && range.first <= result.back().last + 1) {
+            result.back().last = std::max(result.back().last, range.last);
+        } else {
+            result.push_back(range);
+        }
+    }
+    return result;
+}
+
+std::uint32_t count_within(const std::vector<PortRange>& ranges, const PortRange& range) {
+    std::uint32_t count = 0;
+    for (const PortRange& one : ranges) {
+        const PortRange common{std::max(one.first, range.first), std::min(one.last, range.last)};
+        if (common.first <= common.last) count += common.size();
+    }
+    return count;
 }
 
 Result<Protocol> parse_protocol(std::string_view text) {

@@ -104,6 +104,11 @@ struct PortRange {
     constexpr auto operator<=>(const PortRange&) const = default;
 };
 
+// In order, and joined where they overlap or touch: the same ports always give the same ranges.
+std::vector<PortRange> joined(std::vector<PortRange> ranges);
+// How many ports of `range` the joined ranges hold.
+std::uint32_t count_within(const std::vector<PortRange>& ranges, const PortRange& range);
+
 enum class Protocol : std::uint8_t { icmp = 1, tcp = 6, udp = 17 };  // IANA protocol numbers
 Result<Protocol> parse_protocol(std::string_view text);              // "tcp", "udp", "icmp"
 std::string_view to_string(Protocol protocol);

@@ -124,6 +124,11 @@ Result<ForwardingTables> BpfTables::read() {
             tables.reserved_ports.emplace(static_cast<std::uint16_t>(number), std::move(ports));
         });
     if (!done) return tl::make_unexpected(done.error());
+    done = for_each<std::uint32_t, host_ports>(
+        state_, "host_ports", [&](std::uint32_t elastic_ip, const host_ports& value) {
+            tables.host_ports.emplace(Ipv4Address::from_network(elastic_ip), decode(value));
+        });
+    if (!done) return tl::make_unexpected(done.error());
     done = for_each_element<host_limits>(
         state_, "host_limits", NAT_GATEWAYS_MAX, [&](std::uint32_t number, const host_limits& value) {
             const HostLimits limits = decode(value);
@@ -254,6 +259,14 @@ Result<void> BpfTables::put(std::uint16_t number, const ReservedPorts& ports) {
 
 Result<void> BpfTables::remove(std::uint16_t number, const ReservedPorts&) {
     return update(state_, "reserved_ports", std::uint32_t{number}, port_mask{});
+}
+
+Result<void> BpfTables::put(const Ipv4Address& elastic_ip, const HostPorts& ports) {
+    return update(state_, "host_ports", elastic_ip.to_network(), encode(ports));
+}
+
+Result<void> BpfTables::remove(const Ipv4Address& elastic_ip, const HostPorts&) {
+    return erase(state_, "host_ports", elastic_ip.to_network());
 }
 
 Result<void> BpfTables::put(std::uint16_t number, const NatGatewayEntry& entry) {

@@ -38,6 +38,8 @@ class BpfTables {
     Result<void> remove(std::uint16_t number, const HostLimits& limits);
     Result<void> put(std::uint16_t number, const ReservedPorts& ports);
     Result<void> remove(std::uint16_t number, const ReservedPorts& ports);
+    Result<void> put(const Ipv4Address& elastic_ip, const HostPorts& ports);
+    Result<void> remove(const Ipv4Address& elastic_ip, const HostPorts& ports);
     Result<void> put(std::uint16_t number, const NatGatewayEntry& entry);
     Result<void> remove(std::uint16_t number, const NatGatewayEntry& entry);
     Result<void> put(std::uint16_t number, const SecurityGroupEntry& entry);

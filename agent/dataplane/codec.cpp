@@ -75,6 +75,47 @@ std::vector<SecurityRule> decode_rules(std::uint16_t count,
     return rules;
 }
 
+void encode_ports(const std::vector<PortRange>& ranges, decltype(port_mask::word)& words) {
+    for (const PortRange& range : ranges) {
+        for (std::uint32_t port = range.first; port <= range.last; ++port) {
+            words[port / 64] |= std::uint64_t{1} << (port % 64);
+        }
+    }
+}
+
+std::vector<PortRange> decode_ports(const decltype(port_mask::word)& words) {
+    std::vector<PortRange> ranges;
+    std::uint32_t first = 0;
+    bool within = false;
+    for (std::uint32_t port = 0; port <= 65536; ++port) {
+        // Most words go on as the one before ended, and there is a mask for every NAT gateway that may be.
+        if (port < 65536 && port % 64 == 0 && words[port / 64] == (within ? ~std::uint64_t{0} : 0)) {
+            port += 63;
+            continue;
+        }
+        const bool reserved = port < 65536 && (words[port / 64] >> (port % 64) & 1) != 0;
+        if (reserved && !within) first = port;
+        if (!reserved && within) {
+            ranges.push_back(
+                PortRange{static_cast<std::uint16_t>(first), static_cast<std::uint16_t>(port - 1)});
+        }
+        within = reserved;
+    }
+    return ranges;
+}
+
+// Another one for other ports (FNV-1a), never 0: it tells the programs that what they know is of before.
+std::uint32_t version_of(const host_ports& value) {
+    std::uint32_t hash = 2166136261U;
+    const auto take = [&hash](std::uint64_t word) {
+        for (int byte = 0; byte < 8; ++byte)
+            hash = (hash ^ static_cast<std::uint8_t>(word >> (8 * byte))) * 16777619U;
+    };
+    std::ranges::for_each(value.word, take);
+    std::ranges::for_each(value.block, take);
+    return hash == 0 ? 1 : hash;
+}
+
 }  // namespace
 
 std::uint16_t encode_timeout(std::chrono::seconds timeout) {
@@ -238,31 +279,28 @@ NatGatewayEntry decode(const nat_gateway& value) {
 
 port_mask encode(const ReservedPorts& ports) {
     port_mask value{};
-    for (const PortRange& range : ports.ranges) {
-        for (std::uint32_t port = range.first; port <= range.last; ++port) {
-            value.word[port / 64] |= std::uint64_t{1} << (port % 64);
-        }
-    }
+    encode_ports(ports.ranges, value.word);
     return value;
 }
 
 ReservedPorts decode(const port_mask& value) {
-    ReservedPorts ports;
-    std::uint32_t first = 0;
-    bool within = false;
-    for (std::uint32_t port = 0; port <= 65536; ++port) {
-        // Most words go on as the one before ended, and there is a mask for every NAT gateway that may be.
-        if (port < 65536 && port % 64 == 0 && value.word[port / 64] == (within ? ~std::uint64_t{0} : 0)) {
-            port += 63;
-            continue;
-        }
-        const bool reserved = port < 65536 && (value.word[port / 64] >> (port % 64) & 1) != 0;
-        if (reserved && !within) first = port;
-        if (!reserved && within) {
-            ports.ranges.push_back(
-                PortRange{static_cast<std::uint16_t>(first), static_cast<std::uint16_t>(port - 1)});
-        }
-        within = reserved;
+    return {decode_ports(value.word)};
+}
+
+host_ports encode(const HostPorts& ports) {
+    host_ports value{};
+    encode_ports(ports.ranges, value.word);
+    for (const std::uint16_t first : ports.blocks)
+        value.block[first / 64 / 64] |= std::uint64_t{1} << (first / 64 % 64);
+    value.version = version_of(value);
+    return value;
+}
+
+HostPorts decode(const host_ports& value) {
+    HostPorts ports{decode_ports(value.word), {}};
+    for (std::uint32_t word = 0; word < PORT_SET_WORDS; ++word) {
+        if ((value.block[word / 64] >> (word % 64) & 1) != 0)
+            ports.blocks.push_back(static_cast<std::uint16_t>(word * 64));
     }
     return ports;
 }
@@ -286,6 +324,7 @@ elastic_ip encode(const ElasticIpEntry& entry) {
     value.on_link_device = entry.on_link_device;
     if (entry.forwards_ports) value.flags |= ELASTIC_IP_FORWARDS_PORTS;
     if (entry.draining) value.flags |= ELASTIC_IP_DRAINING;
+    if (entry.shared_with_host) value.flags |= ELASTIC_IP_SHARED_WITH_HOST;
     value.identifier = entry.identifier;
     value.instance = entry.instance.to_network();
     value.zone = entry.zone;
@@ -299,6 +338,7 @@ ElasticIpEntry decode(const elastic_ip& value) {
     entry.identifier = value.identifier;
     entry.forwards_ports = (value.flags & ELASTIC_IP_FORWARDS_PORTS) != 0;
     entry.draining = (value.flags & ELASTIC_IP_DRAINING) != 0;
+    entry.shared_with_host = (value.flags & ELASTIC_IP_SHARED_WITH_HOST) != 0;
     entry.instance = Ipv4Address::from_network(value.instance);
     entry.zone = value.zone;
     return entry;

@@ -44,6 +44,8 @@ nat_gateway encode(const NatGatewayEntry& entry);
 NatGatewayEntry decode(const nat_gateway& value);
 port_mask encode(const ReservedPorts& ports);
 ReservedPorts decode(const port_mask& value);
+host_ports encode(const HostPorts& ports);
+HostPorts decode(const host_ports& value);
 host_limits encode(const HostLimits& limits);
 HostLimits decode(const host_limits& value);
 

@@ -63,6 +63,7 @@ class TableDifference {
         if (auto r = add(now_.next_hops, wanted_.next_hops, NEXT_HOPS_MAX); !r) return r;
         if (auto r = add(now_.security_groups, wanted_.security_groups, SECURITY_GROUPS_MAX); !r) return r;
         if (auto r = add(now_.port_forwards, wanted_.port_forwards, PORT_FORWARDS_MAX); !r) return r;
+        if (auto r = add(now_.host_ports, wanted_.host_ports, SHARED_ELASTIC_IPS_MAX); !r) return r;
         if (auto r = add(now_.elastic_ips, wanted_.elastic_ips, ELASTIC_IPS_MAX); !r) return r;
         if (auto r = add(now_.forwarded_endpoints, wanted_.forwarded_endpoints, PORT_FORWARDS_MAX); !r)
             return r;
@@ -83,6 +84,7 @@ class TableDifference {
         if (auto r = remove(now_.host_limits, wanted_.host_limits); !r) return r;
         if (auto r = remove(now_.forwarded_endpoints, wanted_.forwarded_endpoints); !r) return r;
         if (auto r = remove(now_.elastic_ips, wanted_.elastic_ips); !r) return r;
+        if (auto r = remove(now_.host_ports, wanted_.host_ports); !r) return r;
         if (auto r = remove(now_.port_forwards, wanted_.port_forwards); !r) return r;
         if (auto r = remove(now_.security_groups, wanted_.security_groups); !r) return r;
         if (auto r = remove(now_.next_hops, wanted_.next_hops); !r) return r;

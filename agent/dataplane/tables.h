@@ -120,14 +120,22 @@ struct ReservedPorts {
     bool operator==(const ReservedPorts&) const = default;
 };
 
+// Ports that are the host's on an Elastic IP that it shares, and that no flow gets: ranges as above.
+struct HostPorts {
+    std::vector<PortRange> ranges;
+    std::vector<std::uint16_t> blocks;  // first ports of port blocks that have no others, in order
+    bool operator==(const HostPorts&) const = default;
+};
+
 struct ElasticIpEntry {
     std::uint16_t nat_gateway = 0xffff;  // number of a NAT gateway or internet gateway, or NO_NAT_GATEWAY
     std::uint8_t on_link_device = 0xff;  // NO_DEVICE
     std::uint32_t identifier = 0;
     bool forwards_ports = false;
-    Ipv4Address instance = {};  // that has it to itself, or 0.0.0.0
-    std::uint16_t zone = 0;     // of the instance
-    bool draining = false;      // takes no new flows
+    Ipv4Address instance = {};      // that has it to itself, or 0.0.0.0
+    std::uint16_t zone = 0;         // of the instance
+    bool draining = false;          // takes no new flows
+    bool shared_with_host = false;  // what nobody inside has of it is the host's, if it has the address
     bool operator==(const ElasticIpEntry&) const = default;
 };
 
@@ -255,6 +263,7 @@ struct ForwardingTables {
     std::map<std::uint16_t, NatGatewayEntry> nat_gateways;
     std::map<std::uint16_t, HostLimits> host_limits;  // by NAT gateway, those that have some
     std::map<std::uint16_t, ReservedPorts> reserved_ports;
+    std::map<Ipv4Address, HostPorts> host_ports;  // by Elastic IP, those that are shared
     std::map<std::uint16_t, SecurityGroupEntry> security_groups;
     std::map<PortForwardKey, PortForwardEntry> port_forwards;
     std::map<ForwardedEndpointKey, ForwardedEndpointEntry> forwarded_endpoints;

@@ -54,6 +54,18 @@ void check_elastic_ip(const model::ElasticIp& elastic_ip,
     const auto own = std::find_if(addresses.begin(), addresses.end(),
                                   [&](const auto& address) { return address.address == elastic_ip.address; });
     const std::string text = elastic_ip.address.to_string();
+    if (own == addresses.end() && elastic_ip.shared_with_host) {
+        const auto outside = std::ranges::find_if(subjects.devices, [](const auto& subject) {
+            return subject.device.role != model::DeviceRole::inside;
+        });
+        report.warn("elastic_ip", elastic_ip.name, text,
+                    "no address of the host, though it is said to be shared with it: until it is one, it is "
+                    "like any other Elastic IP",
+                    outside == subjects.devices.end()
+                        ? std::string()
+                        : fmt::format("ip address add {}/32 dev {}", text, outside->device.device));
+        return;
+    }
     if (own == addresses.end()) {
         report.ok("elastic_ip", elastic_ip.name, text,
                   "no address of the host: the gateway has it for itself");

@@ -291,7 +291,8 @@ struct Schema<ElasticIp> {
             field<&ElasticIp::address>(
                 {.name = "address",
                  .need = Need::required,
-                 .help = "The public address. Nothing else may use it, the gateway host included."}),
+                 .help = "The public address. Nothing else may use it; the gateway host itself only with "
+                         "shared_with_host."}),
             reference<&ElasticIp::instance>(
                 Kind::instances, {.name = "instance",
                                   .help = "The instance that has the address to itself: it leaves with "
@@ -300,8 +301,12 @@ struct Schema<ElasticIp> {
                                           "instance a NAT gateway may use the address."}),
             field<&ElasticIp::shared_with_host>(
                 {.name = "shared_with_host",
-                 .help =
-                     "The gateway host itself has this address too: its own connections keep their ports."}),
+                 .help = "The gateway host itself has this address too. What a flow, a mapping or a port "
+                         "forward has of it is an instance's; all else is the host's: its servers, its own "
+                         "connections, ping. No instance is given a port that the host listens at, or may "
+                         "take by itself (net.ipv4.ip_local_port_range, ip_local_reserved_ports); a server "
+                         "that starts later has its port within seconds, unless a flow has it still. "
+                         "Fragments for instances must come in order there. Not for one with an instance."}),
         };
     }
 };

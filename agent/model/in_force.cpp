@@ -37,13 +37,6 @@ void find_nat_gateways(const DesiredState& state, std::string_view field, const 
 
 // The table. A line goes when what it names is carried out.
 constexpr std::array table{
-    NotInForce{"an Elastic IP shared with the host",
-               [](const DesiredState& state, const Found& found) {
-                   find_where(state.elastic_ips, "elastic_ips", "shared_with_host", found,
-                              [](const ElasticIp& elastic_ip) {
-                                  return std::string(elastic_ip.shared_with_host ? "true" : "");
-                              });
-               }},
     NotInForce{"a flow log",
                [](const DesiredState& state, const Found& found) {
                    find_nat_gateways(state, "log_flows", found, [](const NatGateway& gateway) {

@@ -118,6 +118,13 @@ Result<std::vector<NeighbourEntry>> MemoryNetlink::neighbours() {
     return neighbours_;
 }
 
+Result<HostPorts> MemoryNetlink::host_ports() {
+    if (failure_) return tl::make_unexpected(*failure_);
+    HostPorts ports = host_ports_;
+    ports.tidy();
+    return ports;
+}
+
 Result<std::vector<KernelRoute>> MemoryNetlink::own_routes() {
     if (failure_) {
         return tl::make_unexpected(*failure_);

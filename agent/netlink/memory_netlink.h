@@ -27,6 +27,9 @@ class MemoryNetlink final : public Netlink {
     void put_neighbour(const NeighbourEntry& neighbour);
     void remove_neighbour(std::uint32_t ifindex, Ipv4Address address);
     void put_foreign_route(const Ipv4Prefix& destination, std::uint32_t metric = 0);  // somebody else's
+    void bind_port(const BoundPort& socket) { host_ports_.bound.insert(socket); }
+    void close_port(const BoundPort& socket) { host_ports_.bound.erase(socket); }
+    void set_host_ports(const HostPorts& ports) { host_ports_ = ports; }
     void lose_events();                          // what waits is gone, and EventsLost is told instead
     void fail_with(std::optional<Error> error);  // every call fails so, until it is taken back (nullopt)
 
@@ -46,6 +49,7 @@ class MemoryNetlink final : public Netlink {
     Result<std::vector<InterfaceAddress>> addresses() override;
     Result<std::vector<NeighbourEntry>> neighbours() override;
     Result<std::vector<KernelRoute>> own_routes() override;
+    Result<HostPorts> host_ports() override;
     Result<void> add_route(const KernelRoute& route) override;
     Result<void> remove_route(const KernelRoute& route) override;
     Result<void> probe_neighbour(std::uint32_t ifindex, Ipv4Address address) override;
@@ -65,6 +69,7 @@ class MemoryNetlink final : public Netlink {
     std::vector<NeighbourEntry> neighbours_;
     std::vector<KernelRoute> routes_;
     std::vector<std::pair<Ipv4Prefix, std::uint32_t>> foreign_routes_;  // destination, metric
+    HostPorts host_ports_{{32768, 60999}, {}, {}};                      // as a kernel begins
     std::deque<Event> events_;
     std::optional<Error> failure_;
     std::vector<Probe> probes_;

@@ -26,6 +26,7 @@ class MnlNetlink final : public Netlink {
     Result<std::vector<InterfaceAddress>> addresses() override;
     Result<std::vector<NeighbourEntry>> neighbours() override;
     Result<std::vector<KernelRoute>> own_routes() override;
+    Result<HostPorts> host_ports() override { return read_host_ports(); }
     Result<void> add_route(const KernelRoute& route) override;
     Result<void> remove_route(const KernelRoute& route) override;
     Result<void> probe_neighbour(std::uint32_t ifindex, Ipv4Address address) override;

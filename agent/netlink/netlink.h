@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the agent needs of rtnetlink. Implementations: MnlNetlink (libmnl; the only user of it) and
-// MemoryNetlink (a fake). Both pass the contract tests in tests/unit/netlink/netlink_contract.h. All calls
-// are made from one thread, in the network namespace that the object was made in. Only IPv4. Errors carry
-// the errno of the kernel in `code` and, where the kernel says one, its reason in words.
+// What the agent needs of rtnetlink, and which ports the host uses. Implementations: MnlNetlink (libmnl; the
+// only user of it) and MemoryNetlink (a fake). Both pass the contract tests in
+// tests/unit/netlink/netlink_contract.h. All calls are made from one thread, in the network namespace that
+// the object was made in. Only IPv4. Errors carry the errno of the kernel in `code` and, where the kernel
+// says one, its reason in words.
 #pragma once
 
 #include <cstdint>
@@ -15,6 +16,7 @@
 
 #include "core/address.h"
 #include "core/result.h"
+#include "netlink/host_ports.h"
 
 namespace sallyport::netlink {
 
@@ -105,6 +107,9 @@ class Netlink {
     virtual Result<std::vector<InterfaceAddress>> addresses() = 0;
     virtual Result<std::vector<NeighbourEntry>> neighbours() = 0;
     virtual Result<std::vector<KernelRoute>> own_routes() = 0;  // those with route_protocol
+
+    // Nobody tells when they change: to be read again now and then.
+    virtual Result<HostPorts> host_ports() = 0;
 
     // Replaces one of ours that is equal in key; an equal route is left alone. Refuses (EEXIST) to take the
     // place of a route that is not ours. The kernel removes a device's routes when the device goes down.

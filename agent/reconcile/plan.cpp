@@ -98,18 +98,11 @@ dataplane::HostLimits limits_of(const model::Limits& limits) {
             .flows_per_mapping = limits.flows_per_mapping.value_or(0)};
 }
 
-// In order, and joined where they overlap or touch: what is read back looks the same.
-dataplane::ReservedPorts reserved_of(std::vector<PortRange> ranges) {
-    std::ranges::sort(ranges);
-    dataplane::ReservedPorts reserved;
-    for (const PortRange& range : ranges) {
-        if (!reserved.ranges.empty() && range.first <= reserved.ranges.back().last + 1) {
-            reserved.ranges.back().last = std::max(reserved.ranges.back().last, range.last);
-        } else {
-            reserved.ranges.push_back(range);
-        }
-    }
-    return reserved;
+// Whether the ranges, which are joined, hold every port of this one.
+bool hold_all(const std::vector<PortRange>& ranges, const PortRange& ports) {
+    return std::ranges::any_of(ranges, [&](const PortRange& range) {
+        return range.first <= ports.first && ports.last <= range.last;
+    });
 }
 
 // Types and codes of messages are to ICMP what ports are to other protocols.
@@ -123,8 +116,12 @@ PortRange icmp_messages(IcmpType type, std::optional<std::uint32_t> code) {
 class Planner {
   public:
     Planner(const model::DesiredState& desired, const NetworkView& view, const Identifiers& identifiers,
-            const std::set<std::string>& draining)
-        : desired_(desired), view_(view), identifiers_(identifiers), draining_(draining) {}
+            const std::set<std::string>& draining, const netlink::HostPorts& host_ports)
+        : desired_(desired),
+          view_(view),
+          identifiers_(identifiers),
+          draining_(draining),
+          of_host_(host_ports) {}
 
     Plan make() {
         plan_.tables.identifiers = identifiers_.all();
@@ -139,6 +136,7 @@ class Planner {
         internet_gateways();
         port_forwards();
         elastic_ips();
+        host_ports();
         instances();
         local_addresses();
         next_hops();
@@ -432,7 +430,8 @@ class Planner {
             entry.preserve_range = gateway.preserve_range;
             entry.reserves_ports = !gateway.reserved_ports.empty();
             if (entry.reserves_ports) {
-                plan_.tables.reserved_ports.emplace(number, reserved_of(gateway.reserved_ports));
+                plan_.tables.reserved_ports.emplace(number,
+                                                    dataplane::ReservedPorts{joined(gateway.reserved_ports)});
             }
             const dataplane::HostLimits limits = limits_of(gateway.limits);
             entry.limits = limits != dataplane::HostLimits{};
@@ -537,7 +536,75 @@ class Planner {
             if (on_link != subnets.end()) entry.on_link_device = on_link->slot;
             entry.forwards_ports = forwarding_.contains(elastic_ip.address);
             entry.draining = draining_.contains(elastic_ip.name);
+            entry.shared_with_host = elastic_ip.shared_with_host;
             plan_.tables.elastic_ips.emplace(elastic_ip.address, entry);
+        }
+    }
+
+    // Which ports are the host's on each Elastic IP that it shares. They are kept for it as soon as it is
+    // said that it will have the address, so that no flow has them by then.
+    void host_ports() {
+        for (const model::ElasticIp& elastic_ip : desired_.elastic_ips) {
+            if (!elastic_ip.shared_with_host) continue;
+            const model::NatGateway* gateway = nullptr;
+            for (const model::NatGateway& candidate : desired_.nat_gateways) {
+                if (std::ranges::find(candidate.elastic_ips, elastic_ip.name) != candidate.elastic_ips.end())
+                    gateway = &candidate;
+            }
+            dataplane::HostPorts ports{of_host_.on(elastic_ip.address), {}};
+            if (gateway != nullptr) {
+                ports.blocks = blocks_without(ports.ranges, *gateway);
+                if (hold_all(ports.ranges, gateway->port_range)) {
+                    plan_.warnings.push_back(fmt::format(
+                        "NAT gateway {} has no port of Elastic IP {}: all of {} are the host's, which shares "
+                        "the address",
+                        gateway->name, elastic_ip.name, gateway->port_range.to_string()));
+                }
+            }
+            plan_.tables.host_ports.emplace(elastic_ip.address, std::move(ports));
+            warn_of_forwards(elastic_ip);
+        }
+    }
+
+    // Port blocks of the NAT gateway of which no instance would get a port.
+    static std::vector<std::uint16_t> blocks_without(std::vector<PortRange> ranges,
+                                                     const model::NatGateway& gateway) {
+        std::vector<std::uint16_t> blocks;
+        if (!gateway.port_blocks.size) return blocks;
+        ranges.insert(ranges.end(), gateway.reserved_ports.begin(), gateway.reserved_ports.end());
+        ranges = joined(std::move(ranges));
+        const std::uint32_t size = *gateway.port_blocks.size;
+        for (std::uint32_t first = gateway.port_range.first / size * size; first <= gateway.port_range.last;
+             first += size) {
+            const PortRange given{std::max(static_cast<std::uint16_t>(first), gateway.port_range.first),
+                                  static_cast<std::uint16_t>(
+                                      std::min<std::uint32_t>(first + size - 1, gateway.port_range.last))};
+            if (hold_all(ranges, given)) blocks.push_back(static_cast<std::uint16_t>(first));
+        }
+        return blocks;
+    }
+
+    // A forward comes before the host. Where the host has the port as well, that may not be meant.
+    void warn_of_forwards(const model::ElasticIp& elastic_ip) {
+        for (const model::PortForward& forward : desired_.port_forwards) {
+            if (forward.elastic_ip != elastic_ip.name) continue;
+            const auto listens = std::ranges::find_if(of_host_.bound, [&](const netlink::BoundPort& socket) {
+                return forward.port.contains(socket.port) &&
+                       (socket.address == elastic_ip.address || socket.address == Ipv4Address());
+            });
+            if (listens != of_host_.bound.end()) {
+                plan_.warnings.push_back(fmt::format(
+                    "port forward {} takes port {} of Elastic IP {}, which the host shares and uses itself: "
+                    "nobody outside reaches the host there",
+                    forward.name, listens->port, elastic_ip.name));
+            } else if (forward.port.first <= of_host_.ephemeral.last &&
+                       of_host_.ephemeral.first <= forward.port.last &&
+                       !hold_all(joined(of_host_.reserved), forward.port)) {
+                plan_.warnings.push_back(fmt::format(
+                    "port forward {} is among the ports {} that the host takes for its own connections, and "
+                    "shares Elastic IP {} with it: add {} to the sysctl net.ipv4.ip_local_reserved_ports",
+                    forward.name, of_host_.ephemeral.to_string(), elastic_ip.name, forward.port.to_string()));
+            }
         }
     }
 
@@ -618,6 +685,7 @@ class Planner {
     const NetworkView& view_;
     const Identifiers& identifiers_;
     const std::set<std::string>& draining_;
+    const netlink::HostPorts& of_host_;
     std::map<Ipv4Address, std::uint16_t> owner_;                     // NAT gateway of an Elastic IP
     std::map<std::string_view, std::uint16_t> internet_gateway_of_;  // by VPC
     std::set<Ipv4Address> forwarding_;                               // Elastic IPs that have port forwards
@@ -641,18 +709,19 @@ std::set<Identifier> names_of(const model::DesiredState& desired) {
 }
 
 Plan make_plan(const model::DesiredState& desired, const NetworkView& view, const Identifiers& identifiers,
-               const std::set<std::string>& draining) {
-    return Planner(desired, view, identifiers, draining).make();
+               const std::set<std::string>& draining, const netlink::HostPorts& host_ports) {
+    return Planner(desired, view, identifiers, draining, host_ports).make();
 }
 
-// Next hops are none of it: a flow holds their number.
+// Next hops are none of it: a flow holds their number. Nor are the host's ports: a flow that has one goes on,
+// and servers come and go. Reserved ports are for the sake of what is known of ports that are not to be had.
 bool same_to_flows(const dataplane::ForwardingTables& a, const dataplane::ForwardingTables& b) {
     return a.devices == b.devices && a.subnets == b.subnets && a.routes == b.routes &&
            a.private_prefixes == b.private_prefixes && a.nat_gateways == b.nat_gateways &&
            a.elastic_ips == b.elastic_ips && a.local_addresses == b.local_addresses &&
            a.link_broadcasts == b.link_broadcasts && a.instances == b.instances &&
            a.security_groups == b.security_groups && a.port_forwards == b.port_forwards &&
-           a.forwarded_endpoints == b.forwarded_endpoints;
+           a.forwarded_endpoints == b.forwarded_endpoints && a.reserved_ports == b.reserved_ports;
 }
 
 std::optional<dataplane::NextHopEntry> next_hop_of(const netlink::NeighbourEntry& neighbour,

@@ -37,9 +37,9 @@ struct Plan {
 std::set<dataplane::Identifier> names_of(const model::DesiredState& desired);
 
 // `identifiers` must have been provided with names_of(desired). `draining` are names of Elastic IPs that take
-// no new flows.
+// no new flows. `host_ports` matter where an Elastic IP is shared with the host.
 Plan make_plan(const model::DesiredState& desired, const NetworkView& view, const Identifiers& identifiers,
-               const std::set<std::string>& draining = {});
+               const std::set<std::string>& draining = {}, const netlink::HostPorts& host_ports = {});
 
 // Whether nothing differs that a flow's translation or way depends on, so that none has to be checked again.
 bool same_to_flows(const dataplane::ForwardingTables& a, const dataplane::ForwardingTables& b);

@@ -21,6 +21,8 @@ constexpr seconds recheck_at_most_every{1};
 // An announcement may get lost (RFC 5227 section 2.3 sends two, two seconds apart).
 constexpr seconds announce_again_after{2};
 constexpr seconds probe_every{1};
+// Nobody tells when a server of the host starts or ends.
+constexpr seconds read_host_ports_every{5};
 constexpr std::size_t probes_at_once = 64;
 constexpr std::uint32_t probes_between_failed = 10;  // for one round of those that did not answer
 
@@ -39,6 +41,10 @@ dataplane::ModeWish wish_of(model::XdpMode mode) {
 // What of a link a plan is made of. How XDP sits on it is our own doing.
 bool same_to_plan(const netlink::Link& a, const netlink::Link& b) {
     return a.name == b.name && a.mac == b.mac && a.mtu == b.mtu && a.master == b.master && a.kind == b.kind;
+}
+
+bool shares_with_host(const model::DesiredState& desired) {
+    return std::ranges::any_of(desired.elastic_ips, &model::ElasticIp::shared_with_host);
 }
 
 }  // namespace
@@ -70,7 +76,13 @@ Result<dataplane::ForwardingTables> Reconciler::tables_for(const model::DesiredS
     const auto numbered = identifiers.provide(
         names_of(desired), [this](auto kind, auto number) { return is_carried(kind, number); });
     if (!numbered) return failure_within("numbers", numbered.error());
-    return make_plan(desired, read ? *read : *view_, identifiers, draining_).tables;
+    netlink::HostPorts host_ports;
+    if (shares_with_host(desired)) {
+        auto ports = netlink_.host_ports();
+        if (!ports) return failure_within("read the host's ports", ports.error());
+        host_ports = std::move(*ports);
+    }
+    return make_plan(desired, read ? *read : *view_, identifiers, draining_, host_ports).tables;
 }
 
 Result<Report> Reconciler::retry() {
@@ -109,13 +121,14 @@ Result<Report> Reconciler::reconcile() {
         usable = note("network", view ? Result<void>() : Result<void>(tl::make_unexpected(view.error())));
         if (view) view_ = std::move(*view);
     }
+    if (usable) usable = note("network", read_host_ports());
     if (usable) {
         usable = note("numbers", identifiers_.provide(names_of(*desired_), [this](auto kind, auto number) {
             return is_carried(kind, number);
         }));
     }
     if (usable) {
-        Plan plan = make_plan(*desired_, *view_, identifiers_, draining_);
+        Plan plan = make_plan(*desired_, *view_, identifiers_, draining_, host_ports_);
         const dataplane::ForwardingTables before = tables_;
         warnings_ = std::move(plan.warnings);
         wanted_neighbours_ = std::move(plan.wanted_neighbours);
@@ -136,6 +149,30 @@ Result<Report> Reconciler::reconcile() {
         if (!device.attached && there) error_ = fmt::format("device {}: {}", device.device, device.error);
     }
     return report;
+}
+
+Result<void> Reconciler::read_host_ports() {
+    if (!shares_with_host(*desired_)) {
+        host_ports_ = {};
+        host_ports_read_at_.reset();
+        return {};
+    }
+    auto ports = netlink_.host_ports();
+    if (!ports) return failure_within("read the host's ports", ports.error());
+    host_ports_ = std::move(*ports);
+    host_ports_read_at_ = clock_.monotonic();
+    return {};
+}
+
+// What was read last stays where they cannot be read.
+Result<void> Reconciler::look_at_host_ports() {
+    const auto now = clock_.monotonic();
+    if (!host_ports_read_at_ || now - *host_ports_read_at_ < read_host_ports_every) return {};
+    const netlink::HostPorts before = host_ports_;
+    host_ports_read_at_ = now;
+    auto read = read_host_ports();
+    if (host_ports_ != before) plan_is_old_ = true;
+    return read;
 }
 
 Result<void> Reconciler::prepare() {
@@ -390,13 +427,16 @@ Result<void> Reconciler::tick() {
     repeat_announcements();
     if (!view_ || !tables_written_) return {};  // next hops are not current
     probe_neighbours();
+    const auto looked = look_at_host_ports();
     const auto now = clock_.monotonic();
     if (recheck_pending_) {
         Report report;
         if (auto rechecked = recheck_flows(report); !rechecked) return rechecked;
     }
-    if (kept_valid_at_ && now - *kept_valid_at_ < keep_valid_every) return {};
-    return keep_next_hops_valid();
+    if (!kept_valid_at_ || now - *kept_valid_at_ >= keep_valid_every) {
+        if (auto kept = keep_next_hops_valid(); !kept) return kept;
+    }
+    return looked;
 }
 
 Result<void> Reconciler::keep_next_hops_valid() {

@@ -69,8 +69,10 @@ class Reconciler {
     Result<Report> settle();
 
     // What is due by time: says that next hops are current, asks after stale neighbours, repeats
-    // announcements. To be called about once a second.
+    // announcements, looks at the ports that the host uses. To be called about once a second, and settle()
+    // after it where needs_settling().
     Result<void> tick();
+    [[nodiscard]] bool needs_settling() const { return desired_ && plan_is_old_; }
 
     // Takes programs off and removes all state and routes. apply() starts afresh.
     Result<void> detach();
@@ -117,6 +119,8 @@ class Reconciler {
     void probe_neighbours();
     void probe_in_turns(const std::set<dataplane::Neighbour>& neighbours, dataplane::Neighbour& last);
     void repeat_announcements();
+    Result<void> read_host_ports();
+    Result<void> look_at_host_ports();
     [[nodiscard]] bool is_carried(std::uint32_t kind, std::uint32_t number) const;
     bool is_ours(const netlink::Link& link) const;
 
@@ -136,12 +140,13 @@ class Reconciler {
     std::shared_ptr<const model::DesiredState> desired_;
     std::set<std::string> draining_;
     std::optional<NetworkView> view_;  // none: to be read
+    netlink::HostPorts host_ports_;    // where an Elastic IP is shared with the host
     bool prepared_ = false;            // the three below were read
     std::uint64_t made_capacity_ = 0;  // flows that the pinned table was made for
     Identifiers identifiers_;
     dataplane::ForwardingTables tables_;
     std::set<dataplane::Neighbour> wanted_neighbours_;  // of the plan
-    bool tables_written_ = false;             // all of tables_ is in the data plane
+    bool tables_written_ = false;                       // all of tables_ is in the data plane
     std::vector<DeviceStatus> devices_;
     std::vector<std::string> warnings_;
     std::string error_;
@@ -153,7 +158,7 @@ class Reconciler {
     std::set<std::uint32_t> announce_all_on_;  // interfaces that came up or changed their address
     std::vector<Announcement> announcements_;  // to be repeated
 
-    std::optional<std::chrono::nanoseconds> rechecked_at_, kept_valid_at_, probed_at_;
+    std::optional<std::chrono::nanoseconds> rechecked_at_, kept_valid_at_, probed_at_, host_ports_read_at_;
     dataplane::Neighbour last_probed_, last_failed_probed_;
     std::uint32_t probes_ = 0;
 };

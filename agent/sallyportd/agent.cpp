@@ -52,13 +52,13 @@ constexpr int exit_not_configured = 6;
 
 telemetry::Subject subject_of(const control::View& view, const control::PortBlockLog& port_blocks) {
     telemetry::Subject subject;
-    std::map<std::string_view, std::uint32_t> ports;  // by Elastic IP
+    std::map<std::string_view, PortRange> ports;  // by Elastic IP of a NAT gateway
     for (const model::NatGateway& gateway : view.state->nat_gateways) {
         const auto number = view.names.nat_gateway_numbers.find(gateway.name);
         if (number != view.names.nat_gateway_numbers.end()) {
             subject.nat_gateways.push_back({number->second, gateway.name});
         }
-        for (const std::string& name : gateway.elastic_ips) ports[name] = gateway.port_range.size();
+        for (const std::string& name : gateway.elastic_ips) ports[name] = gateway.port_range;
     }
     for (const model::InternetGateway& gateway : view.state->internet_gateways) {
         const auto number = view.names.internet_gateway_numbers.find(gateway.name);
@@ -66,8 +66,14 @@ telemetry::Subject subject_of(const control::View& view, const control::PortBloc
             subject.internet_gateways.push_back({number->second, gateway.name});
     }
     for (const model::ElasticIp& elastic_ip : view.state->elastic_ips) {
-        subject.elastic_ips.push_back({elastic_ip.name, elastic_ip.address, ports[elastic_ip.name],
-                                       view.drain(elastic_ip.name) != nullptr});
+        const auto range = ports.find(elastic_ip.name);
+        const std::uint32_t identifiers = range == ports.end() ? 0 : range->second.size();
+        const auto of_host = view.host_ports.find(elastic_ip.address);
+        const bool shares = range != ports.end() && of_host != view.host_ports.end();
+        subject.elastic_ips.push_back(
+            {elastic_ip.name, elastic_ip.address,
+             shares ? identifiers - count_within(of_host->second.ranges, range->second) : identifiers,
+             identifiers, view.drain(elastic_ip.name) != nullptr});
     }
     for (const reconcile::DeviceStatus& device : view.devices)
         subject.devices.push_back({device.device, device.slot});

@@ -60,8 +60,8 @@ struct MetricDefinition {
       "1 while the Elastic IP takes no new flows, because it is being drained or is drained; else 0.",       \
       "elastic_ip")                                                                                          \
     X(eip_port_utilization, "sallyport_eip_port_utilization_ratio", gauge,                                   \
-      "Ports in use of those that the NAT gateway may give, from 0 to 1. TCP ports are shared between "      \
-      "remotes: 1 does not mean that none can be had.",                                                      \
+      "Ports in use of those that the NAT gateway may give, without the host's where it shares the address," \
+      " from 0 to 1. TCP ports are shared between remotes: 1 does not mean that none can be had.",           \
       "elastic_ip", "protocol")                                                                              \
     X(port_blocks, "sallyport_port_blocks", gauge,                                                           \
       "Port blocks that instances have, resting ones included.")                                             \

@@ -153,9 +153,10 @@ void add_flows(Families& families, const Subject& subject, const FlowCensus& cen
         for (const Protocol protocol : all_protocols) {
             const std::uint32_t used = census.ports_of(elastic_ip.address, protocol);
             ports.add(std::uint64_t{used}, {elastic_ip.name, to_string(protocol)});
-            if (elastic_ip.ports == 0) continue;
-            utilization.add(static_cast<double>(used) / elastic_ip.ports,
-                            {elastic_ip.name, to_string(protocol)});
+            const std::uint32_t capacity =
+                protocol == Protocol::icmp ? elastic_ip.identifiers : elastic_ip.ports;
+            if (capacity == 0) continue;
+            utilization.add(static_cast<double>(used) / capacity, {elastic_ip.name, to_string(protocol)});
         }
     }
     for (FamilyBuilder* builder : {&active, &ports, &draining, &utilization}) append(families, *builder);

@@ -25,8 +25,9 @@ struct Subject {
     struct ElasticIp {
         std::string name;
         Ipv4Address address;
-        std::uint32_t ports = 0;  // that its NAT gateway may give; 0: it has none
-        bool draining = false;    // or drained
+        std::uint32_t ports = 0;        // that its NAT gateway may give; 0: none
+        std::uint32_t identifiers = 0;  // the same of ICMP
+        bool draining = false;          // or drained
     };
     struct Device {
         std::string name;

@@ -46,7 +46,7 @@ def test_a_right_file(check):
 def test_warnings_are_no_faults(check):
     done = check("warned.yaml")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("warned.yaml:9:74: warning: elastic_ips[0].shared_with_host: ")
+    assert done.stdout.startswith("warned.yaml:10:77: warning: nat_gateways[0].log_flows: ")
     assert done.stdout.endswith("\nwarned.yaml: ok\n")
     assert [fault["severity"] for fault in json.loads(check("warned.yaml", "-o", "json").stdout)] == ["warning"]
 

@@ -80,11 +80,14 @@ inline ForwardingTables example_tables(World& world) {
     gateway.preserve_range = true;
     gateway.reserves_ports = true;
     tables.reserved_ports[7] = {{{1, 1}, {3478, 3479}, {64000, 65535}}};
+    tables.host_ports[Ipv4Address(198, 51, 100, 10)] = {{{22, 22}, {32768, 60999}}, {32768, 60928}};
+    tables.host_ports[Ipv4Address(198, 51, 100, 11)] = {};
     tables.nat_gateways[7] = gateway;
     tables.host_limits[7] = {
         .flows = 1000, .ports = 100, .new_flows_per_second = 50, .flows_per_mapping = 20};
     tables.gateway.unanswered_capacity = 4'000'000;
-    tables.elastic_ips[Ipv4Address(198, 51, 100, 10)] = {7, 1, 20};
+    tables.elastic_ips[Ipv4Address(198, 51, 100, 10)] = {
+        .nat_gateway = 7, .on_link_device = 1, .identifier = 20, .shared_with_host = true};
     tables.elastic_ips[Ipv4Address(198, 51, 100, 11)] = {7, NO_DEVICE, 21};
     tables.elastic_ips[Ipv4Address(198, 51, 100, 13)] = {
         .nat_gateway = 7, .identifier = 22, .forwards_ports = true, .draining = true};
@@ -166,11 +169,13 @@ TEST_P(DataplaneContract, a_first_start_finds_nothing) {
 TEST_P(DataplaneContract, what_was_applied_is_read_back) {
     const ForwardingTables wanted = example_tables(*world_);
     EXPECT_EQ(apply(wanted).written, 1U + 4 + 2 + 3 + 5 + 1 + 1 + 1 + 1 + 4 + 1 + 1 + 2  // as ever
-                                         + 2 + 1 + 1 + 1);  // groups, an instance, a forward from both sides
+                                         + 2 + 1 + 1 + 1  // groups, an instance, a forward from both sides
+                                         + 2);            // ports of the host
     const ForwardingTables got = read();
     EXPECT_EQ(got.gateway, wanted.gateway);
     EXPECT_EQ(got.host_limits, wanted.host_limits);
     EXPECT_EQ(got.reserved_ports, wanted.reserved_ports);
+    EXPECT_EQ(got.host_ports, wanted.host_ports);
     EXPECT_EQ(got.devices, wanted.devices);
     EXPECT_EQ(got.subnets, wanted.subnets);
     EXPECT_EQ(got.routes, wanted.routes);

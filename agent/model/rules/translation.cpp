@@ -40,6 +40,7 @@ class TranslationRules : Rules {
     void check_elastic_ips() {
         std::map<Ipv4Address, std::size_t> addresses;
         std::map<std::string_view, std::size_t> instances;
+        std::size_t shared = 0;
         for (std::size_t i = 0; i < state_.elastic_ips.size(); ++i) {
             const ElasticIp& elastic_ip = state_.elastic_ips[i];
             check_host_address(at("elastic_ips", i, "address"), elastic_ip.address);
@@ -51,7 +52,18 @@ class TranslationRules : Rules {
                                   elastic_ip.address.to_string()),
                       at("elastic_ips", first->second, "address"));
             }
+            if (elastic_ip.shared_with_host && ++shared == SHARED_ELASTIC_IPS_MAX + 1) {
+                wrong(at("elastic_ips", i, "shared_with_host"), "true",
+                      fmt::format("at most {} that are shared", SHARED_ELASTIC_IPS_MAX),
+                      "too many Elastic IPs are shared with the host");
+            }
             if (elastic_ip.instance.empty()) continue;
+            if (elastic_ip.shared_with_host) {
+                wrong(at("elastic_ips", i, "shared_with_host"), "true", "false, or no instance",
+                      fmt::format("instance {} has all of {} to itself, and would leave the host nothing",
+                                  quoted(elastic_ip.instance), elastic_ip.address.to_string()),
+                      at("elastic_ips", i, "instance"));
+            }
             if (const auto [first, added] = instances.emplace(elastic_ip.instance, i); !added) {
                 wrong(at("elastic_ips", i, "instance"), elastic_ip.instance,
                       "one Elastic IP for each instance",

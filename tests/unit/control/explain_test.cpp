@@ -331,6 +331,42 @@ TEST_F(ExplainTest, PortsRunOut) {
     EXPECT_EQ(verdict("tcp", "10.0.1.11:9", "203.0.113.10:443"), "drop nat_gateway_without_elastic_ip");
 }
 
+TEST_F(ExplainTest, WhatNobodyInsideHasOfASharedAddressIsTheHosts) {
+    const Ipv4Address shared = address("198.51.100.10");
+    tables_.local_addresses.insert(shared);
+    EXPECT_EQ(verdict("tcp", "203.0.113.10:9", "198.51.100.10:8080"), "pass") << "it is not marked";
+    tables_.elastic_ips[shared].shared_with_host = true;
+    EXPECT_EQ(verdict("tcp", "203.0.113.10:9", "198.51.100.10:8080"),
+              "forward 203.0.113.10:9 > 10.0.1.12:80");
+    EXPECT_EQ(verdict("tcp", "203.0.113.10:9", "198.51.100.10:22"), "pass");
+    EXPECT_NE(found(Stage::elastic_ip).find("it is the host's"), std::string::npos);
+    EXPECT_EQ(verdict("tcp", "10.0.1.11:9", "198.51.100.10:22"), "pass");
+    EXPECT_EQ(verdict("icmp", "203.0.113.10:9", "198.51.100.10:0"), "pass");
+    EXPECT_EQ(verdict("icmp", "203.0.113.10:0", "198.51.100.10:9"), "pass");
+    // A mapping is its instance's, whoever sends.
+    add_flow("udp", "10.0.1.11:5000", "198.51.100.10:6000", "203.0.113.10:53").mapped = true;
+    EXPECT_EQ(verdict("udp", "203.0.113.11:53", "198.51.100.10:6000"), "drop unsolicited");
+    EXPECT_EQ(verdict("udp", "203.0.113.11:53", "198.51.100.10:6001"), "pass");
+    EXPECT_EQ(verdict("tcp", "203.0.113.11:53", "198.51.100.10:6000"), "pass");
+    // The host's ping may have the identifier of an instance's.
+    add_flow("icmp", "10.0.1.11:7", "198.51.100.10:700", "203.0.113.10:0").mapped = true;
+    EXPECT_EQ(verdict("icmp", "203.0.113.11:0", "198.51.100.10:700"), "pass");
+    nat().filtering.fill(Rule::endpoint_independent);
+    EXPECT_NE(verdict("icmp", "203.0.113.11:0", "198.51.100.10:700"), "pass");
+    tables_.local_addresses.erase(shared);
+    EXPECT_EQ(verdict("tcp", "203.0.113.10:9", "198.51.100.10:22"), "drop unsolicited")
+        << "an Elastic IP like any other until the host has it";
+}
+
+TEST_F(ExplainTest, APortOfTheHostIsNotGiven) {
+    nat().ports = {8079, 8081};
+    tables_.host_ports[address("198.51.100.10")].ranges = {{8079, 8081}};
+    EXPECT_EQ(verdict("tcp", "10.0.1.11:9", "203.0.113.10:443"), "drop port_exhausted, told icmp 3/1");
+    EXPECT_EQ(verdict("icmp", "10.0.1.11:9", "203.0.113.10:0"), "forward 198.51.100.10 > 203.0.113.10:0");
+    nat().elastic_ips.push_back(address("198.51.100.12"));
+    EXPECT_EQ(verdict("tcp", "10.0.1.11:9", "203.0.113.10:443"), "forward 198.51.100.12 > 203.0.113.10:443");
+}
+
 TEST_F(ExplainTest, APortIsKeptWhereThatIsAskedFor) {
     nat().preserve_port = true;
     EXPECT_EQ(verdict("tcp", "10.0.1.11:4000", "203.0.113.10:443"),

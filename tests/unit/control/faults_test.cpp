@@ -148,6 +148,9 @@ class FatedNetlink final : public netlink::Netlink {
     Result<std::vector<netlink::KernelRoute>> own_routes() override {
         return fate_.around([&] { return inner_.own_routes(); });
     }
+    Result<netlink::HostPorts> host_ports() override {
+        return fate_.around([&] { return inner_.host_ports(); });
+    }
     Result<void> add_route(const netlink::KernelRoute& route) override {
         return fate_.around([&] { return inner_.add_route(route); });
     }

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <set>
 
 namespace sallyport::dataplane {
 namespace {
@@ -65,6 +66,18 @@ TEST(Codec, a_next_hop_that_is_not_resolved_says_so) {
     entry.resolved = false;
     entry.unreachable = true;
     EXPECT_EQ(encode(Neighbour{1, Ipv4Address(10, 0, 0, 1)}, entry).state, NEXT_HOP_UNREACHABLE);
+}
+
+TEST(Codec, ports_of_the_host_have_a_version_that_follows_from_them) {
+    const HostPorts some{{{22, 22}, {32768, 60999}}, {32768, 65472}};
+    EXPECT_EQ(decode(encode(some)), some);
+    EXPECT_EQ(decode(encode(HostPorts{})), HostPorts{});
+    EXPECT_NE(encode(HostPorts{}).version, 0U);
+    EXPECT_EQ(encode(some).version, encode(some).version);
+    const std::set<std::uint32_t> versions{
+        encode(HostPorts{}).version, encode(some).version, encode(HostPorts{some.ranges, {}}).version,
+        encode(HostPorts{{{23, 23}, {32768, 60999}}, {32768, 65472}}).version};
+    EXPECT_EQ(versions.size(), 4U);
 }
 
 TEST(Codec, reserved_ports_are_read_as_they_were_written) {

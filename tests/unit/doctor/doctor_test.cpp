@@ -282,6 +282,15 @@ TEST(Doctor, ASharedAddressOfTheHostIsWell) {
     EXPECT_FALSE(scene.find("accept_local", "wan0")) << "nothing translated comes in from outside";
 }
 
+TEST(Doctor, ASharedAddressThatTheHostHasNotIsTold) {
+    auto scene = good();
+    scene.subjects.elastic_ips[0].shared_with_host = true;
+    const auto check = scene.find("elastic_ip", "eip-1");
+    EXPECT_EQ(check->severity, Severity::warning);
+    EXPECT_EQ(check->mend,
+              "ip address add " + scene.subjects.elastic_ips[0].address.to_string() + "/32 dev wan0");
+}
+
 TEST(Doctor, GenericModeIsWellWhereItWasAskedFor) {
     auto scene = good();
     scene.subjects.xdp = model::XdpMode::generic;

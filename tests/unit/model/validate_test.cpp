@@ -72,6 +72,22 @@ const std::vector<Case> fault_cases{
          s.security_groups[0].ingress.push_back({.peer = std::string("none")});
      },
      {"security_groups[0].ingress[0].security_group"}},
+    {"shared_and_an_instances",
+     [](DesiredState& s) {
+         add_instance(s, "db", Ipv4Address(10, 0, 1, 5));
+         s.elastic_ips[1].instance = "db";
+         s.elastic_ips[1].shared_with_host = true;
+     },
+     {"elastic_ips[1].shared_with_host"}},
+    {"shared_too_many",
+     [](DesiredState& s) {
+         for (std::uint8_t i = 0; i < 255; ++i) {
+             s.elastic_ips.push_back(
+                 {.name = "more-" + std::to_string(i), .address = Ipv4Address(192, 0, 2, i)});
+         }
+         for (ElasticIp& elastic_ip : s.elastic_ips) elastic_ip.shared_with_host = true;
+     },
+     {"elastic_ips[256].shared_with_host"}},
     {"capacity_low", [](DesiredState& s) { s.gateway.flow_capacity = 1023; }, {"gateway.flow_capacity"}},
     {"capacity_high", [](DesiredState& s) { s.gateway.flow_capacity = 67108865; }, {"gateway.flow_capacity"}},
     {"reply_rate_low", [](DesiredState& s) { s.gateway.reply_rate_limit = 0; }, {"gateway.reply_rate_limit"}},
@@ -433,9 +449,7 @@ const std::vector<Case> warning_cases{
          s.elastic_ips[1].instance = "db";
      },
      {}},
-    {"shared_with_host",
-     [](DesiredState& s) { s.elastic_ips[1].shared_with_host = true; },
-     {"elastic_ips[1].shared_with_host"}},
+    {"shared_with_host_is_in_force", [](DesiredState& s) { s.elastic_ips[1].shared_with_host = true; }, {}},
     {"rules_for_security_groups_are_in_force",
      [](DesiredState& s) {
          s.security_groups.push_back({.name = "g", .vpc = "main", .ingress = {{.peer = "g"}}});

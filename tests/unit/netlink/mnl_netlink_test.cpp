@@ -20,6 +20,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <map>
 #include <thread>
 
 #include "core/file.h"
@@ -75,6 +76,17 @@ class KernelWorld final : public World {
     void remove_neighbour(std::uint32_t ifindex, Ipv4Address address) override {
         run("ip neigh del " + address.to_string() + " dev " + name(ifindex));
     }
+    void bind_port(const BoundPort& socket) override {
+        UniqueFd made(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+        sockaddr_in name{};
+        name.sin_family = AF_INET;
+        name.sin_addr.s_addr = socket.address.to_network();
+        name.sin_port = htons(socket.port);
+        ASSERT_EQ(
+            bind(made.get(), static_cast<const sockaddr*>(static_cast<const void*>(&name)), sizeof name), 0);
+        sockets_[socket] = std::move(made);
+    }
+    void close_port(const BoundPort& socket) override { sockets_.erase(socket); }
     void add_foreign_route(const Ipv4Prefix& destination) override {
         run("ip route add blackhole " + destination.to_string() + " proto static");
     }
@@ -90,6 +102,7 @@ class KernelWorld final : public World {
     }
 
     std::unique_ptr<MnlNetlink> netlink_;
+    std::map<BoundPort, UniqueFd> sockets_;
 };
 
 INSTANTIATE_TEST_SUITE_P(Kernel, NetlinkContract,
@@ -132,6 +145,54 @@ TEST_F(MnlNetlinkTest, AnnouncementIsABroadcastRequestForTheOwnAddress) {
         2,    0,    0,    0,    0,    1,    198, 51, 100, 10,   // sender
         0,    0,    0,    0,    0,    0,    198, 51, 100, 10};  // target
     EXPECT_TRUE(std::equal(expected.begin(), expected.end(), frame.begin()));
+}
+
+TEST_F(MnlNetlinkTest, SocketsOfIpv6ThatTakeIpv4AsWellHaveItsPorts) {
+    run("ip link set lo up");
+    const auto open = [](int type, const in6_addr& address, std::uint16_t port) {
+        UniqueFd made(socket(AF_INET6, type | SOCK_CLOEXEC, 0));
+        sockaddr_in6 name{};
+        name.sin6_family = AF_INET6;
+        name.sin6_addr = address;
+        name.sin6_port = htons(port);
+        EXPECT_EQ(
+            bind(made.get(), static_cast<const sockaddr*>(static_cast<const void*>(&name)), sizeof name), 0);
+        if (type == SOCK_STREAM) {
+            EXPECT_EQ(listen(made.get(), 1), 0);
+        }
+        return made;
+    };
+    in6_addr mapped{}, loopback = IN6ADDR_LOOPBACK_INIT;
+    ASSERT_EQ(inet_pton(AF_INET6, "::ffff:127.0.0.2", &mapped), 1);
+    const UniqueFd probe(socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    if (!probe) GTEST_SKIP() << "this kernel does without IPv6";
+    const UniqueFd any = open(SOCK_STREAM, in6addr_any, 22);
+    const UniqueFd one = open(SOCK_DGRAM, mapped, 53);
+    const UniqueFd alone = open(SOCK_STREAM, loopback, 25);
+    run("sysctl -qw net.ipv4.ip_local_port_range='40000 50000'");
+    run("sysctl -qw net.ipv4.ip_local_reserved_ports=8080,9000-9010");
+    const auto ports = netlink().host_ports();
+    ASSERT_TRUE(ports) << ports.error().message;
+    EXPECT_EQ(ports->bound, (std::set<BoundPort>{{Ipv4Address(), 22}, {Ipv4Address(127, 0, 0, 2), 53}}));
+    EXPECT_EQ(ports->ephemeral, (PortRange{40000, 50000}));
+    EXPECT_EQ(ports->reserved, (std::vector<PortRange>{{8080, 8080}, {9000, 9010}}));
+    EXPECT_EQ(ports->on(Ipv4Address(198, 51, 100, 10)),
+              (std::vector<PortRange>{{22, 22}, {8080, 8080}, {9000, 9010}, {40000, 50000}}));
+}
+
+TEST(HostPorts, AFileThatIsNoListOfSocketsIsRefused) {
+    const std::string headings = "  sl  local_address rem_address   st\n";
+    EXPECT_EQ(parse_sockets("")->size(), 0U);
+    EXPECT_EQ(parse_sockets(headings)->size(), 0U);
+    EXPECT_EQ(parse_sockets(headings + "   0: 00000000:0016 00000000:0000 0A\n   1: 00000000:0000 0:0 07\n"),
+              (std::set<BoundPort>{{Ipv4Address(), 22}}));
+    for (const char* wrong : {"0: 00000000", "0: 00000000:", "0: 0000000:0016", "0: 0000000G:0016",
+                              "0:", "0: 00000000:10016", "0: 00000000:0016x"})
+        EXPECT_FALSE(parse_sockets(headings + wrong + "\n")) << wrong;
+}
+
+TEST(HostPorts, AbsentFilesAreAnErrorBecausePortsWouldBeTaken) {
+    EXPECT_FALSE(read_host_ports("/nonexistent"));
 }
 
 TEST_F(MnlNetlinkTest, ErrorsCarryTheReasonOfTheKernel) {

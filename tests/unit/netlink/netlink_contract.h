@@ -31,6 +31,8 @@ class World {
     virtual void add_permanent_neighbour(std::uint32_t ifindex, Ipv4Address address, MacAddress mac) = 0;
     virtual void answer_for_neighbour(std::uint32_t ifindex, Ipv4Address address, MacAddress mac) = 0;
     virtual void remove_neighbour(std::uint32_t ifindex, Ipv4Address address) = 0;
+    virtual void bind_port(const BoundPort& socket) = 0;  // of UDP
+    virtual void close_port(const BoundPort& socket) = 0;
     virtual void add_foreign_route(const Ipv4Prefix& destination) = 0;  // a blackhole of another protocol
 };
 
@@ -310,6 +312,33 @@ TEST_P(NetlinkContract, AnnouncesOnlyThroughADeviceThatIsUp) {
     ASSERT_FALSE(down);
     EXPECT_EQ(down.error().code, ENETDOWN);
     EXPECT_FALSE(netlink().announce_address(device + 1000, mac, Ipv4Address(198, 51, 100, 10)));
+}
+
+TEST_P(NetlinkContract, KnowsThePortsOfTheHost) {
+    const auto device = world_->make_device("lan0");
+    const Ipv4Address own(198, 51, 100, 10);
+    world_->add_address({device, own, 24});
+    const auto before = netlink().host_ports();
+    ASSERT_TRUE(before) << before.error().message;
+    EXPECT_EQ(before->bound, std::set<BoundPort>());
+    ASSERT_GT(before->ephemeral.size(), 1U);
+    EXPECT_TRUE(before->hold(own, before->ephemeral.first));
+    EXPECT_FALSE(before->hold(own, 53));
+
+    world_->bind_port({own, 53});
+    world_->bind_port({Ipv4Address(), 123});
+    world_->bind_port({own, before->ephemeral.last});  // which is the host's as it is
+    auto ports = netlink().host_ports();
+    ASSERT_TRUE(ports) << ports.error().message;
+    EXPECT_EQ(ports->bound, (std::set<BoundPort>{{own, 53}, {Ipv4Address(), 123}}));
+    EXPECT_TRUE(ports->hold(own, 53));
+    EXPECT_FALSE(ports->hold(Ipv4Address(198, 51, 100, 11), 53));
+    EXPECT_TRUE(ports->hold(Ipv4Address(198, 51, 100, 11), 123));
+    EXPECT_EQ(ports->on(own), (std::vector<PortRange>{{53, 53}, {123, 123}, before->ephemeral}));
+    world_->close_port({own, 53});
+    ports = netlink().host_ports();
+    ASSERT_TRUE(ports);
+    EXPECT_FALSE(ports->hold(own, 53));
 }
 
 TEST_P(NetlinkContract, HandlersMayCallBack) {

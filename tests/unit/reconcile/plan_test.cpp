@@ -19,10 +19,11 @@ class PlanTest : public testing::Test {
         auto view = NetworkView::read(network_);
         EXPECT_TRUE(view);
         EXPECT_TRUE(identifiers_.provide(names_of(desired_), [](auto, auto) { return false; }));
-        return make_plan(desired_, *view, identifiers_);
+        return make_plan(desired_, *view, identifiers_, {}, host_ports_);
     }
 
     netlink::MemoryNetlink network_;
+    netlink::HostPorts host_ports_{{32768, 60999}, {}, {}};
     model::DesiredState desired_ = example();
     Identifiers identifiers_;
 };
@@ -321,6 +322,73 @@ TEST_F(PlanTest, ports_are_chosen_as_the_nat_gateway_asks) {
     EXPECT_TRUE(plan().tables.nat_gateways.at(0).reserves_ports);
     EXPECT_EQ(plan().tables.reserved_ports.at(0),
               (dataplane::ReservedPorts{{{3478, 3478}, {5000, 5021}, {65535, 65535}}}));
+}
+
+TEST_F(PlanTest, ports_of_the_host_are_kept_where_an_elastic_ip_is_shared) {
+    const Ipv4Address address = desired_.elastic_ips[0].address;
+    host_ports_.reserved = {{8443, 8443}};
+    host_ports_.bound = {
+        {address, 22}, {Ipv4Address(), 60000}, {Ipv4Address(), 61000}, {Ipv4Address(10, 0, 1, 1), 53}};
+    EXPECT_TRUE(plan().tables.host_ports.empty());
+    EXPECT_FALSE(plan().tables.elastic_ips.at(address).shared_with_host);
+    desired_.elastic_ips[0].shared_with_host = true;
+    Plan made = plan();
+    EXPECT_TRUE(made.tables.elastic_ips.at(address).shared_with_host);
+    EXPECT_EQ(made.tables.host_ports.at(address),
+              (dataplane::HostPorts{{{22, 22}, {8443, 8443}, {32768, 61000}}, {}}));
+    EXPECT_EQ(made.warnings, std::vector<std::string>());
+    EXPECT_TRUE(same_to_flows(made.tables,
+                              [&] {
+                                  host_ports_.bound.insert({Ipv4Address(), 80});
+                                  return plan().tables;
+                              }()))
+        << "no flow is looked at again when a server starts";
+}
+
+TEST_F(PlanTest, blocks_without_a_port_for_instances_are_the_hosts) {
+    desired_.elastic_ips[0].shared_with_host = true;
+    model::NatGateway& gateway = desired_.nat_gateways[0];
+    gateway.port_range = {2000, 3000};
+    gateway.reserved_ports = {{2304, 2400}};
+    gateway.port_blocks.size = 256;
+    host_ports_.ephemeral = {2401, 2700};
+    host_ports_.bound = {{Ipv4Address(), 2701}, {Ipv4Address(), 3000}};
+    const auto blocks = [&] { return plan().tables.host_ports.begin()->second.blocks; };
+    EXPECT_EQ(blocks(), (std::vector<std::uint16_t>{2304}));
+    host_ports_.ephemeral = {2000, 2047};   // the first block has no other ports in the range
+    host_ports_.reserved = {{2816, 2999}};  // nor has the last, with the server at 3000
+    EXPECT_EQ(blocks(), (std::vector<std::uint16_t>{1792, 2816}));
+}
+
+TEST_F(PlanTest, what_the_host_and_instances_both_want_of_an_address_is_told) {
+    desired_.elastic_ips[0].shared_with_host = true;
+    desired_.nat_gateways[0].port_range = {40000, 50000};
+    ASSERT_EQ(plan().warnings.size(), 1U);
+    EXPECT_NE(plan().warnings[0].find("all of 40000-50000 are the host's"), std::string::npos);
+    desired_.nat_gateways[0].port_range = {1024, 65535};
+    model::PortForward forward;
+    forward.name = "web";
+    forward.elastic_ip = desired_.elastic_ips[0].name;
+    forward.port = {40000, 40001};
+    forward.to_address = Ipv4Address(10, 0, 1, 11);
+    forward.to_port = 80;
+    desired_.port_forwards = {forward};
+    ASSERT_EQ(plan().warnings.size(), 1U);
+    EXPECT_NE(plan().warnings[0].find("add 40000-40001 to the sysctl"), std::string::npos);
+    host_ports_.reserved = {{40000, 40001}};
+    EXPECT_EQ(plan().warnings, std::vector<std::string>());
+    host_ports_.bound = {{desired_.elastic_ips[0].address, 40001}};
+    ASSERT_EQ(plan().warnings.size(), 1U);
+    EXPECT_NE(plan().warnings[0].find("takes port 40001"), std::string::npos);
+    host_ports_.bound = {{Ipv4Address(10, 0, 1, 1), 40001}};
+    EXPECT_EQ(plan().warnings, std::vector<std::string>());
+}
+
+TEST_F(PlanTest, reserved_ports_that_change_have_flows_checked) {
+    desired_.nat_gateways[0].reserved_ports = {{5000, 5000}};
+    const auto before = plan().tables;
+    desired_.nat_gateways[0].reserved_ports = {{5001, 5001}};
+    EXPECT_FALSE(same_to_flows(before, plan().tables)) << "what port sets know of full words is of before";
 }
 
 TEST_F(PlanTest, limits_are_given_where_there_are_some) {

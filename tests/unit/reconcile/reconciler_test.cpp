@@ -99,6 +99,49 @@ TEST_F(ReconcilerTest, the_second_apply_writes_nothing) {
     EXPECT_EQ(network_.announcements().size(), 1U);
 }
 
+TEST_F(ReconcilerTest, ports_of_the_host_are_looked_at_again) {
+    const Ipv4Address address = desired_.elastic_ips[0].address;
+    const auto ports = [&] { return kernel_->tables.host_ports.at(address).ranges; };
+    desired_.elastic_ips[0].shared_with_host = true;
+    apply();
+    EXPECT_EQ(ports(), (std::vector<PortRange>{{32768, 60999}}));
+    const auto generation = kernel_->generation;
+
+    network_.bind_port({Ipv4Address(), 22});
+    network_.bind_port({Ipv4Address(), 40000});
+    EXPECT_TRUE(reconciler_->tick());
+    EXPECT_FALSE(reconciler_->needs_settling()) << "not each time";
+    clock_.advance(seconds{6});
+    EXPECT_TRUE(reconciler_->tick());
+    EXPECT_TRUE(reconciler_->needs_settling());
+    EXPECT_EQ(follow().tables.written, 1U);
+    EXPECT_EQ(ports(), (std::vector<PortRange>{{22, 22}, {32768, 60999}}));
+    EXPECT_EQ(kernel_->generation, generation);
+
+    clock_.advance(seconds{6});
+    EXPECT_TRUE(reconciler_->tick());
+    EXPECT_FALSE(reconciler_->needs_settling()) << "nothing has changed";
+    network_.close_port({Ipv4Address(), 22});
+    EXPECT_EQ(apply().tables.written, 1U) << "and whenever something is applied";
+    EXPECT_EQ(ports(), (std::vector<PortRange>{{32768, 60999}}));
+    const auto wanted = reconciler_->tables_for(desired_);
+    ASSERT_TRUE(wanted);
+    EXPECT_EQ(*wanted, kernel_->tables);
+}
+
+TEST_F(ReconcilerTest, ports_of_the_host_that_cannot_be_read_stay_as_they_were) {
+    desired_.elastic_ips[0].shared_with_host = true;
+    network_.bind_port({Ipv4Address(), 22});
+    apply();
+    const auto tables = kernel_->tables;
+    network_.fail_with(Error{"no /proc", EACCES});
+    clock_.advance(seconds{6});
+    EXPECT_FALSE(reconciler_->tick());
+    EXPECT_FALSE(reconciler_->needs_settling());
+    EXPECT_EQ(kernel_->tables, tables);
+    network_.fail_with(std::nullopt);
+}
+
 TEST_F(ReconcilerTest, a_restart_changes_nothing_but_has_flows_checked_once) {
     apply();
     const auto tables = kernel_->tables;

@@ -44,7 +44,7 @@ class MetricsTest : public testing::Test {
         kernel_->tables.devices[0].name = "lan0";
         kernel_->tables.devices[1].name = "wan0";
         subject_.nat_gateways = {{3, "egress"}};
-        subject_.elastic_ips = {{"eip-1", Ipv4Address(198, 51, 100, 10), 64512},
+        subject_.elastic_ips = {{"eip-1", Ipv4Address(198, 51, 100, 10), 64512, 64512},
                                 {"eip-2", Ipv4Address(198, 51, 100, 11), 0}};
         subject_.devices = {{"lan0", 0}, {"wan0", 1}};
         subject_.desired_revision = 5;
@@ -104,6 +104,14 @@ TEST_F(MetricsTest, PortsAreCountedOnce) {
         << text;
     EXPECT_EQ(text.find(R"(sallyport_eip_port_utilization_ratio{elastic_ip="eip-2")"), std::string::npos)
         << "an Elastic IP without a NAT gateway gives no ports";
+}
+
+TEST_F(MetricsTest, PortsOfTheHostAreNoCapacity) {
+    subject_.elastic_ips[0].ports = 4;
+    subject_.elastic_ips[0].identifiers = 8;
+    kernel_->flows = {flow(Protocol::tcp, 3, 1024), flow(Protocol::icmp, 3, 1024)};
+    EXPECT_TRUE(has(R"(sallyport_eip_port_utilization_ratio{elastic_ip="eip-1",protocol="tcp"} 0.25)"));
+    EXPECT_TRUE(has(R"(sallyport_eip_port_utilization_ratio{elastic_ip="eip-1",protocol="icmp"} 0.125)"));
 }
 
 TEST_F(MetricsTest, VerdictsAttachmentAndRevisions) {
