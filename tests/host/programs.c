@@ -199,7 +199,15 @@ static const __u32 *unused_value(int there)
 
 void host_local_address(__be32 address, int there)
 {
-	PUT(local_addresses, &address, unused_value(there));
+	static const __u32 of_host = LOCAL_ADDRESS_OF_HOST;
+	const __u32 *value = there ? &of_host : NULL;
+
+	PUT(local_addresses, &address, value);
+}
+
+void host_ports_of_host(__be32 elastic_ip, const struct host_ports *value)
+{
+	PUT(host_ports, &elastic_ip, value);
 }
 
 void host_neighbour(const struct neighbour_key *key, const __u32 *number)

@@ -49,6 +49,7 @@ void host_transmit(__u32 slot, __u32 ifindex);
 /* By key; a NULL value removes it. */
 void host_elastic_ip(__be32 address, const struct elastic_ip *value);
 void host_local_address(__be32 address, int there);
+void host_ports_of_host(__be32 elastic_ip, const struct host_ports *value);
 void host_neighbour(const struct neighbour_key *key, const __u32 *number);
 void host_subnet(const struct subnet_key *key, const struct subnet *value);
 void host_route(const struct route_key *key, const struct route *value);

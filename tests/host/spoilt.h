@@ -16,6 +16,7 @@
 #define SPOILT_ANSWERS 8
 #define SPOILT_GROUPS 9
 #define SPOILT_DRAIN 10
+#define SPOILT_HOST 11
 
 #ifdef HOST_SPOILT
 #include "lib/drop.h"
@@ -54,6 +55,10 @@
 /* Nobody knows that an Elastic IP is drained. */
 #include "sallyport/abi/maps.h"
 #define ELASTIC_IP_DRAINING 0
+#elif HOST_SPOILT == SPOILT_HOST
+/* What is sent to an address of the host is the host's, whoever has the endpoint. */
+#include "lib/shared_address.h"
+#define packet_is_for_host(packet) address_is_local((packet)->key.destination)
 #endif
 
 #endif

@@ -343,21 +343,22 @@ TEST_F(SharedAddress, OtherElasticIpsKeepAllTheirPorts) {
 
 TEST_F(SharedAddress, WhatIsKnownOfFullWordsDoesNotOutlastTheHostsPorts) {
     struct nat_gateway wide = lab().nat_gateway(0);
-    wide.first_port = 2048;  // the words from there on, and three of them
-    wide.last_port = 2048 + 3 * 64 - 1;
+    wide.first_port = 1024;
+    wide.last_port = 65535;
     lab().change_nat_gateway(0, wide);
-    lab().share_elastic_ip(eip, {{2048, 2048 + 2 * 64 - 1}});
+    constexpr std::uint16_t first = 65535 - 63;  // of the last word
+    lab().share_elastic_ip(eip, {{1024, first - 1}});
     const auto packet = [](int i) {
         return tcp().from(instance, static_cast<std::uint16_t>(5000 + i)).to(remote, 443);
     };
-    for (int i = 0; i < 64; i++) EXPECT_GE(out(packet(i)).source_port, 2048 + 2 * 64);
+    for (int i = 0; i < 64; i++) EXPECT_GE(out(packet(i)).source_port, first);
     EXPECT_EQ(refusal(Role::inside, packet(64)), "port_exhausted");
     // A server of the host ends: no flow has, and no configuration has changed.
-    lab().share_elastic_ip(eip, {{2048, 2048 + 64 - 1}, {2112, 2112 + 62}});
-    EXPECT_EQ(out(packet(65)).source_port, 2112 + 63);
+    lab().share_elastic_ip(eip, {{1024, 30015}, {30017, first - 1}});
+    EXPECT_EQ(out(packet(65)).source_port, 30016);
     EXPECT_EQ(refusal(Role::inside, packet(66)), "port_exhausted");
     // Another begins on a port that a flow has: that goes on, and the next one does not get it.
-    lab().share_elastic_ip(eip, {{2048, 2048 + 3 * 64 - 1}});
+    lab().share_elastic_ip(eip, {{1024, 65535}});
     out(packet(65).flags(ack));
     lab().reap_all(REAP_CUT);
     EXPECT_EQ(refusal(Role::inside, packet(67)), "port_exhausted");

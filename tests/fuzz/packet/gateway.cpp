@@ -11,6 +11,7 @@ namespace sallyport::fuzz {
 namespace {
 
 constexpr std::uint64_t start_ns = 5'000'000'000'000;
+constexpr std::uint16_t first_port_of_host = 32768;
 constexpr std::uint16_t units = 60;  // of a timeout, for most
 
 struct Device {
@@ -257,6 +258,7 @@ void Gateway::configure() {
     put_instances();
     for (std::size_t place = 0; place < elastic_ips.size(); ++place) {
         forward(place, {});
+        if (shared_[place]) share(place, false);
         bind(place, true);
     }
     for (std::size_t place = 0; place < subnets.size(); ++place) {
@@ -310,6 +312,7 @@ void Gateway::bind(std::size_t place, bool bound) {
     value.identifier = static_cast<std::uint32_t>(place);
     if (forwards_[place]) value.flags |= ELASTIC_IP_FORWARDS_PORTS;
     if (draining_[place]) value.flags |= ELASTIC_IP_DRAINING;
+    if (shared_[place]) value.flags |= ELASTIC_IP_SHARED_WITH_HOST;
     if (value.nat_gateway == INTERNET_GATEWAY_FIRST) {
         value.instance = owner_->to_network();
         value.zone = zone_of(*owner_);
@@ -326,6 +329,39 @@ void Gateway::bind(std::size_t place, bool bound) {
                 gateway.elastic_ips[gateway.elastic_ip_count++] = elastic_ips[i].to_network();
         }
     }
+}
+
+// The host listens at two of the four ports that NAT gateway 1 gives, and takes half of all for itself.
+void Gateway::share(std::size_t place, bool shared) {
+    static const struct host_ports ports = [] {
+        struct host_ports made {};
+        made.word[2000 / 64] = std::uint64_t{1} << 2000 % 64 | std::uint64_t{1} << 2002 % 64;
+        for (std::size_t word = first_port_of_host / 64; word < PORT_SET_WORDS; ++word) {
+            made.word[word] = ~std::uint64_t{0};
+            made.block[word / 64] |= std::uint64_t{1} << word % 64;
+        }
+        made.version = 1;
+        return made;
+    }();
+    flow_entry any{};
+    shared_[place] = shared;
+    shared_from_start_[place] = shared && host_entries(&any, 1) == 0;
+    host_ports_of_host(elastic_ips[place].to_network(), shared ? &ports : nullptr);
+    host_local_address(elastic_ips[place].to_network(), shared);
+    bind(place, bound_[place]);
+}
+
+bool Gateway::is_shared(Ipv4Address address) const {
+    const auto found = std::ranges::find(elastic_ips, address);
+    const auto place = static_cast<std::size_t>(found - elastic_ips.begin());
+    return found != elastic_ips.end() && bound_[place] && shared_[place];
+}
+
+bool Gateway::is_kept_for_host(Ipv4Address address, std::uint16_t port) const {
+    const auto found = std::ranges::find(elastic_ips, address);
+    const auto place = static_cast<std::size_t>(found - elastic_ips.begin());
+    return found != elastic_ips.end() && shared_from_start_[place] &&
+           (port == 2000 || port == 2002 || port >= first_port_of_host);
 }
 
 std::uint16_t Gateway::nat_gateway_of(Ipv4Address elastic_ip) const {
@@ -427,6 +463,11 @@ void Gateway::change(std::uint8_t what, std::uint8_t value) {
         case 1:
         case 2: {
             const std::size_t place = value % elastic_ips.size();
+            if (what % 24 == 2 && (value & 0xc0) == 0x40) {
+                share(place == 1 ? 0 : place, !shared_[place == 1 ? 0 : place]);
+                new_generation();
+                break;
+            }
             const bool drain = what % 24 == 2 && value & 0x80;
             if (drain) draining_[place] = !draining_[place];
             bind(place, drain == bound_[place]);
@@ -495,7 +536,8 @@ void Gateway::change(std::uint8_t what, std::uint8_t value) {
         case 13:
             forwarding = value & 1;
             overlapping = (value & 3) == 3;
-            for (std::uint8_t slot = 0; slot < all_devices.size(); ++slot) put_device(slot, all_devices[slot].mtu);
+            for (std::uint8_t slot = 0; slot < all_devices.size(); ++slot)
+                put_device(slot, all_devices[slot].mtu);
             new_generation();
             break;
         case 14:

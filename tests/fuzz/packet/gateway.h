@@ -8,7 +8,7 @@
 // NAT gateway 0 has two Elastic IPs, 1 has one with four ports, 2 has none, 3 is not in use. Of the first and
 // the last Elastic IP a range of ports may be forwarded; the second may be an instance's own, behind an
 // internet gateway. Two security groups may hold for subnets and instances. 10.0.0.12 may be a router to
-// 203.0.113.0/24.
+// 203.0.113.0/24. The first and the last Elastic IP may be addresses of the host as well.
 #pragma once
 
 #include <array>
@@ -64,6 +64,10 @@ class Gateway {
 
     [[nodiscard]] bool is_elastic_ip(Ipv4Address address) const;
     [[nodiscard]] bool is_draining(Ipv4Address address) const;
+    // Is the Elastic IP an address of the host as well?
+    [[nodiscard]] bool is_shared(Ipv4Address address) const;
+    // The same since no flow was there, so that none has this port, which is the host's?
+    [[nodiscard]] bool is_kept_for_host(Ipv4Address address, std::uint16_t port) const;
     // Would the host take what goes to one VPC for the other's?
     [[nodiscard]] static bool is_ambiguous();
     // Has a NAT gateway another mapping than in the beginning, or had for a while?
@@ -105,6 +109,7 @@ class Gateway {
     void configure();
     void put_nat_gateway(std::uint32_t number);
     void bind(std::size_t place, bool bound);
+    void share(std::size_t place, bool shared);
     void new_generation();
     void lead_inside(std::uint8_t value);
     void secure(std::uint8_t value);
@@ -129,7 +134,8 @@ class Gateway {
 
     bool changed_ = true, mapping_changed_ = false;
     std::array<Run, HOST_WORLDS> runs_;  // which keep their memory
-    std::array<bool, 3> bound_{}, draining_{};
+    std::array<bool, 3> bound_{}, draining_{}, shared_{};
+    std::array<bool, 3> shared_from_start_{};         // no flow was there
     std::array<std::optional<Forward>, 3> forwards_;  // by place of the Elastic IP
     std::optional<Ipv4Address> owner_;                // of the second Elastic IP
     std::array<Groups, 3> subnet_groups_{};

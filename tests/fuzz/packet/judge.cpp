@@ -6,6 +6,7 @@
 #include <linux/bpf.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -220,7 +221,45 @@ void Judge::judge_frame(const Script::Frame& frame, const Run& run) {
     if (tell_)
         tell(fmt::format("  action {} fate {} {} egress {}: {}", run.action, static_cast<int>(fate),
                          reason ? reason_label(reason) : "", run.egress, hex(run.frame)));
+    judge_host(frame, reason);
     require_none(support::packet_faults(surroundings_, passage_));
+}
+
+// Of an address that the host has as well it gets what nobody inside has, and nothing else.
+void Judge::judge_host(const Script::Frame& frame, std::size_t reason) {
+    const auto in = Ipv4View::of_frame(frame.bytes);
+    if (!in || !gateway_.is_shared(in->destination())) return;
+    const Fate fate = passage_.fate();
+    const Ports ports = ports_of(*in, false);
+    const bool has_ports = ports.known && in->protocol() != 1;
+    const bool led =
+        has_ports && gateway_.led_inside(in->protocol(), {in->destination(), ports.destination_port});
+    if (fate == Fate::untouched && frame.slot == outside_slot)
+        require(!led, "what is led inside is not left to the host");
+    if (fate != Fate::dropped && fate != Fate::refused) return;
+    // Reasons that say that nobody has it. Others are about the frame, or come after somebody was found.
+    constexpr std::array of_nobodys{DROP_UNSOLICITED,          DROP_FRAGMENT_WITHOUT_FIRST,
+                                    DROP_ICMP_ERROR_MALFORMED, DROP_UNSUPPORTED_ICMP,
+                                    DROP_UNSUPPORTED_PROTOCOL, DROP_TCP_WITHOUT_FLOW};
+    if (std::ranges::find(of_nobodys, static_cast<drop_reason>(reason)) == of_nobodys.end()) return;
+    if (has_ports)
+        require(led || has_entry(in->protocol(), {in->destination(), ports.destination_port}),
+                "what nobody inside has is left to the host");
+    else
+        require(in->protocol() == 1 && ports.known, "what has no endpoint is left to the host");
+}
+
+// Has anybody inside the external endpoint?
+bool Judge::has_entry(std::uint8_t protocol, Endpoint external) {
+    host_world_use(0);
+    entries_.resize(entries_room);
+    entries_.resize(std::min(host_entries(entries_.data(), entries_.size()), entries_room));
+    return std::ranges::any_of(entries_, [&](const flow_entry& entry) {
+        return entry.key.protocol == protocol && ((entry.key.destination == external.address.to_network() &&
+                                                   ntohs(entry.key.destination_port) == external.port) ||
+                                                  (entry.new_address == external.address.to_network() &&
+                                                   ntohs(entry.new_port) == external.port));
+    });
 }
 
 // What stays inside and is sent on goes to a router, or comes from one, by a route, or is between instances
@@ -325,6 +364,9 @@ void Judge::judge_sender(Shown& shown, bool hairpin) {
         shown.is_static = earlier->is_static;
     } else if (is_new && !hairpin) {
         shown.is_static = external == Endpoint{shown.external, shown.external_port};
+        require(shown.is_static || shown.protocol == 1 ||
+                    !gateway_.is_kept_for_host(shown.external, shown.external_port),
+                "no instance is given a port of the host");
     }
     // A hairpin's receiver may have been called by a packet whose sender nobody has seen.
     require(hairpin || gateway_.is_elastic_ip(shown.remote)

@@ -70,6 +70,7 @@ class Judge {
     void play_frame(Script& script, std::uint64_t random);
     void compare_worlds(const Run& express, const Run& stages);
     void judge_frame(const Script::Frame& frame, const Run& run);
+    void judge_host(const Script::Frame& frame, std::size_t reason);
     void judge_inside(const support::Bytes& frame, std::uint8_t slot, bool relayed);
     void judge_ownership(const Bytes& in, const Bytes& out);
     void judge_sender(Shown& shown, bool hairpin);
@@ -82,6 +83,7 @@ class Judge {
     [[nodiscard]] bool has_called(const Shown& shown) const;
     void judge_guest(const Shown& guest, bool sends);
     bool has_mapping(const Shown& owner);
+    bool has_entry(std::uint8_t protocol, Endpoint external);
     void judge_event(std::uint64_t reported);
     void judge_table();
     void require(bool holds, const char* what);
