@@ -209,8 +209,8 @@ static __noinline enum verdict check_miss_from_inside(struct packet *packet)
 		return drop(packet, work->ends.own_elastic_ip ? DROP_ELASTIC_IP_DRAINING
 							      : DROP_INSTANCE_WITHOUT_ELASTIC_IP);
 	}
-	if (address_locality(packet->key.destination) ==
-	    LOCAL_ADDRESS_BROADCAST) /* of another link than the instance's (RFC 2644) */
+	/* Of another link than the instance's (RFC 2644). */
+	if (address_locality(packet->key.destination) == LOCAL_ADDRESS_BROADCAST)
 		return drop(packet, DROP_INVALID_ADDRESS);
 	return wish_flow(packet, number, external);
 }
