@@ -305,7 +305,8 @@ struct Schema<ElasticIp> {
                          "forward has of it is an instance's; all else is the host's: its servers, its own "
                          "connections, ping. No instance is given a port that the host listens at, or may "
                          "take by itself (net.ipv4.ip_local_port_range, ip_local_reserved_ports); a server "
-                         "that starts later has its port within seconds, unless a flow has it still. "
+                         "that starts later has its port within seconds, unless a flow has it still. A "
+                         "port forward over a port of such a server is not in force. "
                          "Fragments for instances must come in order there. Not for one with an instance."}),
         };
     }

@@ -455,16 +455,17 @@ class Planner {
     }
 
     void port_forwards() {
-        std::map<std::string_view, Ipv4Address> address_of;
-        for (const model::ElasticIp& elastic_ip : desired_.elastic_ips) {
-            address_of[elastic_ip.name] = elastic_ip.address;
-        }
+        std::map<std::string_view, const model::ElasticIp*> elastic_ip_of;
+        for (const model::ElasticIp& elastic_ip : desired_.elastic_ips)
+            elastic_ip_of[elastic_ip.name] = &elastic_ip;
         std::map<std::string_view, std::string_view> vpc_of;  // by Elastic IP of a NAT gateway
         for (const model::NatGateway& gateway : desired_.nat_gateways) {
             for (const std::string& elastic_ip : gateway.elastic_ips) vpc_of[elastic_ip] = gateway.vpc;
         }
         for (const model::PortForward& forward : desired_.port_forwards) {
-            const Ipv4Address address = address_of.at(forward.elastic_ip);
+            const model::ElasticIp& elastic_ip = *elastic_ip_of.at(forward.elastic_ip);
+            if (elastic_ip.shared_with_host && is_left_to_host(forward, elastic_ip)) continue;
+            const Ipv4Address address = elastic_ip.address;
             const dataplane::PortForwardEntry entry{
                 .address = forward.to_address,
                 .zone = static_cast<std::uint16_t>(zone(vpc_of.at(forward.elastic_ip))),
@@ -479,6 +480,30 @@ class Planner {
                 plan_.tables.nat_gateways.at(owner->second).forwards_ports = true;
             forwarded_endpoints(forward, address, entry.zone);
         }
+    }
+
+    // On an address that the host shares its servers come first: a forward over the operator's SSH session
+    // would end it. Those that are in the way of nothing yet are told of what might be.
+    bool is_left_to_host(const model::PortForward& forward, const model::ElasticIp& elastic_ip) {
+        const auto has = std::ranges::find_if(of_host_.bound, [&](const netlink::BoundPort& socket) {
+            return forward.port.contains(socket.port) &&
+                   (socket.address == elastic_ip.address || socket.address == Ipv4Address());
+        });
+        if (has != of_host_.bound.end()) {
+            plan_.warnings.push_back(fmt::format(
+                "port forward {} is not in force: the host, which shares Elastic IP {}, uses port {} "
+                "itself; take another port, or stop what has it there",
+                forward.name, elastic_ip.name, has->port));
+            return true;
+        }
+        if (forward.port.first <= of_host_.ephemeral.last && of_host_.ephemeral.first <= forward.port.last &&
+            !hold_all(joined(of_host_.reserved), forward.port)) {
+            plan_.warnings.push_back(fmt::format(
+                "port forward {} is among the ports {} that the host takes for its own connections, and "
+                "shares Elastic IP {} with it: add {} to the sysctl net.ipv4.ip_local_reserved_ports",
+                forward.name, of_host_.ephemeral.to_string(), elastic_ip.name, forward.port.to_string()));
+        }
+        return false;
     }
 
     // Of two forwards that lead to the same endpoint it leaves by the first.
@@ -562,7 +587,6 @@ class Planner {
                 }
             }
             plan_.tables.host_ports.emplace(elastic_ip.address, std::move(ports));
-            warn_of_forwards(elastic_ip);
         }
     }
 
@@ -582,30 +606,6 @@ class Planner {
             if (hold_all(ranges, given)) blocks.push_back(static_cast<std::uint16_t>(first));
         }
         return blocks;
-    }
-
-    // A forward comes before the host. Where the host has the port as well, that may not be meant.
-    void warn_of_forwards(const model::ElasticIp& elastic_ip) {
-        for (const model::PortForward& forward : desired_.port_forwards) {
-            if (forward.elastic_ip != elastic_ip.name) continue;
-            const auto listens = std::ranges::find_if(of_host_.bound, [&](const netlink::BoundPort& socket) {
-                return forward.port.contains(socket.port) &&
-                       (socket.address == elastic_ip.address || socket.address == Ipv4Address());
-            });
-            if (listens != of_host_.bound.end()) {
-                plan_.warnings.push_back(fmt::format(
-                    "port forward {} takes port {} of Elastic IP {}, which the host shares and uses itself: "
-                    "nobody outside reaches the host there",
-                    forward.name, listens->port, elastic_ip.name));
-            } else if (forward.port.first <= of_host_.ephemeral.last &&
-                       of_host_.ephemeral.first <= forward.port.last &&
-                       !hold_all(joined(of_host_.reserved), forward.port)) {
-                plan_.warnings.push_back(fmt::format(
-                    "port forward {} is among the ports {} that the host takes for its own connections, and "
-                    "shares Elastic IP {} with it: add {} to the sysctl net.ipv4.ip_local_reserved_ports",
-                    forward.name, of_host_.ephemeral.to_string(), elastic_ip.name, forward.port.to_string()));
-            }
-        }
     }
 
     struct OnLink {

@@ -137,10 +137,27 @@ def test_no_instance_gets_a_port_of_the_host(world: Routed, agent: Agent) -> Non
     agent.check_accounts()
 
 
-def test_a_forward_over_a_service_of_the_host_is_told(world: Routed, agent: Agent) -> None:
+def _is_left_to_the_host(agent: Agent) -> bool:
+    return any("port forward web is not in force" in warning for warning in agent.status()["warnings"])
+
+
+def test_a_service_of_the_host_comes_before_a_forward(world: Routed, agent: Agent) -> None:
+    """Whoever forwards the port of the session that he works in still has it."""
     agent.reload(_configuration(world))
-    with services.echo_server(world.gateway, EIP1, 8080):
+    over = _configuration(world)
+    over["port_forwards"][0]["port"] = SESSION
+    with services.echo_server(world.h1, H1, 80) as inside:
+        with services.echo_server(world.gateway, EIP1, SESSION), Conversation(world.web, EIP1, SESSION) as session:
+            session.say()
+            agent.reload(over)
+            assert _is_left_to_the_host(agent)
+            session.say()
+            with Conversation(world.web, EIP1, SESSION) as another:
+                another.say()
+            assert not inside
         agent.reload()
-        assert any("port forward web takes port 8080" in warning for warning in agent.status()["warnings"])
-    agent.reload()
-    assert not any("port forward web" in warning for warning in agent.status()["warnings"])
+        assert not _is_left_to_the_host(agent)
+        with Conversation(world.web, EIP1, SESSION) as forwarded:
+            forwarded.say()
+        assert len(inside) == 1
+    agent.reload(_configuration(world))

@@ -377,11 +377,33 @@ TEST_F(PlanTest, what_the_host_and_instances_both_want_of_an_address_is_told) {
     EXPECT_NE(plan().warnings[0].find("add 40000-40001 to the sysctl"), std::string::npos);
     host_ports_.reserved = {{40000, 40001}};
     EXPECT_EQ(plan().warnings, std::vector<std::string>());
-    host_ports_.bound = {{desired_.elastic_ips[0].address, 40001}};
-    ASSERT_EQ(plan().warnings.size(), 1U);
-    EXPECT_NE(plan().warnings[0].find("takes port 40001"), std::string::npos);
-    host_ports_.bound = {{Ipv4Address(10, 0, 1, 1), 40001}};
+}
+
+TEST_F(PlanTest, a_server_of_the_host_comes_before_a_port_forward) {
+    model::ElasticIp& elastic_ip = desired_.elastic_ips[0];
+    model::PortForward forward;
+    forward.name = "web";
+    forward.elastic_ip = elastic_ip.name;
+    forward.port = {22, 23};
+    forward.to_address = Ipv4Address(10, 0, 1, 11);
+    forward.to_port = 80;
+    desired_.port_forwards = {forward};
+    for (const Ipv4Address& listens_at : {elastic_ip.address, Ipv4Address()}) {
+        elastic_ip.shared_with_host = true;
+        host_ports_.bound = {{listens_at, 22}};
+        const Plan made = plan();
+        ASSERT_EQ(made.warnings.size(), 1U);
+        EXPECT_NE(made.warnings[0].find("port forward web is not in force"), std::string::npos);
+        EXPECT_TRUE(made.tables.port_forwards.empty());
+        EXPECT_TRUE(made.tables.forwarded_endpoints.empty());
+        EXPECT_FALSE(made.tables.elastic_ips.at(elastic_ip.address).forwards_ports);
+        elastic_ip.shared_with_host = false;
+        EXPECT_FALSE(plan().tables.port_forwards.empty());
+    }
+    elastic_ip.shared_with_host = true;
+    host_ports_.bound = {{Ipv4Address(10, 0, 1, 1), 22}, {Ipv4Address(), 24}};  // elsewhere
     EXPECT_EQ(plan().warnings, std::vector<std::string>());
+    EXPECT_FALSE(plan().tables.port_forwards.empty());
 }
 
 TEST_F(PlanTest, reserved_ports_that_change_have_flows_checked) {
