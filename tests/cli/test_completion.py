@@ -72,7 +72,7 @@ ROWS = {
     "sallyport eip ": ["associate", "disassociate"],
     "sallyport eip associate e": ["eip-3"],
     "sallyport eip associate eip-3 ": ["db"],
-    "sallyport flows --in": ["--inside"],
+    "sallyport flows --in": ["--inside", "--inner"],
     "sallyport flows --protocol ": ["tcp", "udp", "icmp"],
     "sallyport flows --inside ": [],
     "sallyport flows --count --pro": ["--protocol"],
