@@ -11,6 +11,7 @@
 
 #include "control/flow_rules.h"
 #include "sallyport/abi/drop_reason.h"
+#include "sallyport/abi/flow.h"
 #include "sallyport/abi/limits.h"
 #include "sallyport/abi/maps.h"
 
@@ -95,7 +96,7 @@ class Walk {
     Result<void> enter_by_mapping(const Inward& packet, std::uint16_t number);
     Result<void> make_inward_flow(const Inward& packet, const Ends& ends, std::uint16_t number);
     void enter(const Inward& packet, std::uint16_t number, const Endpoint& instance, std::uint16_t zone);
-    void send(const LeavingEndpoint& source, const LeavingEndpoint& destination, bool outwards);
+    void send(const LeavingEndpoint& source, const LeavingEndpoint& destination, std::uint16_t zone);
 
     // Questions that stages ask.
     [[nodiscard]] const dataplane::PortForwardEntry* port_forward(const Endpoint& external) const {
@@ -855,7 +856,7 @@ std::uint32_t Walk::hairpin_opening_refusal(std::uint16_t number) const {
 // The packet has a flow outwards that gives it this source.
 Result<void> Walk::leave(std::uint16_t number, const LeavingEndpoint& external, bool hairpin) {
     if (!hairpin) {
-        send(external, {question_.destination.address, question_.destination.port}, true);
+        send(external, {question_.destination.address, question_.destination.port}, ZONE_OUTSIDE);
         return {};
     }
     step(Stage::hairpin, names_.elastic_ip(question_.destination.address),
@@ -1099,17 +1100,19 @@ void Walk::enter(const Inward& packet, std::uint16_t number, const Endpoint& ins
             return;
         }
     }
-    send(packet.source, {instance.address, instance.port}, false);
+    send(packet.source, {instance.address, instance.port}, zone);
 }
 
 // Which way a remote is reached the host's routing table says, which is not looked at; but a neighbour is a
-// neighbour.
-void Walk::send(const LeavingEndpoint& source, const LeavingEndpoint& destination, bool outwards) {
+// neighbour. `zone` is where the destination is: another VPC may have the same address.
+void Walk::send(const LeavingEndpoint& source, const LeavingEndpoint& destination, std::uint16_t zone) {
     answer_.verdict = Verdict::forward;
     answer_.translation = Translation{source, destination};
     std::vector<std::string_view> devices;
     for (const auto& [slot, device] : tables_.devices) {
+        const bool outwards = zone == ZONE_OUTSIDE;
         if (device.role == (outwards ? Role::inside : Role::outside)) continue;
+        if (!outwards && device.zone != zone) continue;
         devices.push_back(device.name);
         const auto hop = tables_.next_hops.find(dataplane::Neighbour{device.ifindex, destination.address});
         if (hop == tables_.next_hops.end()) continue;

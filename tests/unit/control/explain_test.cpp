@@ -477,6 +477,18 @@ TEST_F(ExplainTest, VpcsThatOverlapAreToldApart) {
     EXPECT_EQ(answer.error().message, "there is no VPC \"third\"");
 }
 
+TEST_F(ExplainTest, WhatIsOfAnotherVpcIsNoWayToAnInstance) {
+    tables_.devices[2] = {"lan1", 4, address("10.0.1.1"), 1500, other_zone, Role::inside, {}, 1000};
+    tables_.next_hops[{4, address("10.0.1.12")}] = {2, 1500, true, {}, {}, false};
+    EXPECT_EQ(verdict("tcp", "203.0.113.10:9", "198.51.100.10:8080"),
+              "forward 203.0.113.10:9 > 10.0.1.12:80");
+    EXPECT_EQ(found(Stage::next_hop), "lan0: as the host's routes say");
+    tables_.next_hops[{2, address("10.0.1.12")}] = {0, 1500, true, {}, {}, false};
+    EXPECT_EQ(verdict("tcp", "203.0.113.10:9", "198.51.100.10:8080"),
+              "forward 203.0.113.10:9 > 10.0.1.12:80");
+    EXPECT_EQ(found(Stage::next_hop), "lan0: 10.0.1.12 itself, 00:00:00:00:00:00");
+}
+
 TEST_F(ExplainTest, OnOneArmTheSourceTellsWhereAPacketComesFrom) {
     tables_.devices.erase(1);
     tables_.devices[0].role = Role::both;
