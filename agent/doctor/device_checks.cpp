@@ -32,6 +32,7 @@ struct Context {
     const model::Device& device;
     const std::string& name;
     const netlink::Link& link;
+    const netlink::Link& receiver;  // frames come in by it: the device itself, or what a VLAN device is on
     const Subjects& subjects;
     Host& host;
     Report& report;
@@ -98,27 +99,33 @@ void check_xdp_mode(const Context& of) {
     }
 }
 
+// `hardware` is that of the receiver: frames are merged there, and what a VLAN device shows changes nothing.
 void check_offloads(const Context& of, const Hardware& hardware) {
+    const bool is_vlan = of.link.kind == "vlan";
+    if (is_vlan && &of.receiver == &of.link) {
+        of.report.ok("vlan_offload", of.name, "not visible from here",
+                     "what the VLAN is on is of another namespace, where LRO and GRO must be off");
+        return;
+    }
+    const std::string receiver =
+        is_vlan ? fmt::format("{}, which it is a VLAN of,", of.receiver.name) : "the device";
     const auto on = [&](const char* feature) { return hardware.features.count(feature) != 0; };
     const auto switch_off = [&](const char* feature, const char* option) {
-        return hardware.fixed.count(feature) != 0 ? "" : fmt::format("ethtool -K {} {} off", of.name, option);
+        return hardware.fixed.count(feature) != 0
+                   ? ""
+                   : fmt::format("ethtool -K {} {} off", of.receiver.name, option);
     };
-    const bool is_veth = of.link.kind == "veth";
+    const bool is_veth = of.receiver.kind == "veth";
+    constexpr auto merges = " merges received packets: drivers refuse XDP, or what is forwarded is too large";
     if (on("rx-lro")) {
-        of.report.error("lro", of.name, "on",
-                        "the device merges received packets: drivers refuse XDP, or what is forwarded is too "
-                        "large",
-                        switch_off("rx-lro", "lro"));
+        of.report.error("lro", of.name, "on", receiver + merges, switch_off("rx-lro", "lro"));
     } else {
         of.report.ok("lro", of.name, "off", "received packets are not merged by the device");
     }
     // virtio turns its merging off while a native program is attached, and does not show it.
     const bool off_for_xdp = hardware.driver == "virtio_net" && of.link.xdp == XdpAttachment::native;
     if (on("rx-gro-hw") && !off_for_xdp) {
-        of.report.error("gro_hw", of.name, "on",
-                        "the device merges received packets: drivers refuse XDP, or what is forwarded is too "
-                        "large",
-                        switch_off("rx-gro-hw", "rx-gro-hw"));
+        of.report.error("gro_hw", of.name, "on", receiver + merges, switch_off("rx-gro-hw", "rx-gro-hw"));
     } else {
         of.report.ok("gro_hw", of.name, "off", "received packets are not merged by the device");
     }
@@ -129,8 +136,10 @@ void check_offloads(const Context& of, const Hardware& hardware) {
             "the MTU and are lost",
             switch_off("rx-gro", "gro"));
     }
-    // A veth carries the tag beside the frame as its far end left it; the switch here changes nothing.
-    if (!is_veth) {
+    if (is_vlan) {
+        of.report.ok("vlan_offload", of.name, "VLAN of " + of.receiver.name,
+                     "the program sees frames without the tag, whoever takes it off");
+    } else if (!is_veth) {
         if (on("rx-vlan-hw-parse")) {
             of.report.warn(
                 "vlan_offload", of.name, "on",
@@ -140,14 +149,20 @@ void check_offloads(const Context& of, const Hardware& hardware) {
         } else {
             of.report.ok("vlan_offload", of.name, "off", "VLAN tags stay in the frames");
         }
-        return;
     }
+    if (!is_veth) return;
+    // A veth carries the tag beside the frame as its far end left it; the switch here changes nothing.
     of.report.ok(
         "veth_peer", of.name, "not visible from here",
-        fmt::format("the far end of {0} must compute its checksums itself and have GRO or an XDP program "
-                    "on; in its namespace, for the far end PEER: ethtool -K PEER tx off txvlan off gro "
-                    "on",
-                    of.name));
+        is_vlan ? fmt::format(
+                      "the far end of {0} must compute its checksums itself; in its namespace, for the far "
+                      "end PEER: ethtool -K PEER tx off",
+                      of.receiver.name)
+                : fmt::format(
+                      "the far end of {0} must compute its checksums itself and have GRO or an XDP program "
+                      "on; in its namespace, for the far end PEER: ethtool -K PEER tx off txvlan off gro "
+                      "on",
+                      of.name));
 }
 
 void check_mtu(const Context& of) {
@@ -280,6 +295,17 @@ void check_send_redirects(const Context& of) {
     }
 }
 
+// Below VLANs of VLANs there is one, too.
+const netlink::Link& receiver_of(const netlink::Link& link, const std::vector<netlink::Link>& links) {
+    const netlink::Link* receiver = &link;
+    for (std::size_t levels = 0; receiver->trunk != 0 && levels < links.size(); ++levels) {
+        const auto below = std::ranges::find(links, receiver->trunk, &netlink::Link::ifindex);
+        if (below == links.end()) break;
+        receiver = &*below;
+    }
+    return *receiver;
+}
+
 }  // namespace
 
 void check_device(const DeviceToCheck& subject, const Subjects& subjects, Host& host, Report& report) {
@@ -298,7 +324,8 @@ void check_device(const DeviceToCheck& subject, const Subjects& subjects, Host& 
         return;
     }
     report.ok("device", name, link->mac.to_string(), "the host has the device");
-    const Context context{subject, subject.device, name, *link, subjects, host, report};
+    const Context context{subject,  subject.device, name,  *link, receiver_of(*link, *links),
+                          subjects, host,           report};
     check_up(context);
     const auto hardware = host.hardware(name);
     if (hardware) {
@@ -307,10 +334,13 @@ void check_device(const DeviceToCheck& subject, const Subjects& subjects, Host& 
         report.unread("driver", name, hardware.error());
     }
     check_xdp_mode(context);
-    if (hardware) {
-        check_offloads(context, *hardware);
-        check_channels(context, *hardware);
+    const auto receiver = context.receiver.name == name ? hardware : host.hardware(context.receiver.name);
+    if (receiver) {
+        check_offloads(context, *receiver);
+    } else if (hardware) {
+        report.unread("gro", name, receiver.error());
     }
+    if (hardware) check_channels(context, *hardware);
     check_mtu(context);
     check_forwarding(context);
     check_rp_filter(context);

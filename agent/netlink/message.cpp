@@ -147,6 +147,7 @@ std::optional<Link> parse_link(const nlmsghdr& message) {
     link.ifindex = static_cast<std::uint32_t>(header->ifi_index);
     link.up = (header->ifi_flags & IFF_UP) != 0;
     link.running = link.up && (header->ifi_flags & IFF_RUNNING) != 0;
+    bool of_other_namespace = false;
     each_attribute_after<ifinfomsg>(message, [&](const nlattr& attribute) {
         switch (mnl_attr_get_type(&attribute)) {
             case IFLA_IFNAME:
@@ -154,6 +155,12 @@ std::optional<Link> parse_link(const nlmsghdr& message) {
                 break;
             case IFLA_ADDRESS:
                 link.mac = mac(attribute).value_or(MacAddress{});
+                break;
+            case IFLA_LINK:
+                link.trunk = number<std::uint32_t>(attribute).value_or(0);
+                break;
+            case IFLA_LINK_NETNSID:
+                of_other_namespace = true;
                 break;
             case IFLA_MASTER:
                 link.master = number<std::uint32_t>(attribute).value_or(0);
@@ -181,6 +188,8 @@ std::optional<Link> parse_link(const nlmsghdr& message) {
                 break;
         }
     });
+    // A veth has its far end there. Interface indices of another namespace mean nothing here.
+    if (link.kind != "vlan" || of_other_namespace) link.trunk = 0;
     return link;
 }
 

@@ -37,6 +37,7 @@ struct Link {
     XdpAttachment xdp = XdpAttachment::none;
     std::uint32_t xdp_program = 0;  // the kernel's id of the program; 0: none, or several
     std::uint32_t master = 0;       // interface index of the bridge, bond or VRF that it is of; 0: none
+    std::uint32_t trunk = 0;  // of a VLAN device: interface index of the one it is on; 0: not seen from here
     bool operator==(const Link&) const = default;
 };
 

@@ -347,6 +347,47 @@ TEST(Doctor, ADeviceWithADotIsNamedWithSlashes) {
     EXPECT_EQ(scene.find("rp_filter", "lan0.100")->mend, "sysctl -w net/ipv4/conf/lan0.100/rp_filter=2");
 }
 
+// The switches of a VLAN device are its own in name only.
+TEST(Doctor, OfAVlanTheDeviceBelowItIsLookedAt) {
+    auto scene = good();
+    add_device(scene, "lan1", model::DeviceRole::inside, "e1000e");
+    scene.subjects.devices.pop_back();
+    add_device(scene, "lan1.10", model::DeviceRole::inside, "802.1Q VLAN Support");
+    netlink::Link& vlan = scene.link("lan1.10");
+    vlan.kind = "vlan";
+    vlan.trunk = scene.link("lan1").ifindex;
+    vlan.xdp = netlink::XdpAttachment::generic;
+    auto& switches = scene.host.devices["lan1"].features;
+    switches = {"rx-vlan-hw-parse"};
+    EXPECT_FALSE(scene.find("gro", "lan1.10")) << "the VLAN device's own says nothing";
+    EXPECT_FALSE(scene.find("veth_peer", "lan1.10"));
+    EXPECT_EQ(scene.find("vlan_offload", "lan1.10")->severity, Severity::ok);
+    EXPECT_EQ(scene.find("vlan_offload", "lan1.10")->found, "VLAN of lan1");
+    EXPECT_EQ(scene.find("lro", "lan1.10")->severity, Severity::ok);
+    switches = {"rx-gro", "rx-lro", "rx-gro-hw"};
+    for (const auto& [check, option] :
+         std::map<std::string, std::string>{{"gro", "gro"}, {"lro", "lro"}, {"gro_hw", "rx-gro-hw"}}) {
+        const auto found = scene.find(check, "lan1.10");
+        ASSERT_TRUE(found) << check;
+        EXPECT_EQ(found->severity, error) << check;
+        EXPECT_EQ(found->mend, "ethtool -K lan1 " + option + " off");
+    }
+    scene.link("lan1").kind = "veth";
+    EXPECT_NE(scene.find("veth_peer", "lan1.10")->text.find("far end of lan1 "), std::string::npos);
+
+    add_device(scene, "lan1.10.5", model::DeviceRole::inside, "802.1Q VLAN Support");
+    scene.link("lan1.10.5").kind = "vlan";
+    scene.link("lan1.10.5").trunk = scene.link("lan1.10").ifindex;
+    scene.link("lan1.10.5").xdp = netlink::XdpAttachment::generic;
+    EXPECT_EQ(scene.find("gro", "lan1.10.5")->mend, "ethtool -K lan1 gro off");
+
+    scene.host.devices.erase("lan1");
+    EXPECT_EQ(scene.find("gro", "lan1.10")->severity, warning) << "it cannot be looked at";
+    scene.link("lan1.10").trunk = 0;
+    EXPECT_FALSE(scene.find("gro", "lan1.10")) << "of another namespace";
+    EXPECT_EQ(scene.find("vlan_offload", "lan1.10")->found, "not visible from here");
+}
+
 TEST(Doctor, AMissingDeviceIsAllThatIsSaidOfIt) {
     auto scene = good();
     scene.link("lan0").name = "lan1";

@@ -76,8 +76,25 @@ TEST(Message, ReadsADevice) {
     auto message = link_message();
     const auto link = parse_link(*message);
     ASSERT_TRUE(link);
-    EXPECT_EQ(*link,
-              (Link{7, "lan0", "veth", MacAddress(mac_bytes), 9000, true, true, XdpAttachment::native, 42, 12}));
+    EXPECT_EQ(*link, (Link{7, "lan0", "veth", MacAddress(mac_bytes), 9000, true, true, XdpAttachment::native,
+                           42, 12}));
+}
+
+TEST(Message, ReadsWhatAVlanIsOn) {
+    const auto trunk_of = [](const char* kind, bool of_other_namespace) {
+        ifinfomsg fixed{};
+        fixed.ifi_index = 8;
+        Message<ifinfomsg> message(RTM_NEWLINK, fixed);
+        message.put(IFLA_LINK, std::uint32_t{7});
+        if (of_other_namespace) message.put(IFLA_LINK_NETNSID, std::int32_t{0});
+        auto* info = mnl_attr_nest_start(&*message, IFLA_LINKINFO);
+        message.put_text(IFLA_INFO_KIND, kind);
+        mnl_attr_nest_end(&*message, info);
+        return parse_link(*message)->trunk;
+    };
+    EXPECT_EQ(trunk_of("vlan", false), 7U);
+    EXPECT_EQ(trunk_of("vlan", true), 0U);
+    EXPECT_EQ(trunk_of("veth", false), 0U) << "its far end";
 }
 
 TEST(Message, LeavesOutTheBridgesViewOfAPort) {
