@@ -160,6 +160,14 @@ class Planner {
                     continue;
                 }
             }
+            if (auto vlan = vlan_on(link->ifindex)) {
+                plan_.refused_devices.emplace(
+                    device.device,
+                    fmt::format("{0} is a VLAN of {1}, whose program would take the packets of all "
+                                "VLANs for its own: {1} is not used",
+                                *vlan, device.device));
+                continue;
+            }
             DeviceEntry entry;
             entry.name = device.device;
             entry.ifindex = link->ifindex;
@@ -194,6 +202,20 @@ class Planner {
     bool is_of_vrf(const netlink::Link& link) const {
         const netlink::Link* master = link.master == 0 ? nullptr : view_.link(link.master);
         return master != nullptr && master->kind == "vrf";
+    }
+
+    // A device of the gateway that is a VLAN of the one with this index. Its packets come by there first.
+    std::optional<std::string> vlan_on(std::uint32_t trunk) const {
+        for (const model::Device& device : desired_.gateway.devices) {
+            const netlink::Link* link = view_.link(device.device);
+            // VLANs of VLANs as well, as deep as tags are parsed.
+            for (int level = 0; link != nullptr && level < VLAN_TAGS_MAX; ++level) {
+                if (link->trunk == 0) break;
+                if (link->trunk == trunk) return device.device;
+                link = view_.link(link->trunk);
+            }
+        }
+        return std::nullopt;
     }
 
     // RFC 4787 REQ-7: an outside that has the addresses of the inside, because somebody's DHCP gave it them,

@@ -67,6 +67,33 @@ TEST_F(PlanTest, an_outside_with_addresses_of_the_inside_is_refused) {
     EXPECT_EQ(made.attach.size(), 2U);
 }
 
+// Its program would see the packets of all VLANs, and take them for those of its own VPC.
+TEST_F(PlanTest, a_trunk_is_refused_where_one_of_its_vlans_is_used) {
+    netlink::Link vlan = link(77, "lan0.10", lan0_mac);
+    vlan.kind = "vlan";
+    vlan.trunk = lan0;
+    network_.put_link(vlan);
+    EXPECT_TRUE(plan().refused_devices.empty()) << "a VLAN that is nobody's";
+    model::Device device = desired_.gateway.devices[0];
+    device.device = "lan0.10";
+    desired_.gateway.devices.push_back(device);
+    const auto refused = [&] {
+        const Plan made = plan();
+        return made.refused_devices.size() == 1 && made.refused_devices.contains("lan0") &&
+               made.attach.size() == 2 && made.tables.devices.size() == 2;
+    };
+    EXPECT_TRUE(refused());
+    netlink::Link inner = vlan;
+    inner.ifindex = 78;
+    inner.name = desired_.gateway.devices.back().device = "lan0.10.5";
+    inner.trunk = vlan.ifindex;
+    network_.put_link(inner);
+    EXPECT_TRUE(refused()) << "of a VLAN of a VLAN";
+    inner.trunk = wan0 + 100;
+    network_.put_link(inner);
+    EXPECT_TRUE(plan().refused_devices.empty());
+}
+
 TEST_F(PlanTest, an_address_with_a_subnet_is_preferred_for_icmp_errors) {
     network_.put_address({wan0, Ipv4Address(198, 51, 100, 1), 32});
     EXPECT_EQ(plan().tables.devices.at(1).address, Ipv4Address(198, 51, 100, 2));
