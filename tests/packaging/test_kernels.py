@@ -4,24 +4,9 @@
 import re
 from pathlib import Path
 
-import pytest
-
-from lib.debian import Kernel, NotAvailable, kernel
-from lib.guest import run_in_guest
-from lib.tree import PROGRAMS, SOURCE
-
-IP = Path("/usr/sbin/ip")
-
-
-@pytest.fixture(scope="module", params=["bookworm", "bookworm-backports"])
-def stock_kernel(request: pytest.FixtureRequest) -> Kernel:
-    """The oldest kernel that is supported, and a newer one where the mirror has it."""
-    try:
-        return kernel(request.param)
-    except NotAvailable as reason:
-        if request.param == "bookworm":
-            raise
-        pytest.skip(f"NOT TESTED on the kernel of {request.param}: {reason}")
+from lib.debian import Kernel
+from lib.guest import IP, gateway_in_guest, run_in_guest
+from lib.tree import PROGRAMS
 
 
 def test_packets_through_the_programs(stock_kernel: Kernel, tmp_path: Path) -> None:
@@ -35,9 +20,4 @@ def test_packets_through_the_programs(stock_kernel: Kernel, tmp_path: Path) -> N
 
 
 def test_a_gateway_for_real_clients(stock_kernel: Kernel, tmp_path: Path) -> None:
-    output = run_in_guest(
-        stock_kernel, tmp_path, modules=["veth"], timeout=300,
-        programs=[PROGRAMS / "sallyportd", PROGRAMS / "sallyport", IP, Path("/usr/sbin/ethtool")],
-        files={"sallyport.yaml": (SOURCE / "tests/packaging/guest/sallyport.yaml").read_bytes()},
-        script=(SOURCE / "tests/packaging/guest/gateway.sh").read_text(encoding="utf-8"))
-    assert f"kernel {stock_kernel.version}" in output
+    gateway_in_guest(stock_kernel, tmp_path, "gateway", modules=["veth"], timeout=300)

@@ -3,39 +3,7 @@
 # Runs in a guest whose only system is a kernel: the machine is the gateway, two namespaces are an inside host
 # and a server outside. The server knows no way to the inside, so an answer shows that packets are translated.
 # shellcheck shell=sh
-set -e
-trap 'result=$?; [ $result -eq 0 ] || cat /agent.log; exit $result' EXIT
-export NO_COLOR=1
-
-said() { echo "== $*"; }
-
-await() {
-    tries=100
-    until "$@" >/dev/null 2>&1; do
-        tries=$((tries - 1))
-        [ $tries -gt 0 ] || { echo "in vain: $*"; exit 1; }
-        sleep 0.2
-    done
-}
-
-# A veth takes redirected frames only if its peer polls, which generic receive offload makes it do.
-wire() {
-    ip link add "$1" type veth peer name eth0 netns "$2"
-    ethtool -K "$1" tx off >/dev/null
-    ip netns exec "$2" ethtool -K eth0 tx off gro on >/dev/null
-    ip addr add "$3" dev "$1"
-    ip -n "$2" addr add "$4" dev eth0
-    ip link set "$1" up
-    ip -n "$2" link set eth0 up
-}
-
-ready() { sallyport -o json status | grep -q '"ready": *true'; }
-
-start_agent() {
-    sallyportd --config /sallyport.yaml >>/agent.log 2>&1 &
-    agent=$!
-    await ready
-}
+. /lib.sh
 
 # Not by wget: the static busybox looks up names with modules that do not fit it, and crashes.
 fetch() {
@@ -67,7 +35,7 @@ said "ping and HTTP go through"
 sallyport flows
 sallyport flows | grep -q 198.51.100.10
 
-kill -9 $agent
+kill_agent
 [ "$(fetch)" = "hello from outside" ]
 said "without its agent as well"
 
@@ -88,5 +56,4 @@ said "packets are captured"
 sallyport detach
 ip link show lan0 | grep -q xdp && exit 1
 said "detached"
-kill $agent
-wait $agent
+stop_agent

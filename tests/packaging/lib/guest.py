@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .debian import Kernel
-from .tree import libraries_of
+from .tree import PROGRAMS, SOURCE, libraries_of
 
-_APPLETS = ["cat", "echo", "grep", "httpd", "insmod", "kill", "ls", "mkdir", "mount", "nc", "ping", "poweroff", "rm",
-            "sleep", "tail"]
+_APPLETS = ["cat", "cmp", "echo", "grep", "httpd", "insmod", "kill", "ls", "mkdir", "mkfifo", "mount", "nc", "ping",
+            "poweroff", "rm", "sed", "sleep", "sort", "tail", "tr"]
+IP = Path("/usr/sbin/ip")
+_SCRIPTS = SOURCE / "tests/packaging/guest"
 _SHELL = Path("/bin/dash")  # busybox's own shell would put its applets in front of real programs
 
 # Its output is what the guest says; the line END tells the exit status of the script.
@@ -127,3 +129,16 @@ def run_in_guest(kernel: Kernel, work: Path, *, script: str, modules: Sequence[s
     if "\nEND 0\n" not in text:
         raise AssertionError(f"kernel {kernel.version}: {status}; its console:\n{text[-8000:]}")
     return text
+
+
+def gateway_in_guest(kernel: Kernel, work: Path, name: str, *, modules: Sequence[str], timeout: float,
+                     programs: Sequence[Path] = (), helpers: Sequence[str] = ()) -> str:
+    """Runs NAME.sh of the folder `guest` beside the agent, which is to be started with NAME.yaml."""
+    files = {helper: (_SCRIPTS / helper).read_bytes() for helper in ("lib.sh", *helpers)}
+    files["sallyport.yaml"] = (_SCRIPTS / f"{name}.yaml").read_bytes()
+    output = run_in_guest(
+        kernel, work, modules=modules, timeout=timeout, files=files,
+        programs=[PROGRAMS / "sallyportd", PROGRAMS / "sallyport", IP, Path("/usr/sbin/ethtool"), *programs],
+        script=(_SCRIPTS / f"{name}.sh").read_text(encoding="utf-8"))
+    assert f"kernel {kernel.version}" in output
+    return output
