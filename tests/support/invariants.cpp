@@ -324,7 +324,10 @@ Fate Passage::fate() const {
     if (a.answered != b.answered) return Fate::answered;
     if (a.held != b.held) return Fate::held;
     if (a.dropped != b.dropped) return action == XDP_DROP ? Fate::dropped : Fate::refused;
-    if (a.passed != b.passed) return translated(after) != translated(before) ? Fate::passed : Fate::untouched;
+    // One that has turned around and is the host's after all was counted by its sender's flow, and is as it
+    // came.
+    if (a.passed != b.passed)
+        return translated(after) != translated(before) && out != in ? Fate::passed : Fate::untouched;
     return Fate::none;
 }
 
