@@ -43,11 +43,12 @@ start_agent
 [ "$(fetch)" = "hello from outside" ]
 said "and with the next one, which adopts what is there"
 
-sallyport -o json capture --protocol icmp --count 4 >/packets 2>/capture.log &
-capture=$!
-sleep 2
-ip netns exec inside ping -c 3 -W 5 203.0.113.10
-wait $capture || { cat /capture.log; exit 1; }
+# The emulator takes its time to verify the programs that capture: there is something to see all the while.
+ip netns exec inside ping -c 200 -W 5 203.0.113.10 >/pings &
+pings=$!
+sallyport -o json capture --protocol icmp --count 4 --duration 150s >/packets 2>/capture.log ||
+    { cat /capture.log; exit 1; }
+kill $pings
 grep -c '"point": *"received"' /packets
 grep -q '"device": *"lan0"' /packets
 grep -q '"point": *"sent"' /packets
