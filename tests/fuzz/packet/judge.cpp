@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <fmt/format.h>
 #include <linux/bpf.h>
+#include <linux/if_ether.h>
 
 #include <algorithm>
 #include <array>
@@ -16,6 +17,7 @@ namespace {
 
 using support::Fate;
 using support::get16;
+using support::ip_offset;
 using support::Ipv4View;
 
 constexpr std::size_t entries_room = 64;
@@ -266,7 +268,8 @@ bool Judge::has_entry(std::uint8_t protocol, Endpoint external) {
 // whose VPC the host's routes do not tell from others; and security groups allow it, whoever began.
 void Judge::judge_inside(const Bytes& frame, std::uint8_t slot, bool relayed) {
     const auto in = Ipv4View::of_frame(frame);
-    if (!in) return;
+    // Behind more tags than VLANs of VLANs have, nobody looks for IPv4: neither the programs nor the host.
+    if (!in || ip_offset(frame) > sizeof(ethhdr) + 4 * VLAN_TAGS_MAX) return;
     const Ipv4Address source = in->source(), destination = in->destination();
     // Of an error it is the quoted packet that says where it belongs.
     if (in->is_icmp_error() || in->later_fragment()) return;
