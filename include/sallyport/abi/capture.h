@@ -23,12 +23,11 @@ enum capture_point {
 };
 
 struct capture_record {
-	__u64 time_ns; /* CLOCK_MONOTONIC */
-	__u32 length;  /* of the packet */
-	__u16 captured;
-	__u8 device; /* slot of the device that received it */
-	__u8 point;  /* enum capture_point */
-	/* `captured` bytes follow. */
+	__u64 time_ns;	/* CLOCK_MONOTONIC */
+	__u32 length;	/* of the packet */
+	__u16 captured; /* so many bytes of it follow */
+	__u8 device;	/* slot of the device that received it */
+	__u8 point;	/* enum capture_point */
 };
 
 ABI_ASSERT_SIZE(struct capture_record, 16);
