@@ -69,8 +69,7 @@ tl::expected<FlowFilter, std::string> FlowFilter::parse(const Request& request) 
     if (filter.inner && (filter.external || filter.remote || filter.top))
         return tl::unexpected<std::string>(
             "a flow that stays inside has no external endpoint and no remote: with inner, only inside, "
-            "protocol, "
-            "limit and count are of use");
+            "protocol, limit and count are of use");
     return filter;
 }
 

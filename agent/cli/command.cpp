@@ -167,9 +167,8 @@ std::span<const Command> commands() {
              "Changes one resource that was made with `create` or through the API, and waits until that is "
              "in force: `set nat_gateways lab timeouts.udp=120s`. Fields are written as for `create`; those "
              "that are not named stay as they are, within a map too. A list is replaced as a whole. "
-             "FIELD=null takes a field back to its default; the text null is written '\"null\"'. Where all "
-             "is "
-             "so already, nothing is changed. What a file declares is changed there.",
+             "FIELD=null takes a field back to its default; the text null is written '\"null\"'. Where "
+             "all is so already, nothing is changed. What a file declares is changed there.",
          .arguments = {{"KIND", Value::kind, true, "kind of resource"},
                        {"NAME", Value::name, true, "name of the resource"},
                        {"FIELD=VALUE", Value::setting, false, "what it is to be like", true}},

@@ -288,6 +288,11 @@ void print_drops(Text& text, const Json& drops) {
     table.print(text);
 }
 
+void tell_of_more(Text& text, const Json& value, std::size_t shown) {
+    if (const std::uint64_t total = number(value, "total"); total > shown)
+        text.line(fmt::format("{} of {} flows; --limit shows more", shown, total), Tone::faint);
+}
+
 }  // namespace
 
 std::string field(const Json& object, std::string_view name, std::string_view otherwise) {
@@ -423,8 +428,7 @@ void flows_view(Text& text, const Json& value) {
                    cell(flow, "vpc")});
     }
     table.print(text);
-    if (std::uint64_t total = number(value, "total"); total > flows.size())
-        text.line(fmt::format("{} of {} flows; --limit shows more", flows.size(), total), Tone::faint);
+    tell_of_more(text, value, flows.size());
 }
 
 void inner_flows_view(Text& text, const Json& value) {
@@ -444,8 +448,7 @@ void inner_flows_view(Text& text, const Json& value) {
                    cell(flow, "vpc")});
     }
     table.print(text);
-    if (std::uint64_t total = number(value, "total"); total > flows.size())
-        text.line(fmt::format("{} of {} flows; --limit shows more", flows.size(), total), Tone::faint);
+    tell_of_more(text, value, flows.size());
 }
 
 void flow_count_view(Text& text, const Json& value) {

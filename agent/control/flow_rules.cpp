@@ -228,11 +228,13 @@ std::array<InnerEnd, 2> FlowRules::inner_ends(const dataplane::InnerFlowKey& flo
 
 bool FlowRules::allows(const dataplane::InnerFlowKey& flow, std::uint16_t message) const {
     const auto ends = inner_ends(flow, message);
-    // What comes from behind a router has the route of its answers.
-    const auto& [from, seen] = ends[ends[0].place.subnet == nullptr ? 1 : 0];
+    // What comes from behind a router is let in where its answers go to one.
+    const bool from_router = ends[0].place.subnet == nullptr;
+    const auto& [from, seen] = ends[from_router ? 1 : 0];
     if (from.subnet == nullptr) return false;
     const RouteEntry* route = route_to(from.subnet->route_table, seen.remote.address);
-    if (route == nullptr || (route->kind != RouteKind::local && route->kind != RouteKind::via)) return false;
+    if (route == nullptr) return false;
+    if (route->kind != RouteKind::via && (from_router || route->kind != RouteKind::local)) return false;
     return std::ranges::all_of(
         ends, [this](const InnerEnd& end) { return groups_admit(end.place, true, end.ends).admitted; });
 }

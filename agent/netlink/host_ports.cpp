@@ -2,6 +2,7 @@
 #include "netlink/host_ports.h"
 
 #include <arpa/inet.h>
+#include <netinet/tcp.h>
 
 #include <algorithm>
 #include <array>
@@ -77,30 +78,38 @@ bool any_holds(const std::vector<PortRange>& ranges, std::uint16_t port) {
     return std::ranges::any_of(ranges, [port](const PortRange& range) { return range.contains(port); });
 }
 
+// Does what is sent to the address come to the socket?
+bool takes(const BoundPort& socket, Ipv4Address address) {
+    return socket.address == address || socket.address == Ipv4Address();
+}
+
 }  // namespace
 
-bool HostPorts::hold(Ipv4Address address, std::uint16_t port) const {
-    return ephemeral.contains(port) || any_holds(reserved, port) || bound.contains({address, port}) ||
-           bound.contains({Ipv4Address(), port});
+void HostPorts::add(const HostSocket& socket) {
+    const std::uint16_t port = socket.local.port;
+    if (socket.listens || !ephemeral.contains(port) || any_holds(reserved, port)) bound.insert(socket.local);
 }
 
 std::vector<PortRange> HostPorts::on(Ipv4Address address) const {
     std::vector<PortRange> ranges = reserved;
     if (ephemeral.last != 0) ranges.push_back(ephemeral);
     for (const BoundPort& one : bound) {
-        if (one.address == address || one.address == Ipv4Address()) ranges.push_back({one.port, one.port});
+        if (takes(one, address)) ranges.push_back({one.port, one.port});
     }
     return joined(std::move(ranges));
 }
 
-void HostPorts::tidy() {
-    std::erase_if(bound, [this](const BoundPort& one) {
-        return ephemeral.contains(one.port) || any_holds(reserved, one.port);
-    });
+std::optional<std::uint16_t> HostPorts::first_bound(Ipv4Address address, const PortRange& ports) const {
+    std::optional<std::uint16_t> first;
+    for (const BoundPort& one : bound) {
+        if (takes(one, address) && ports.contains(one.port) && (!first || one.port < *first))
+            first = one.port;
+    }
+    return first;
 }
 
-Result<std::set<BoundPort>> parse_sockets(std::string_view text) {
-    std::set<BoundPort> sockets;
+Result<std::set<HostSocket>> parse_sockets(std::string_view text) {
+    std::set<HostSocket> sockets;
     text.remove_prefix(std::min(text.find('\n'), text.size()));  // the headings
     while (!text.empty()) {
         text.remove_prefix(1);
@@ -108,16 +117,19 @@ Result<std::set<BoundPort>> parse_sockets(std::string_view text) {
         text.remove_prefix(line.size());
         if (next_word(line).empty()) continue;
         const std::string_view local = next_word(line);
+        next_word(line);  // the other end
+        const auto state = number_of<std::uint8_t>(next_word(line), 16);
         const std::size_t colon = local.find(':');
-        BoundPort socket;
-        const Reach reach = address_of(local.substr(0, colon), socket.address);
+        HostSocket socket;
+        const Reach reach = address_of(local.substr(0, colon), socket.local.address);
         const auto port = colon == std::string_view::npos
                               ? std::nullopt
                               : number_of<std::uint16_t>(local.substr(colon + 1), 16);
-        if (reach == Reach::unreadable || !port)
+        if (reach == Reach::unreadable || !port || !state)
             return failure("\"" + std::string(local) + "\" is no socket");
-        socket.port = *port;
-        if (reach == Reach::ipv4 && socket.port != 0) sockets.insert(socket);
+        socket.local.port = *port;
+        socket.listens = *state == TCP_LISTEN;
+        if (reach == Reach::ipv4 && *port != 0) sockets.insert(socket);
     }
     return sockets;
 }
@@ -138,14 +150,13 @@ Result<HostPorts> read_host_ports(const std::string& proc) {
     if (auto done = read(settings + "reserved_ports", parse_reserved, ports.reserved); !done)
         return tl::make_unexpected(done.error());
     for (const char* table : {"tcp", "udp", "tcp6", "udp6"}) {
-        std::set<BoundPort> sockets;
+        std::set<HostSocket> sockets;
         const auto done = read(proc + "/thread-self/net/" + table, parse_sockets, sockets);
         if (!done && done.error().code == ENOENT && std::string_view(table).ends_with('6'))
             continue;  // this kernel does without IPv6
         if (!done) return tl::make_unexpected(done.error());
-        ports.bound.merge(sockets);
+        for (const HostSocket& socket : sockets) ports.add(socket);
     }
-    ports.tidy();
     return ports;
 }
 

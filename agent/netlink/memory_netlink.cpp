@@ -120,8 +120,8 @@ Result<std::vector<NeighbourEntry>> MemoryNetlink::neighbours() {
 
 Result<HostPorts> MemoryNetlink::host_ports() {
     if (failure_) return tl::make_unexpected(*failure_);
-    HostPorts ports = host_ports_;
-    ports.tidy();
+    HostPorts ports{{32768, 60999}, {}, {}};  // as a kernel begins
+    for (const HostSocket& socket : sockets_) ports.add(socket);
     return ports;
 }
 

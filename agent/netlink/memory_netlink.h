@@ -27,9 +27,8 @@ class MemoryNetlink final : public Netlink {
     void put_neighbour(const NeighbourEntry& neighbour);
     void remove_neighbour(std::uint32_t ifindex, Ipv4Address address);
     void put_foreign_route(const Ipv4Prefix& destination, std::uint32_t metric = 0);  // somebody else's
-    void bind_port(const BoundPort& socket) { host_ports_.bound.insert(socket); }
-    void close_port(const BoundPort& socket) { host_ports_.bound.erase(socket); }
-    void set_host_ports(const HostPorts& ports) { host_ports_ = ports; }
+    void open_socket(const HostSocket& socket) { sockets_.insert(socket); }
+    void close_socket(const HostSocket& socket) { sockets_.erase(socket); }
     void lose_events();                          // what waits is gone, and EventsLost is told instead
     void fail_with(std::optional<Error> error);  // every call fails so, until it is taken back (nullopt)
 
@@ -69,7 +68,7 @@ class MemoryNetlink final : public Netlink {
     std::vector<NeighbourEntry> neighbours_;
     std::vector<KernelRoute> routes_;
     std::vector<std::pair<Ipv4Prefix, std::uint32_t>> foreign_routes_;  // destination, metric
-    HostPorts host_ports_{{32768, 60999}, {}, {}};                      // as a kernel begins
+    std::set<HostSocket> sockets_;
     std::deque<Event> events_;
     std::optional<Error> failure_;
     std::vector<Probe> probes_;

@@ -486,8 +486,25 @@ class Planner {
         }
         for (const model::PortForward& forward : desired_.port_forwards) {
             const model::ElasticIp& elastic_ip = *elastic_ip_of.at(forward.elastic_ip);
-            if (elastic_ip.shared_with_host && is_left_to_host(forward, elastic_ip)) continue;
             const Ipv4Address address = elastic_ip.address;
+            if (elastic_ip.shared_with_host) {
+                // The host's servers come first: a forward over the operator's SSH session would end it.
+                if (const auto port = of_host_.first_bound(address, forward.port)) {
+                    plan_.warnings.push_back(fmt::format(
+                        "port forward {} is not in force: the host, which shares Elastic IP {}, uses port {} "
+                        "itself; take another port, or stop what has it there",
+                        forward.name, elastic_ip.name, *port));
+                    continue;
+                }
+                if (may_become_the_hosts(forward.port)) {
+                    plan_.warnings.push_back(fmt::format(
+                        "port forward {} is among the ports {} that the host takes for its own connections, "
+                        "and shares Elastic IP {} with it: add {} to the sysctl "
+                        "net.ipv4.ip_local_reserved_ports",
+                        forward.name, of_host_.ephemeral.to_string(), elastic_ip.name,
+                        forward.port.to_string()));
+                }
+            }
             const dataplane::PortForwardEntry entry{
                 .address = forward.to_address,
                 .zone = static_cast<std::uint16_t>(zone(vpc_of.at(forward.elastic_ip))),
@@ -504,28 +521,10 @@ class Planner {
         }
     }
 
-    // On an address that the host shares its servers come first: a forward over the operator's SSH session
-    // would end it. Those that are in the way of nothing yet are told of what might be.
-    bool is_left_to_host(const model::PortForward& forward, const model::ElasticIp& elastic_ip) {
-        const auto has = std::ranges::find_if(of_host_.bound, [&](const netlink::BoundPort& socket) {
-            return forward.port.contains(socket.port) &&
-                   (socket.address == elastic_ip.address || socket.address == Ipv4Address());
-        });
-        if (has != of_host_.bound.end()) {
-            plan_.warnings.push_back(fmt::format(
-                "port forward {} is not in force: the host, which shares Elastic IP {}, uses port {} "
-                "itself; take another port, or stop what has it there",
-                forward.name, elastic_ip.name, has->port));
-            return true;
-        }
-        if (forward.port.first <= of_host_.ephemeral.last && of_host_.ephemeral.first <= forward.port.last &&
-            !hold_all(joined(of_host_.reserved), forward.port)) {
-            plan_.warnings.push_back(fmt::format(
-                "port forward {} is among the ports {} that the host takes for its own connections, and "
-                "shares Elastic IP {} with it: add {} to the sysctl net.ipv4.ip_local_reserved_ports",
-                forward.name, of_host_.ephemeral.to_string(), elastic_ip.name, forward.port.to_string()));
-        }
-        return false;
+    // The kernel may give it to a connection of the host.
+    bool may_become_the_hosts(const PortRange& ports) const {
+        return ports.first <= of_host_.ephemeral.last && of_host_.ephemeral.first <= ports.last &&
+               !hold_all(joined(of_host_.reserved), ports);
     }
 
     // Of two forwards that lead to the same endpoint it leaves by the first.

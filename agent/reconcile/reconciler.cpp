@@ -76,13 +76,9 @@ Result<dataplane::ForwardingTables> Reconciler::tables_for(const model::DesiredS
     const auto numbered = identifiers.provide(
         names_of(desired), [this](auto kind, auto number) { return is_carried(kind, number); });
     if (!numbered) return failure_within("numbers", numbered.error());
-    netlink::HostPorts host_ports;
-    if (shares_with_host(desired)) {
-        auto ports = netlink_.host_ports();
-        if (!ports) return failure_within("read the host's ports", ports.error());
-        host_ports = std::move(*ports);
-    }
-    return make_plan(desired, read ? *read : *view_, identifiers, draining_, host_ports).tables;
+    const auto host_ports = host_ports_for(desired);
+    if (!host_ports) return tl::make_unexpected(host_ports.error());
+    return make_plan(desired, read ? *read : *view_, identifiers, draining_, *host_ports).tables;
 }
 
 Result<Report> Reconciler::retry() {
@@ -151,16 +147,20 @@ Result<Report> Reconciler::reconcile() {
     return report;
 }
 
-Result<void> Reconciler::read_host_ports() {
-    if (!shares_with_host(*desired_)) {
-        host_ports_ = {};
-        host_ports_read_at_.reset();
-        return {};
-    }
+// None where they do not matter.
+Result<netlink::HostPorts> Reconciler::host_ports_for(const model::DesiredState& desired) const {
+    if (!shares_with_host(desired)) return netlink::HostPorts{};
     auto ports = netlink_.host_ports();
     if (!ports) return failure_within("read the host's ports", ports.error());
+    return ports;
+}
+
+Result<void> Reconciler::read_host_ports() {
+    auto ports = host_ports_for(*desired_);
+    if (!ports) return tl::make_unexpected(ports.error());
     host_ports_ = std::move(*ports);
-    host_ports_read_at_ = clock_.monotonic();
+    host_ports_read_at_.reset();
+    if (shares_with_host(*desired_)) host_ports_read_at_ = clock_.monotonic();
     return {};
 }
 

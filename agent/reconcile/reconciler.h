@@ -119,6 +119,7 @@ class Reconciler {
     void probe_neighbours();
     void probe_in_turns(const std::set<dataplane::Neighbour>& neighbours, dataplane::Neighbour& last);
     void repeat_announcements();
+    Result<netlink::HostPorts> host_ports_for(const model::DesiredState& desired) const;
     Result<void> read_host_ports();
     Result<void> look_at_host_ports();
     [[nodiscard]] bool is_carried(std::uint32_t kind, std::uint32_t number) const;

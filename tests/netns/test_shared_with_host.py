@@ -141,23 +141,24 @@ def _is_left_to_the_host(agent: Agent) -> bool:
     return any("port forward web is not in force" in warning for warning in agent.status()["warnings"])
 
 
-def test_a_service_of_the_host_comes_before_a_forward(world: Routed, agent: Agent) -> None:
+@pytest.mark.parametrize("port", [SESSION, 40022], ids=["low", "among those that the kernel gives out"])
+def test_a_service_of_the_host_comes_before_a_forward(world: Routed, agent: Agent, port: int) -> None:
     """Whoever forwards the port of the session that he works in still has it."""
     agent.reload(_configuration(world))
     over = _configuration(world)
-    over["port_forwards"][0]["port"] = SESSION
+    over["port_forwards"][0]["port"] = port
     with services.echo_server(world.h1, H1, 80) as inside:
-        with services.echo_server(world.gateway, EIP1, SESSION), Conversation(world.web, EIP1, SESSION) as session:
+        with services.echo_server(world.gateway, EIP1, port), Conversation(world.web, EIP1, port) as session:
             session.say()
             agent.reload(over)
             assert _is_left_to_the_host(agent)
             session.say()
-            with Conversation(world.web, EIP1, SESSION) as another:
+            with Conversation(world.web, EIP1, port) as another:
                 another.say()
             assert not inside
         agent.reload()
         assert not _is_left_to_the_host(agent)
-        with Conversation(world.web, EIP1, SESSION) as forwarded:
+        with Conversation(world.web, EIP1, port) as forwarded:
             forwarded.say()
         assert len(inside) == 1
     agent.reload(_configuration(world))

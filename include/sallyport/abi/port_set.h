@@ -66,8 +66,8 @@ struct port_mask {
  */
 struct host_ports {
 	__u64 word[PORT_SET_WORDS];
-	__u64 block
-		[PORT_SET_SUMMARY_WORDS]; /* a bit per word: the port block that begins there has no other ports */
+	/* A bit per word: the port block that begins there has no other ports. */
+	__u64 block[PORT_SET_SUMMARY_WORDS];
 	__u32 version; /* differs where the ports do, never 0: summaries of port sets were found with one */
 	__u32 zero0;
 };

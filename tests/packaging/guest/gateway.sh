@@ -10,17 +10,10 @@ fetch() {
     printf 'GET /hello HTTP/1.0\r\n\r\n' | ip netns exec inside nc -w 10 203.0.113.10 80 | tail -n 1
 }
 
-echo "kernel $(cat /proc/sys/kernel/osrelease)"
-echo 1 >/proc/sys/net/ipv4/ip_forward
-ip link set lo up
+make_gateway
 ip netns add inside
-ip netns add outside
 wire lan0 inside 10.0.1.1/24 10.0.1.11/24
-wire wan0 outside 198.51.100.1/24 198.51.100.254/24
 ip -n inside route add default via 10.0.1.1
-ip -n outside link set lo up
-ip -n outside addr add 203.0.113.10/32 dev lo
-ip route add default via 198.51.100.254
 mkdir -p /www
 echo "hello from outside" >/www/hello
 ip netns exec outside httpd -h /www -p 203.0.113.10:80

@@ -49,6 +49,18 @@ wire() {
     ip -n "$2" link set eth0 up
 }
 
+# The machine forwards, and beyond its wan0 there is 203.0.113.10 in the namespace outside.
+make_gateway() {
+    echo "kernel $(cat /proc/sys/kernel/osrelease)"
+    echo 1 >/proc/sys/net/ipv4/ip_forward
+    ip link set lo up
+    ip netns add outside
+    wire wan0 outside 198.51.100.1/24 198.51.100.254/24
+    ip -n outside link set lo up
+    ip -n outside addr add 203.0.113.10/32 dev lo
+    ip route add default via 198.51.100.254
+}
+
 ready() { sallyport -o json status | grep -q '"ready": *true'; }
 
 start_agent() {

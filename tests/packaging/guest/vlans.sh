@@ -160,15 +160,8 @@ everything() {
     said "$1: without the agent, too, and with the next one"
 }
 
-echo "kernel $(cat /proc/sys/kernel/osrelease)"
-echo 1 >/proc/sys/net/ipv4/ip_forward
-ip link set lo up
-ip netns add outside
+make_gateway
 ip netns add trunk
-wire wan0 outside 198.51.100.1/24 198.51.100.254/24
-ip -n outside link set lo up
-ip -n outside addr add 203.0.113.10/32 dev lo
-ip route add default via 198.51.100.254
 ip link add lan0 type veth peer name far0 netns trunk
 ethtool -K lan0 tx off >/dev/null
 ip netns exec trunk ethtool -K far0 tx off >/dev/null

@@ -362,6 +362,21 @@ TEST_F(InnerFlowsCutTest, ARouteThatLeadsOutOrNowhereDoes) {
               0u);
 }
 
+TEST_F(InnerFlowsCutTest, FromBehindARouterTheRouteOfTheAnswersCounts) {
+    tables_.routes[{public_table, prefix("192.168.0.0/16")}] = {RouteKind::via, 0, address("10.0.2.12")};
+    tables_.security_groups[group].ingress[0].remote = prefix("0.0.0.0/0");
+    dataplane::InnerFlow flow;
+    flow.generation = generation;
+    inner_flows_.emplace_back(
+        InnerFlowKey{zone, Protocol::tcp, endpoint("192.168.0.9:4000"), endpoint("10.0.2.50:5432")}, flow);
+    EXPECT_EQ(cut_by([](ForwardingTables&) {}), 0u);
+    for (const RouteKind other : {RouteKind::local, RouteKind::blackhole})
+        EXPECT_EQ(cut_by([other](ForwardingTables& planned) {
+                      planned.routes[{public_table, prefix("192.168.0.0/16")}] = {other, 0};
+                  }),
+                  1u);
+}
+
 TEST_F(InnerFlowsCutTest, WhatIsForbiddenAlreadyOrFinishedIsLostAnyway) {
     inner(Protocol::tcp, 5432).finished = true;
     inner(Protocol::tcp, 5433).generation = generation - 1;  // nobody has asked yet

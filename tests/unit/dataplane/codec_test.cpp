@@ -80,6 +80,31 @@ TEST(Codec, ports_of_the_host_have_a_version_that_follows_from_them) {
     EXPECT_EQ(versions.size(), 4U);
 }
 
+TEST(Codec, a_flow_that_stays_inside_lives_as_long_as_the_programs_say) {
+    const auto lives_for = [](Protocol protocol, std::uint8_t seen) {
+        inner_flow value{};
+        value.last_seen = 0xffff0000;  // the clock wraps around
+        value.seen = seen;
+        std::uint32_t passed = 0;
+        while (decode(value, protocol, value.last_seen + (passed + 1) * FLOW_TOUCH_TICKS)) ++passed;
+        const auto flow = decode(value, protocol, value.last_seen + passed * FLOW_TOUCH_TICKS);
+        EXPECT_EQ(flow->idle_seconds, passed);
+        EXPECT_EQ(flow->timeout_seconds, passed);
+        EXPECT_EQ(decode(value, protocol, value.last_seen - 1)->idle_seconds, 0U);
+        return passed;
+    };
+    EXPECT_EQ(lives_for(Protocol::udp, INNER_FLOW_ANSWERED), std::uint32_t{INNER_FLOW_TIMEOUT});
+    EXPECT_EQ(lives_for(Protocol::icmp, 0), std::uint32_t{INNER_FLOW_TIMEOUT_ICMP});
+    EXPECT_EQ(lives_for(Protocol::tcp, 0), std::uint32_t{INNER_FLOW_TIMEOUT_TCP});
+    EXPECT_EQ(lives_for(Protocol::tcp, INNER_FLOW_ANSWERED),
+              std::uint32_t{INNER_FLOW_TIMEOUT_TCP_ESTABLISHED});
+    EXPECT_EQ(lives_for(Protocol::tcp, INNER_FLOW_ANSWERED | INNER_FLOW_FINISHED),
+              std::uint32_t{INNER_FLOW_TIMEOUT_TCP});
+    const InnerFlowKey key{
+        3, Protocol::tcp, {Ipv4Address(10, 0, 1, 11), 4000}, {Ipv4Address(10, 0, 2, 50), 5432}};
+    EXPECT_EQ(decode(encode(key)), key);
+}
+
 TEST(Codec, reserved_ports_are_read_as_they_were_written) {
     const std::vector<std::vector<PortRange>> sets{
         {},

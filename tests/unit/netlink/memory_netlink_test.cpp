@@ -43,8 +43,8 @@ class MemoryWorld final : public World {
     void remove_neighbour(std::uint32_t ifindex, Ipv4Address address) override {
         netlink_.remove_neighbour(ifindex, address);
     }
-    void bind_port(const BoundPort& socket) override { netlink_.bind_port(socket); }
-    void close_port(const BoundPort& socket) override { netlink_.close_port(socket); }
+    void open_socket(const HostSocket& socket) override { netlink_.open_socket(socket); }
+    void close_socket(const HostSocket& socket) override { netlink_.close_socket(socket); }
     void add_foreign_route(const Ipv4Prefix& destination) override {
         netlink_.put_foreign_route(destination);
     }

@@ -20,6 +20,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <map>
 #include <thread>
 
@@ -76,17 +77,20 @@ class KernelWorld final : public World {
     void remove_neighbour(std::uint32_t ifindex, Ipv4Address address) override {
         run("ip neigh del " + address.to_string() + " dev " + name(ifindex));
     }
-    void bind_port(const BoundPort& socket) override {
-        UniqueFd made(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    void open_socket(const HostSocket& socket) override {
+        UniqueFd made(::socket(AF_INET, (socket.listens ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC, 0));
         sockaddr_in name{};
         name.sin_family = AF_INET;
-        name.sin_addr.s_addr = socket.address.to_network();
-        name.sin_port = htons(socket.port);
+        name.sin_addr.s_addr = socket.local.address.to_network();
+        name.sin_port = htons(socket.local.port);
         ASSERT_EQ(
             bind(made.get(), static_cast<const sockaddr*>(static_cast<const void*>(&name)), sizeof name), 0);
+        if (socket.listens) {
+            ASSERT_EQ(listen(made.get(), 1), 0);
+        }
         sockets_[socket] = std::move(made);
     }
-    void close_port(const BoundPort& socket) override { sockets_.erase(socket); }
+    void close_socket(const HostSocket& socket) override { sockets_.erase(socket); }
     void add_foreign_route(const Ipv4Prefix& destination) override {
         run("ip route add blackhole " + destination.to_string() + " proto static");
     }
@@ -102,7 +106,7 @@ class KernelWorld final : public World {
     }
 
     std::unique_ptr<MnlNetlink> netlink_;
-    std::map<BoundPort, UniqueFd> sockets_;
+    std::map<HostSocket, UniqueFd> sockets_;
 };
 
 INSTANTIATE_TEST_SUITE_P(Kernel, NetlinkContract,
@@ -164,8 +168,6 @@ TEST_F(MnlNetlinkTest, SocketsOfIpv6ThatTakeIpv4AsWellHaveItsPorts) {
     };
     in6_addr mapped{}, loopback = IN6ADDR_LOOPBACK_INIT;
     ASSERT_EQ(inet_pton(AF_INET6, "::ffff:127.0.0.2", &mapped), 1);
-    const UniqueFd probe(socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    if (!probe) GTEST_SKIP() << "this kernel does without IPv6";
     const UniqueFd any = open(SOCK_STREAM, in6addr_any, 22);
     const UniqueFd one = open(SOCK_DGRAM, mapped, 53);
     const UniqueFd alone = open(SOCK_STREAM, loopback, 25);
@@ -185,13 +187,47 @@ TEST(HostPorts, AFileThatIsNoListOfSocketsIsRefused) {
     EXPECT_EQ(parse_sockets("")->size(), 0U);
     EXPECT_EQ(parse_sockets(headings)->size(), 0U);
     EXPECT_EQ(parse_sockets(headings + "   0: 00000000:0016 00000000:0000 0A\n   1: 00000000:0000 0:0 07\n"),
-              (std::set<BoundPort>{{Ipv4Address(), 22}}));
-    for (const char* wrong : {"0: 00000000", "0: 00000000:", "0: 0000000:0016", "0: 0000000G:0016",
-                              "0:", "0: 00000000:10016", "0: 00000000:0016x"})
+              (std::set<HostSocket>{{{Ipv4Address(), 22}, true}}));
+    for (const char* wrong :
+         {"0: 00000000", "0: 00000000:", "0: 0000000:0016", "0: 0000000G:0016", "0:", "0: 00000000:10016",
+          "0: 00000000:0016x", "0: 00000000:0016 0:0", "0: 00000000:0016 0:0 Z"})
         EXPECT_FALSE(parse_sockets(headings + wrong + "\n")) << wrong;
 }
 
-TEST(HostPorts, AbsentFilesAreAnErrorBecausePortsWouldBeTaken) {
+// A /proc of a kernel without IPv6.
+class ProcTest : public testing::Test {
+  protected:
+    ProcTest() {
+        write("sys/net/ipv4/ip_local_port_range", "32768\t60999\n");
+        write("sys/net/ipv4/ip_local_reserved_ports", "\n");
+        for (const char* table : {"tcp", "udp"})
+            write(std::string("thread-self/net/") + table,
+                  "  sl  local_address rem_address   st\n"
+                  "   0: 00000000:0016 00000000:0000 0A\n");
+    }
+    ~ProcTest() override { std::filesystem::remove_all(proc_); }
+    ProcTest(const ProcTest&) = delete;
+    ProcTest& operator=(const ProcTest&) = delete;
+
+    void write(const std::string& name, std::string_view text) {
+        std::filesystem::create_directories((proc_ / name).parent_path());
+        ASSERT_TRUE(write_file((proc_ / name).string(), text));
+    }
+    std::filesystem::path proc_ = [] {
+        std::string name = (std::filesystem::temp_directory_path() / "sallyport-proc-XXXXXX").string();
+        return std::filesystem::path(mkdtemp(name.data()));
+    }();
+};
+
+TEST_F(ProcTest, AKernelMayDoWithoutIpv6) {
+    const auto ports = read_host_ports(proc_.string());
+    ASSERT_TRUE(ports) << ports.error().message;
+    EXPECT_EQ(ports->bound, (std::set<BoundPort>{{Ipv4Address(), 22}}));
+}
+
+TEST_F(ProcTest, OtherFilesThatAreAbsentAreAnErrorBecausePortsWouldBeTaken) {
+    std::filesystem::remove(proc_ / "thread-self/net/udp");
+    EXPECT_FALSE(read_host_ports(proc_.string()));
     EXPECT_FALSE(read_host_ports("/nonexistent"));
 }
 

@@ -31,8 +31,8 @@ class World {
     virtual void add_permanent_neighbour(std::uint32_t ifindex, Ipv4Address address, MacAddress mac) = 0;
     virtual void answer_for_neighbour(std::uint32_t ifindex, Ipv4Address address, MacAddress mac) = 0;
     virtual void remove_neighbour(std::uint32_t ifindex, Ipv4Address address) = 0;
-    virtual void bind_port(const BoundPort& socket) = 0;  // of UDP
-    virtual void close_port(const BoundPort& socket) = 0;
+    virtual void open_socket(const HostSocket& socket) = 0;  // of TCP if it listens, else of UDP
+    virtual void close_socket(const HostSocket& socket) = 0;
     virtual void add_foreign_route(const Ipv4Prefix& destination) = 0;  // a blackhole of another protocol
 };
 
@@ -322,23 +322,28 @@ TEST_P(NetlinkContract, KnowsThePortsOfTheHost) {
     ASSERT_TRUE(before) << before.error().message;
     EXPECT_EQ(before->bound, std::set<BoundPort>());
     ASSERT_GT(before->ephemeral.size(), 1U);
-    EXPECT_TRUE(before->hold(own, before->ephemeral.first));
-    EXPECT_FALSE(before->hold(own, 53));
+    EXPECT_EQ(before->on(own), std::vector<PortRange>{before->ephemeral});
 
-    world_->bind_port({own, 53});
-    world_->bind_port({Ipv4Address(), 123});
-    world_->bind_port({own, before->ephemeral.last});  // which is the host's as it is
+    world_->open_socket({{own, 53}});
+    world_->open_socket({{own, 22}, true});
+    world_->open_socket({{Ipv4Address(), 123}});
+    world_->open_socket({{own, before->ephemeral.first}, true});
+    world_->open_socket({{own, before->ephemeral.last}});  // which comes and goes
     auto ports = netlink().host_ports();
     ASSERT_TRUE(ports) << ports.error().message;
-    EXPECT_EQ(ports->bound, (std::set<BoundPort>{{own, 53}, {Ipv4Address(), 123}}));
-    EXPECT_TRUE(ports->hold(own, 53));
-    EXPECT_FALSE(ports->hold(Ipv4Address(198, 51, 100, 11), 53));
-    EXPECT_TRUE(ports->hold(Ipv4Address(198, 51, 100, 11), 123));
-    EXPECT_EQ(ports->on(own), (std::vector<PortRange>{{53, 53}, {123, 123}, before->ephemeral}));
-    world_->close_port({own, 53});
+    EXPECT_EQ(ports->bound, (std::set<BoundPort>{
+                                {own, 53}, {own, 22}, {Ipv4Address(), 123}, {own, before->ephemeral.first}}));
+    EXPECT_EQ(ports->on(own), (std::vector<PortRange>{{22, 22}, {53, 53}, {123, 123}, before->ephemeral}));
+    const Ipv4Address other(198, 51, 100, 11);
+    EXPECT_EQ(ports->on(other), (std::vector<PortRange>{{123, 123}, before->ephemeral}));
+    EXPECT_EQ(ports->first_bound(own, {23, 200}), 53);
+    EXPECT_EQ(ports->first_bound(other, {23, 200}), 123);
+    EXPECT_EQ(ports->first_bound(own, before->ephemeral), before->ephemeral.first);
+    EXPECT_EQ(ports->first_bound(own, {before->ephemeral.last, before->ephemeral.last}), std::nullopt);
+    world_->close_socket({{own, 53}});
     ports = netlink().host_ports();
     ASSERT_TRUE(ports);
-    EXPECT_FALSE(ports->hold(own, 53));
+    EXPECT_FALSE(ports->bound.contains({own, 53}));
 }
 
 TEST_P(NetlinkContract, HandlersMayCallBack) {

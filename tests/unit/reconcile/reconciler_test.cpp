@@ -107,8 +107,8 @@ TEST_F(ReconcilerTest, ports_of_the_host_are_looked_at_again) {
     EXPECT_EQ(ports(), (std::vector<PortRange>{{32768, 60999}}));
     const auto generation = kernel_->generation;
 
-    network_.bind_port({Ipv4Address(), 22});
-    network_.bind_port({Ipv4Address(), 40000});
+    network_.open_socket({{Ipv4Address(), 22}, true});
+    network_.open_socket({{Ipv4Address(), 40000}});
     EXPECT_TRUE(reconciler_->tick());
     EXPECT_FALSE(reconciler_->needs_settling()) << "not each time";
     clock_.advance(seconds{6});
@@ -121,7 +121,7 @@ TEST_F(ReconcilerTest, ports_of_the_host_are_looked_at_again) {
     clock_.advance(seconds{6});
     EXPECT_TRUE(reconciler_->tick());
     EXPECT_FALSE(reconciler_->needs_settling()) << "nothing has changed";
-    network_.close_port({Ipv4Address(), 22});
+    network_.close_socket({{Ipv4Address(), 22}, true});
     EXPECT_EQ(apply().tables.written, 1U) << "and whenever something is applied";
     EXPECT_EQ(ports(), (std::vector<PortRange>{{32768, 60999}}));
     const auto wanted = reconciler_->tables_for(desired_);
@@ -131,7 +131,7 @@ TEST_F(ReconcilerTest, ports_of_the_host_are_looked_at_again) {
 
 TEST_F(ReconcilerTest, ports_of_the_host_that_cannot_be_read_stay_as_they_were) {
     desired_.elastic_ips[0].shared_with_host = true;
-    network_.bind_port({Ipv4Address(), 22});
+    network_.open_socket({{Ipv4Address(), 22}, true});
     apply();
     const auto tables = kernel_->tables;
     network_.fail_with(Error{"no /proc", EACCES});
