@@ -96,7 +96,8 @@ def _replace_route(new: Configuration, choose: random.Random) -> None:
 
 def _add_blackhole(new: Configuration, choose: random.Random) -> None:
     table = choose.choice(new["route_tables"])
-    table["routes"].append({"destination": f"{choose.choice(WEBS)}/32", "blackhole": True})
+    half_of_webs = choose.choice(["203.0.113.8/30", "203.0.113.12/30"])
+    table["routes"].append({"destination": half_of_webs, "blackhole": True})
 
 
 def _move_elastic_ip(new: Configuration, choose: random.Random) -> None:
@@ -206,7 +207,8 @@ class Flows:
                 ends = (choose.choice(INSIDE), choose.choice([*WEBS, *WEBS, UNTRANSLATED, *ELASTIC_IPS]))
                 ports = (choose.choice([80, 4000, 6001, 9000, 40000]), choose.choice([443, 53, 80, 8080, 5432]))
             else:
-                address, _, port = choose.choice(external).partition(":")
+                # Which ports there are differs from run to run, but not how much chance is used up.
+                address, _, port = external[int(choose.random() * len(external))].partition(":")
                 well_known = choose.choice([8080, 5001, 5003, 9000, 9001, 9002, 5432, 53])
                 ends = (choose.choice(WEBS), choose.choice([address, *ELASTIC_IPS]))
                 ports = (choose.choice([443, 4000, 5000]), int(port) if ends[1] == address else well_known)
