@@ -400,7 +400,8 @@ Response explain(const control::Gateway& gateway, const Call& call) {
     const control::LiveState live{
         *tables, *generation,
         [&gateway](const auto& visit) { return gateway.dataplane().visit_flows(visit); },
-        [&gateway](const auto& key) { return gateway.dataplane().inner_flow(key); }};
+        [&gateway](const auto& key) { return gateway.dataplane().inner_flow(key); },
+        [&gateway](const auto& asked) { return gateway.dataplane().next_hop(asked); }};
     const auto answer = control::explain(*question, live, view->names);
     if (!answer) return problem(answer.error().code == EINVAL ? 400 : 500, answer.error().message);
     return json_response(explanation_json(*view, *question, *answer));

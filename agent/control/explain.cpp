@@ -50,6 +50,13 @@ struct Inward {
     std::uint16_t sender_gateway = 0;
 };
 
+// How the host gets a packet to its next hop.
+struct Way {
+    bool resolved = false;
+    bool unreachable = false;  // it does not answer ARP
+    bool elsewhere = false;    // the host by itself would send it elsewhere
+};
+
 struct PortChoice {
     std::optional<LeavingEndpoint> external;  // none: all are in use
     std::string text;
@@ -82,7 +89,7 @@ class Walk {
     Result<void> stay_inside(Ipv4Address router);
     Result<bool> check_inner();
     [[nodiscard]] bool inner_groups_admit(const dataplane::InnerFlowKey& flow, bool noted);
-    void relay(Ipv4Address towards);
+    Result<void> relay(Ipv4Address towards);
     [[nodiscard]] bool is_from_router() const;
     Result<void> open_outwards(std::uint16_t number, const RouteEntry& route, const Place& place,
                                Ipv4Address external);
@@ -95,8 +102,10 @@ class Walk {
                               std::uint16_t zone);
     Result<void> enter_by_mapping(const Inward& packet, std::uint16_t number);
     Result<void> make_inward_flow(const Inward& packet, const Ends& ends, std::uint16_t number);
-    void enter(const Inward& packet, std::uint16_t number, const Endpoint& instance, std::uint16_t zone);
-    void send(const LeavingEndpoint& source, const LeavingEndpoint& destination, std::uint16_t zone);
+    Result<void> enter(const Inward& packet, std::uint16_t number, const Endpoint& instance,
+                       std::uint16_t zone);
+    Result<void> send(const LeavingEndpoint& source, const LeavingEndpoint& destination, std::uint16_t zone);
+    Result<std::optional<Way>> find_way(Ipv4Address source, Ipv4Address destination, std::uint16_t zone);
 
     // Questions that stages ask.
     [[nodiscard]] const dataplane::PortForwardEntry* port_forward(const Endpoint& external) const {
@@ -114,6 +123,7 @@ class Walk {
     [[nodiscard]] bool opens() const;
     [[nodiscard]] Told reset() const;
     [[nodiscard]] Told icmp(Told told) const;
+    [[nodiscard]] Told told_by(std::optional<std::uint8_t> icmp_code) const;
 
     // The flow table.
     Result<void> collect();
@@ -499,11 +509,10 @@ Result<void> Walk::stay_inside(Ipv4Address towards) {
     const auto admitted = check_inner();
     if (!admitted) return tl::unexpected(admitted.error());
     if (!*admitted) return {};
-    if (towards == Ipv4Address{}) {
-        pass();
-    } else {
-        relay(towards);
-    }
+    if (towards != Ipv4Address{}) return relay(towards);
+    // The host might give it to another VPC's.
+    if (device_ != nullptr && device_->ambiguous) return relay(question_.destination.address);
+    pass();
     return {};
 }
 
@@ -548,37 +557,24 @@ bool Walk::inner_groups_admit(const dataplane::InnerFlowKey& flow, bool noted) {
     });
 }
 
-// inner_relay() of bpf/lib/inner.h, for a neighbour: what else the host's routes say is not looked at.
-void Walk::relay(Ipv4Address towards) {
+// inner_relay() of bpf/lib/inner.h.
+Result<void> Walk::relay(Ipv4Address towards) {
     const bool is_instance = towards == question_.destination.address;
     answer_.verdict = Verdict::forward;
     answer_.translation = Translation{{question_.source.address, question_.source.port},
                                       {question_.destination.address, question_.destination.port}};
-    for (const auto& [slot, device] : tables_.devices) {
-        if (device.role == Role::outside || device.zone != zone_) continue;
-        const auto hop = tables_.next_hops.find(dataplane::Neighbour{device.ifindex, towards});
-        if (hop == tables_.next_hops.end()) continue;
-        if (hop->second.resolved) {
-            step(Stage::next_hop, device.name,
-                 fmt::format("{}, {}", towards.to_string(), hop->second.destination.to_string()));
-            return;
-        }
-        step(Stage::next_hop, device.name, fmt::format("{} does not answer ARP", towards.to_string()));
-        if (is_instance) {
-            answer_.translation.reset();
-            pass();
-        } else {
-            drop(DROP_NEIGHBOUR_UNREACHABLE, icmp(Told::host_unreachable));
-        }
-        return;
-    }
-    step(Stage::next_hop, "", fmt::format("{}, which is not resolved yet", towards.to_string()));
-    if (is_instance) {
+    const auto way = find_way(question_.source.address, towards, zone_);
+    if (!way) return tl::unexpected(way.error());
+    if (!*way || (*way)->resolved) return {};
+    if (!is_instance) {
+        drop(DROP_NEIGHBOUR_UNREACHABLE, (*way)->unreachable ? icmp(Told::host_unreachable) : Told::nothing);
+    } else if ((*way)->elsewhere) {
+        drop(DROP_AMBIGUOUS_ROUTE);
+    } else {
         answer_.translation.reset();
         pass();
-    } else {
-        drop(DROP_NEIGHBOUR_UNREACHABLE);
     }
+    return {};
 }
 
 // wish_flow() and flow_create() of bpf/lib/. `external` is 0.0.0.0 where the NAT gateway is to choose.
@@ -856,15 +852,13 @@ std::uint32_t Walk::hairpin_opening_refusal(std::uint16_t number) const {
 // The packet has a flow outwards that gives it this source.
 Result<void> Walk::leave(std::uint16_t number, const LeavingEndpoint& external, bool hairpin) {
     if (!hairpin) {
-        send(external, {question_.destination.address, question_.destination.port}, ZONE_OUTSIDE);
-        return {};
+        return send(external, {question_.destination.address, question_.destination.port}, ZONE_OUTSIDE);
     }
     step(Stage::hairpin, names_.elastic_ip(question_.destination.address),
          fmt::format("an Elastic IP of this gateway: {} turns around", external.to_string()));
     if (external == LeavingEndpoint{question_.destination.address, question_.destination.port}) {
         step(Stage::flow, "", "its own, which leads back to the sender");
-        enter({external, question_.destination, true, zone_, number}, number, question_.source, zone_);
-        return {};
+        return enter({external, question_.destination, true, zone_, number}, number, question_.source, zone_);
     }
     return from_outside({external, question_.destination, true, zone_, number});
 }
@@ -889,8 +883,7 @@ Result<void> Walk::from_outside(const Inward& packet) {
         drop(DROP_ELASTIC_IP_FROM_OUTSIDE);
         return {};
     }
-    enter(packet, flow->nat_gateway, flow->inside, flow->zone);
-    return {};
+    return enter(packet, flow->nat_gateway, flow->inside, flow->zone);
 }
 
 // check_miss_from_outside() of bpf/lib/miss.h.
@@ -1085,53 +1078,84 @@ Result<void> Walk::make_inward_flow(const Inward& packet, const Ends& ends, std:
         drop(DROP_UNSOLICITED);
         return {};
     }
-    enter(packet, number, ends.instance, ends.zone);
-    return {};
+    return enter(packet, number, ends.instance, ends.zone);
 }
 
 // The packet is let in to an instance.
-void Walk::enter(const Inward& packet, std::uint16_t number, const Endpoint& instance, std::uint16_t zone) {
+Result<void> Walk::enter(const Inward& packet, std::uint16_t number, const Endpoint& instance,
+                         std::uint16_t zone) {
     if (packet.turned) {
         const std::uint32_t refused =
             hairpin_refusal(packet.sender_gateway, packet.sender_zone, number, zone);
         if (refused != reason_none) {
             step(Stage::hairpin, "", "the NAT gateways do not allow it");
             drop(refused);
-            return;
+            return {};
         }
     }
-    send(packet.source, {instance.address, instance.port}, zone);
+    return send(packet.source, {instance.address, instance.port}, zone);
 }
 
-// Which way a remote is reached the host's routing table says, which is not looked at; but a neighbour is a
-// neighbour. `zone` is where the destination is: another VPC may have the same address.
-void Walk::send(const LeavingEndpoint& source, const LeavingEndpoint& destination, std::uint16_t zone) {
+// `zone` is where the destination is: another VPC may have the same address.
+Result<void> Walk::send(const LeavingEndpoint& source, const LeavingEndpoint& destination,
+                        std::uint16_t zone) {
     answer_.verdict = Verdict::forward;
     answer_.translation = Translation{source, destination};
-    std::vector<std::string_view> devices;
-    for (const auto& [slot, device] : tables_.devices) {
-        const bool outwards = zone == ZONE_OUTSIDE;
-        if (device.role == (outwards ? Role::inside : Role::outside)) continue;
-        if (!outwards && device.zone != zone) continue;
-        devices.push_back(device.name);
-        const auto hop = tables_.next_hops.find(dataplane::Neighbour{device.ifindex, destination.address});
-        if (hop == tables_.next_hops.end()) continue;
-        const NextHopEntry& next = hop->second;
-        if (next.unreachable) {
-            step(Stage::next_hop, device.name,
-                 fmt::format("{} does not answer ARP", destination.address.to_string()));
-            drop(DROP_NEIGHBOUR_UNREACHABLE, icmp(Told::host_unreachable));
-        } else if (next.resolved) {
-            step(Stage::next_hop, device.name,
-                 fmt::format("{} itself, {}", destination.address.to_string(), next.destination.to_string()));
-        } else {
-            step(Stage::next_hop, device.name,
-                 fmt::format("{} itself, once the host has resolved it", destination.address.to_string()));
-        }
-        return;
+    const auto way = find_way(source.address, destination.address, zone);
+    if (!way) return tl::unexpected(way.error());
+    if (!*way || (*way)->resolved) return {};
+    if ((*way)->unreachable) {
+        drop(DROP_NEIGHBOUR_UNREACHABLE, icmp(Told::host_unreachable));
+    } else if (zone != ZONE_OUTSIDE && (*way)->elsewhere) {
+        drop(DROP_AMBIGUOUS_ROUTE);
     }
-    step(Stage::next_hop, devices.size() == 1 ? devices.front() : std::string_view{},
-         "as the host's routes say");
+    return {};
+}
+
+// next_hop_ask() of bpf/lib/next_hop.h, which is what answers. Where no way leads there the packet is
+// dropped.
+Result<std::optional<Way>> Walk::find_way(Ipv4Address source, Ipv4Address destination, std::uint16_t zone) {
+    if (device_ == nullptr) {  // nobody asks the host for a packet that cannot come in
+        step(Stage::next_hop, "", "as the host's routes say");
+        return Way{.resolved = true};
+    }
+    const auto answer =
+        live_.ask_next_hop({device_->ifindex, source, destination, zone != ZONE_OUTSIDE, zone});
+    if (!answer)
+        return failure_within(fmt::format("ask the host for the way to {}", destination.to_string()),
+                              answer.error());
+    if (answer->reason != reason_none) {
+        step(Stage::next_hop, "",
+             fmt::format("{}: {}", destination.to_string(), dataplane::drop_reason_text(answer->reason)));
+        drop(answer->reason, told_by(answer->icmp_code));
+        return std::nullopt;
+    }
+    const auto device = tables_.devices.find(answer->device);
+    const std::uint32_t ifindex = device == tables_.devices.end() ? 0 : device->second.ifindex;
+    const auto hop = tables_.next_hops.find(dataplane::Neighbour{ifindex, answer->towards});
+    Way way{answer->resolved, false, answer->elsewhere};
+    std::string text = answer->towards == destination
+                           ? fmt::format("{} itself", destination.to_string())
+                           : fmt::format("the router {}", answer->towards.to_string());
+    if (hop != tables_.next_hops.end() && hop->second.resolved) {
+        text += ", " + hop->second.destination.to_string();
+    } else if (!way.resolved && hop != tables_.next_hops.end() && hop->second.unreachable) {
+        way.unreachable = true;
+        text += ", which does not answer ARP";
+    } else if (!way.resolved) {
+        text += ", once the host has resolved it";
+    }
+    step(Stage::next_hop, device == tables_.devices.end() ? std::string_view{} : device->second.name,
+         std::move(text));
+    return way;
+}
+
+Told Walk::told_by(std::optional<std::uint8_t> icmp_code) const {
+    constexpr std::uint8_t net_unreachable = 0, host_unreachable = 1, prohibited = 13;
+    if (icmp_code == net_unreachable) return icmp(Told::net_unreachable);
+    if (icmp_code == host_unreachable) return icmp(Told::host_unreachable);
+    if (icmp_code == prohibited) return icmp(Told::prohibited);
+    return Told::nothing;
 }
 
 }  // namespace

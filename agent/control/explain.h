@@ -100,12 +100,16 @@ struct Explanation {
 using FindInnerFlow =
     std::function<Result<std::optional<dataplane::InnerFlow>>(const dataplane::InnerFlowKey&)>;
 
+// As Dataplane::next_hop() does.
+using AskNextHop = std::function<Result<dataplane::NextHopAnswer>(const dataplane::NextHopQuestion&)>;
+
 // All of it as it is in the kernel.
 struct LiveState {
     const dataplane::ForwardingTables& tables;
     std::uint16_t generation = 0;
     VisitFlows visit_flows;
     FindInnerFlow find_inner_flow;
+    AskNextHop ask_next_hop;
 };
 
 // The code of an error that is due to the question is EINVAL.

@@ -181,6 +181,7 @@ class Live {
     MapMemory<const flow_bucket> buckets;
     MapMemory<reap_request> reap_batch;
     UniqueFd reaper;
+    UniqueFd next_hop_query;  // once somebody has asked
     BpfTables tables{state};
     Attacher attacher{state};
     ForwardingTables now;  // what the maps hold
@@ -235,6 +236,42 @@ class Live {
     std::uint32_t now_ticks() const {
         const auto value = read_settings();
         return clock_ticks(coarse_clock_ns(), value ? value->clock_offset_ns : 0);
+    }
+
+    Result<NextHopAnswer> ask_next_hop(const NextHopQuestion& asked) {
+        if (!next_hop_query) {
+            auto loaded = load_next_hop_query(state.description(), state.maps());
+            if (!loaded) return failure_within("program next_hop_query", loaded.error());
+            next_hop_query = std::move(*loaded);
+        }
+        next_hop_question question{};
+        question.source = asked.source.to_network();
+        question.destination = asked.destination.to_network();
+        question.role = asked.inward ? DEVICE_INSIDE : DEVICE_OUTSIDE;
+        question.zone = asked.inward ? asked.zone : std::uint16_t{ZONE_OUTSIDE};
+        question.inward = asked.inward ? 1 : 0;
+        next_hop_question answer{};
+        xdp_md where{};
+        where.data_end = sizeof question;
+        where.ingress_ifindex = asked.ifindex;
+        LIBBPF_OPTS(bpf_test_run_opts, run);
+        run.ctx_in = &where;
+        run.ctx_size_in = sizeof where;
+        run.data_in = &question;
+        run.data_size_in = sizeof question;
+        run.data_out = &answer;
+        run.data_size_out = sizeof answer;
+        run.repeat = 1;
+        if (const int error = bpf_prog_test_run_opts(next_hop_query.get(), &run); error != 0)
+            return system_failure("ask for the next hop", -error);
+        NextHopAnswer result;
+        result.reason = answer.reason;
+        if (answer.refused != 0) result.icmp_code = static_cast<std::uint8_t>(answer.refused - 1);
+        result.device = static_cast<std::uint8_t>(answer.device);
+        result.towards = Ipv4Address::from_network(answer.towards);
+        result.resolved = answer.resolved != 0;
+        result.elsewhere = answer.elsewhere != 0;
+        return result;
     }
 
     // Ends what stands in reap_batch; returns how many that were.
@@ -394,6 +431,11 @@ Result<void> BpfDataplane::keep_next_hops_valid(std::chrono::seconds duration) {
         value.next_hops_valid_until = now + ticks(duration);
         value.jiffies_offset_ns = 0;  // asked for anew now and then, so that no error can add up
     });
+}
+
+Result<NextHopAnswer> BpfDataplane::next_hop(const NextHopQuestion& question) {
+    if (!impl_->live) return tl::make_unexpected(no_state());
+    return impl_->live->ask_next_hop(question);
 }
 
 Result<Counters> BpfDataplane::counters() {

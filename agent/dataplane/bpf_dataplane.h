@@ -37,6 +37,7 @@ class BpfDataplane final : public Dataplane {
     [[nodiscard]] std::vector<Attachment> attachments() const override;
     Result<void> detach_all() override;
     Result<void> keep_next_hops_valid(std::chrono::seconds duration) override;
+    Result<NextHopAnswer> next_hop(const NextHopQuestion& question) override;
     [[nodiscard]] Result<Counters> counters() override;
     Result<void> visit_flows(const std::function<bool(const FlowRecord&)>& visit) override;
     Result<std::optional<InnerFlow>> inner_flow(const InnerFlowKey& key) override;

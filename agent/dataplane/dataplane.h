@@ -168,6 +168,27 @@ struct CapturedPacket {
     std::string bytes;  // its first ones
 };
 
+// Where would a packet go that came in by a device, once it is translated?
+struct NextHopQuestion {
+    std::uint32_t ifindex = 0;  // of the device that it came in by
+    Ipv4Address source;         // after translation, as the destination
+    Ipv4Address destination;
+    bool inward = false;     // to an instance
+    std::uint16_t zone = 0;  // of that instance
+    bool operator==(const NextHopQuestion&) const = default;
+};
+
+struct NextHopAnswer {
+    std::uint32_t reason = 0;  // enum drop_reason, where it goes nowhere
+    // Of an ICMP unreachable that its sender gets then, where it gets one.
+    std::optional<std::uint8_t> icmp_code;
+    std::uint8_t device = 0;  // slot
+    Ipv4Address towards;      // the neighbour that gets it: the destination or a router
+    bool resolved = false;    // the kernel knows how to reach that
+    bool elsewhere = false;   // the kernel by itself would send it elsewhere
+    bool operator==(const NextHopAnswer&) const = default;
+};
+
 class Dataplane {
   public:
     virtual ~Dataplane() = default;
@@ -201,6 +222,9 @@ class Dataplane {
 
     // Says that the agent keeps next hops current, for so long. To be called several times within it.
     virtual Result<void> keep_next_hops_valid(std::chrono::seconds duration) = 0;
+
+    // Asks the kernel's routes as the programs do. ENODEV where there is no such interface.
+    virtual Result<NextHopAnswer> next_hop(const NextHopQuestion& question) = 0;
 
     [[nodiscard]] virtual Result<Counters> counters() = 0;
 

@@ -154,6 +154,16 @@ Result<void> MemoryDataplane::keep_next_hops_valid(std::chrono::seconds duration
     return {};
 }
 
+Result<NextHopAnswer> MemoryDataplane::next_hop(const NextHopQuestion& question) {
+    if (!kernel_->prepared) return no_state();
+    const auto found = kernel_->ways.find(question.destination);
+    if (found != kernel_->ways.end()) return found->second;
+    NextHopAnswer nowhere;
+    nowhere.reason = DROP_NO_KERNEL_ROUTE;
+    nowhere.icmp_code = 0;
+    return nowhere;
+}
+
 Result<Counters> MemoryDataplane::counters() {
     Counters result = kernel_->counters;
     result.drops.resize(DROP_REASONS_MAX);

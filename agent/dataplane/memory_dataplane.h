@@ -36,6 +36,7 @@ struct MemoryKernel {
     std::vector<PortBlockEvent> port_block_events;
     std::vector<PortBlock> port_blocks;
     std::chrono::seconds next_hops_valid_for{0};
+    std::map<Ipv4Address, NextHopAnswer> ways;  // by destination; to all others there is no route
     std::chrono::seconds drops_watched_for{0};
     std::chrono::seconds fragments_held_for{0};
 
@@ -64,6 +65,7 @@ class MemoryDataplane final : public Dataplane {
     [[nodiscard]] std::vector<Attachment> attachments() const override;
     Result<void> detach_all() override;
     Result<void> keep_next_hops_valid(std::chrono::seconds duration) override;
+    Result<NextHopAnswer> next_hop(const NextHopQuestion& question) override;
     [[nodiscard]] Result<Counters> counters() override;
     Result<void> visit_flows(const std::function<bool(const FlowRecord&)>& visit) override;
     Result<std::optional<InnerFlow>> inner_flow(const InnerFlowKey& key) override;

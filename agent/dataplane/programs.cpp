@@ -15,6 +15,7 @@
 #include "both_capturing.skel.h"
 #include "inside.skel.h"
 #include "inside_capturing.skel.h"
+#include "next_hop_query.skel.h"
 #include "outside.skel.h"
 #include "outside_capturing.skel.h"
 #include "pass_on.skel.h"
@@ -140,6 +141,11 @@ Result<UniqueFd> load_capturing_program(Role role, std::uint8_t slot, const meta
 Result<UniqueFd> load_reaper(const meta& description, const MapFds& maps) {
     return load_copy<reaper_bpf>([](reaper_bpf& s) { return s.progs.sallyport_reaper; }, 0, description,
                                  maps);
+}
+
+Result<UniqueFd> load_next_hop_query(const meta& description, const MapFds& maps) {
+    return load_copy<next_hop_query_bpf>(
+        [](next_hop_query_bpf& s) { return s.progs.sallyport_next_hop_query; }, 0, description, maps);
 }
 
 Result<UniqueFd> load_pass_on() {

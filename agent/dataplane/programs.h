@@ -28,6 +28,7 @@ Result<UniqueFd> load_capturing_program(Role role, std::uint8_t slot, const meta
                                         const MapFds& maps, const MapFds& capture_maps,
                                         const capture_filter& filter);
 Result<UniqueFd> load_reaper(const meta& description, const MapFds& maps);
+Result<UniqueFd> load_next_hop_query(const meta& description, const MapFds& maps);
 Result<UniqueFd> load_pass_on();
 
 // Calls `use` with all maps as the programs declare them, opened but not loaded: where their shapes come

@@ -362,6 +362,41 @@ def test_on_one_arm_too(one_arm: Wires) -> None:
     assert met.keys() >= {"pass", "security_group", "source_not_in_subnet", "tcp_without_flow", "unsolicited"}
 
 
+def test_where_the_hosts_routes_lead(world: Routed, agent: Agent, wires: Wires) -> None:
+    """They are asked as the programs ask them, in both directions."""
+    gateway, router, prohibited = world.gateway, "198.51.100.77", Case("udp", (WEBS[3], 7), (EIP1, 5001))
+    ways = {"unreachable {}": ("drop", "no_kernel_route", "icmp 3/1"),
+            "prohibit {}": ("drop", "no_kernel_route", "icmp 3/13"),
+            "blackhole {}": ("drop", "no_kernel_route", None),
+            "throw {}": ("drop", "no_kernel_route", "icmp 3/0"),
+            "{} dev lan1": ("drop", "wrong_egress_device", None),
+            f"{{}} via {router}": ("forward", None, None)}
+    routes = {way.format(f"203.0.113.{30 + number}"): (f"203.0.113.{30 + number}", expected)
+              for number, (way, expected) in enumerate(ways.items())}
+
+    def check(case: Case, expected: tuple[str, str | None, str | None]) -> dict[str, Any]:
+        answer = _ask(agent, case)
+        assert (answer["verdict"], answer["reason"], answer["told"]) == expected, (case, answer)
+        assert wires.send(case) == expected[:2], case
+        if expected[2]:
+            assert _said(wires.out()[0]) == expected[2]
+        return answer["steps"][-1]
+
+    gateway.ip(*(f"route add {route}" for route in routes), f"route add prohibit {H2}/32")
+    try:
+        for destination, expected in routes.values():
+            step = check(Case("udp", (H1, 7), (destination, 53)), expected)
+            assert step["stage"] == "next_hop"
+        assert (step["name"], step["text"]) == ("wan0", f"the router {router}, {world.isp.mac('gw0')}")
+        check(prohibited, ("drop", "no_kernel_route", "icmp 3/13"))
+        gateway.sysctl("net.ipv4.conf.lan0.forwarding=0")
+        check(Case("udp", (H1, 9), (WEBS[0], 53)), ("drop", "forwarding_disabled", None))
+    finally:
+        gateway.sysctl("net.ipv4.conf.lan0.forwarding=1")
+        gateway.ip(*(f"route del {route}" for route in routes), f"route del prohibit {H2}/32")
+    check(prohibited, ("forward", None, None))
+
+
 def test_a_flow_that_the_configuration_forbids_by_now(world: Routed, agent: Agent, wires: Wires) -> None:
     """It is cut with its next packet and not by the question."""
     outwards = Case("tcp", ("10.0.1.14", 1234), (WEBS[0], 443))

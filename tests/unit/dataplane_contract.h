@@ -355,6 +355,7 @@ TEST_P(DataplaneContract, what_is_detached_answers_or_fails_but_does_not_break) 
     EXPECT_FALSE(dataplane_->generation());
     EXPECT_FALSE(dataplane_->attach({}, ModeWish::automatic));
     EXPECT_FALSE(dataplane_->keep_next_hops_valid(std::chrono::seconds{30}));
+    EXPECT_FALSE(dataplane_->next_hop({}));
     EXPECT_FALSE(dataplane_->cut({}));
     EXPECT_TRUE(dataplane_->counters());
     EXPECT_TRUE(dataplane_->visit_flows([](const FlowRecord&) { return true; }));
@@ -377,6 +378,21 @@ TEST_P(DataplaneContract, what_is_detached_answers_or_fails_but_does_not_break) 
 TEST_P(DataplaneContract, prepared_state_keeps_its_size) {
     ASSERT_TRUE(dataplane_->prepare(123456));
     EXPECT_EQ(dataplane_->flow_table_status()->capacity, 1000U);
+}
+
+TEST_P(DataplaneContract, where_no_route_leads_there_is_no_next_hop) {
+    apply(example_tables(*world_));
+    NextHopQuestion question;
+    question.ifindex = world_->first_device().ifindex;
+    question.source = Ipv4Address(198, 51, 100, 10);
+    question.destination = Ipv4Address(192, 0, 2, 99);
+    for (const bool inward : {false, true}) {
+        question.inward = inward;
+        question.zone = inward ? 1 : 0;
+        const auto answer = dataplane_->next_hop(question);
+        ASSERT_TRUE(answer) << answer.error().message;
+        EXPECT_NE(answer->reason, 0U);
+    }
 }
 
 TEST_P(DataplaneContract, counters_are_of_what_is_in_use) {

@@ -28,6 +28,13 @@ said "ping and HTTP go through"
 sallyport flows
 sallyport flows | grep -q 198.51.100.10
 
+sallyport explain tcp 10.0.1.11:4000 203.0.113.10:80 >/explained
+cat /explained
+grep -q "^next hop *wan0 " /explained
+ip route add prohibit 203.0.113.99
+sallyport explain tcp 10.0.1.11:4000 203.0.113.99:80 | grep "the sender is told: icmp 3/13"
+said "it is explained where packets would go"
+
 kill_agent
 [ "$(fetch)" = "hello from outside" ]
 said "without its agent as well"

@@ -200,8 +200,19 @@ TEST_F(ApiTest, APacketIsExplained) {
     const auto ask = [this](const std::string& rest) {
         return get("/v1/explain?protocol=tcp&source=10.0.1.5:40000&destination=203.0.113.10:443" + rest);
     };
+    const json nowhere = ask("");
+    EXPECT_EQ(nowhere["reason"], "no_kernel_route") << "the host knows no way";
+    EXPECT_EQ(nowhere["told"], "icmp 3/0");
+    const auto& devices = here_.kernel->tables.devices;
+    const auto wan =
+        std::ranges::find(devices, "wan0", [](const auto& device) { return device.second.name; });
+    ASSERT_NE(wan, devices.end());
+    here_.kernel->ways[Ipv4Address(203, 0, 113, 10)] = {
+        0, {}, static_cast<std::uint8_t>(wan->first), Ipv4Address(198, 51, 100, 1), true, false};
     const json fresh = ask("");
     EXPECT_EQ(fresh["verdict"], "forward") << fresh;
+    EXPECT_EQ(fresh["steps"].back(),
+              json::parse(R"({"stage":"next_hop","name":"wan0","text":"the router 198.51.100.1"})"));
     EXPECT_EQ(fresh["flags"], "syn");
     EXPECT_EQ(fresh["from"], "inside");
     EXPECT_EQ(fresh["vpc"], "main");

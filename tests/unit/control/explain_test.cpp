@@ -92,8 +92,28 @@ class ExplainTest : public testing::Test {
                 const auto found = inner_flows_.find(key);
                 if (found == inner_flows_.end()) return std::nullopt;
                 return found->second;
-            }};
+            },
+            [this](const dataplane::NextHopQuestion& asked) { return way_of(asked); }};
         return explain(question, live, names_);
+    }
+
+    // A host with a route to everything that does not say another way: by the first device of the right sort
+    // on which it is a neighbour, or else by the first one.
+    Result<dataplane::NextHopAnswer> way_of(const dataplane::NextHopQuestion& asked) {
+        asked_.push_back(asked);
+        if (const auto other = ways_.find(asked.destination); other != ways_.end()) return other->second;
+        dataplane::NextHopAnswer answer;
+        answer.reason = DROP_WRONG_EGRESS_DEVICE;
+        for (const auto& [slot, device] : tables_.devices) {
+            const bool fits = asked.inward ? device.role != Role::outside && device.zone == asked.zone
+                                           : device.role != Role::inside;
+            const auto hop = tables_.next_hops.find({device.ifindex, asked.destination});
+            const bool is_neighbour = hop != tables_.next_hops.end();
+            if (!fits || (answer.reason == 0 && !is_neighbour)) continue;
+            answer = {0, {}, slot, asked.destination, is_neighbour && hop->second.resolved, false};
+            if (is_neighbour) break;
+        }
+        return answer;
     }
 
     // "forward SOURCE > DESTINATION", "drop REASON, told …" or "pass".
@@ -141,6 +161,8 @@ class ExplainTest : public testing::Test {
     std::uint16_t generation_ = 0;
     std::vector<FlowRecord> flows_;
     std::map<dataplane::InnerFlowKey, dataplane::InnerFlow> inner_flows_;
+    std::map<Ipv4Address, dataplane::NextHopAnswer> ways_;  // by destination
+    std::vector<dataplane::NextHopQuestion> asked_;
     Explanation last_;
 };
 
@@ -153,7 +175,7 @@ TEST_F(ExplainTest, ANewFlowLeavesByTheNatGateway) {
     EXPECT_EQ(found(Stage::nat_gateway), "egress: translates it");
     EXPECT_EQ(found(Stage::elastic_ip), "eip-1: 198.51.100.10");
     EXPECT_EQ(found(Stage::port), "one of the NAT gateway's, chosen at random");
-    EXPECT_EQ(found(Stage::next_hop), "wan0: as the host's routes say");
+    EXPECT_EQ(found(Stage::next_hop), "wan0: 203.0.113.10 itself, once the host has resolved it");
     EXPECT_TRUE(last_.from_inside);
     EXPECT_EQ(last_.vpc, "main");
 }
@@ -450,6 +472,55 @@ TEST_F(ExplainTest, NeighboursAreNamed) {
     EXPECT_EQ(found(Stage::device), "lan1: from inside, VPC main");
 }
 
+TEST_F(ExplainTest, TheHostsRoutesDecideWhereItGoes) {
+    const auto ask_with = [&](const dataplane::NextHopAnswer& way) {
+        ways_[address("203.0.113.10")] = ways_[address("10.0.1.12")] = way;
+        return verdict("udp", "10.0.1.11:9", "203.0.113.10:53");
+    };
+    const std::string forward = "forward 198.51.100.10 > 203.0.113.10:53";
+    EXPECT_EQ(ask_with({DROP_NO_KERNEL_ROUTE, 0, 0, {}, false, false}),
+              "drop no_kernel_route, told icmp 3/0");
+    EXPECT_EQ(found(Stage::next_hop).substr(0, 14), "203.0.113.10: ");
+    EXPECT_EQ(asked_.back(),
+              (dataplane::NextHopQuestion{2, address("198.51.100.10"), address("203.0.113.10"), false, 0}));
+    EXPECT_EQ(ask_with({DROP_NO_KERNEL_ROUTE, 1, 0, {}, false, false}),
+              "drop no_kernel_route, told icmp 3/1");
+    EXPECT_EQ(ask_with({DROP_NO_KERNEL_ROUTE, 13, 0, {}, false, false}),
+              "drop no_kernel_route, told icmp 3/13");
+    EXPECT_EQ(ask_with({DROP_NO_KERNEL_ROUTE, {}, 0, {}, false, false}), "drop no_kernel_route");
+    EXPECT_EQ(ask_with({DROP_WRONG_EGRESS_DEVICE, {}, 0, {}, false, false}), "drop wrong_egress_device");
+    EXPECT_EQ(ask_with({DROP_FORWARDING_DISABLED, {}, 0, {}, false, false}), "drop forwarding_disabled");
+
+    const Ipv4Address router = address("198.51.100.1");
+    EXPECT_EQ(ask_with({0, {}, 1, router, true, false}), forward);
+    EXPECT_EQ(found(Stage::next_hop), "wan0: the router 198.51.100.1");
+    tables_.next_hops[{3, router}] = {1, 1500, true, {}, {}, false};
+    EXPECT_EQ(ask_with({0, {}, 1, router, true, false}), forward);
+    EXPECT_EQ(found(Stage::next_hop), "wan0: the router 198.51.100.1, 00:00:00:00:00:00");
+    tables_.next_hops[{3, router}] = {1, 1500, false, {}, {}, true};
+    EXPECT_EQ(ask_with({0, {}, 1, router, false, false}), "drop neighbour_unreachable, told icmp 3/1");
+    EXPECT_EQ(found(Stage::next_hop), "wan0: the router 198.51.100.1, which does not answer ARP");
+
+    // To an instance, which the host by itself would look for elsewhere, it cannot be left to the host.
+    ask_with({0, {}, 0, address("10.0.1.12"), false, true});
+    EXPECT_EQ(verdict("tcp", "203.0.113.10:9", "198.51.100.10:8080"), "drop ambiguous_route");
+    EXPECT_EQ(asked_.back(), (dataplane::NextHopQuestion{3, address("203.0.113.10"), address("10.0.1.12"),
+                                                         true, main_zone}));
+    ask_with({0, {}, 0, address("10.0.1.12"), true, true});
+    EXPECT_EQ(verdict("tcp", "203.0.113.10:9", "198.51.100.10:8080"),
+              "forward 203.0.113.10:9 > 10.0.1.12:80");
+}
+
+TEST_F(ExplainTest, WhereTheHostWouldTakeItForAnothersItIsRelayed) {
+    EXPECT_EQ(verdict("tcp", "10.0.1.11:40000", "10.0.1.12:80"), "pass");
+    tables_.devices[0].ambiguous = true;
+    EXPECT_EQ(verdict("tcp", "10.0.1.11:40000", "10.0.1.12:80"), "pass") << "the host resolves it first";
+    tables_.next_hops[{2, address("10.0.1.12")}].resolved = true;
+    EXPECT_EQ(verdict("tcp", "10.0.1.11:40000", "10.0.1.12:80"), "forward 10.0.1.11:40000 > 10.0.1.12:80");
+    ways_[address("10.0.1.12")] = {0, {}, 0, address("10.0.1.12"), false, true};
+    EXPECT_EQ(verdict("tcp", "10.0.1.11:40000", "10.0.1.12:80"), "drop ambiguous_route");
+}
+
 TEST_F(ExplainTest, VpcsThatOverlapAreToldApart) {
     tables_.subnets[{other_zone, prefix("10.0.1.0/24")}] = {3, 3, {}, false};
     Question asked = question("tcp", "10.0.1.11:9", "203.0.113.10:443");
@@ -482,7 +553,7 @@ TEST_F(ExplainTest, WhatIsOfAnotherVpcIsNoWayToAnInstance) {
     tables_.next_hops[{4, address("10.0.1.12")}] = {2, 1500, true, {}, {}, false};
     EXPECT_EQ(verdict("tcp", "203.0.113.10:9", "198.51.100.10:8080"),
               "forward 203.0.113.10:9 > 10.0.1.12:80");
-    EXPECT_EQ(found(Stage::next_hop), "lan0: as the host's routes say");
+    EXPECT_EQ(found(Stage::next_hop), "lan0: 10.0.1.12 itself, once the host has resolved it");
     tables_.next_hops[{2, address("10.0.1.12")}] = {0, 1500, true, {}, {}, false};
     EXPECT_EQ(verdict("tcp", "203.0.113.10:9", "198.51.100.10:8080"),
               "forward 203.0.113.10:9 > 10.0.1.12:80");
@@ -507,7 +578,7 @@ TEST_F(ExplainTest, OnOneArmTheSourceTellsWhereAPacketComesFrom) {
 
 TEST_F(ExplainTest, AFlowTableThatCannotBeReadIsAnError) {
     const LiveState live{
-        tables_, 0, [](const auto&) -> Result<void> { return failure("no memory", ENOMEM); }, {}};
+        tables_, 0, [](const auto&) -> Result<void> { return failure("no memory", ENOMEM); }, {}, {}};
     const auto answer = explain(question("tcp", "10.0.1.11:9", "203.0.113.10:443"), live, names_);
     ASSERT_FALSE(answer);
     EXPECT_EQ(answer.error().message, "read the flow table: no memory");

@@ -81,6 +81,9 @@ class FatedDataplane final : public dataplane::Dataplane {
     Result<void> keep_next_hops_valid(std::chrono::seconds duration) override {
         return fate_.around([&] { return inner_->keep_next_hops_valid(duration); });
     }
+    Result<dataplane::NextHopAnswer> next_hop(const dataplane::NextHopQuestion& question) override {
+        return inner_->next_hop(question);
+    }
     [[nodiscard]] Result<dataplane::Counters> counters() override { return inner_->counters(); }
     Result<void> visit_flows(const std::function<bool(const dataplane::FlowRecord&)>& visit) override {
         return inner_->visit_flows(visit);
