@@ -15,6 +15,8 @@ namespace sallyport::api::commands {
 
 namespace {
 
+constexpr const char* replayed_header = "Idempotency-Replayed";
+
 // Who asked, for the history.
 std::string actor_of(const Call& call) {
     if (!call.request.actor.empty()) return call.request.actor;
@@ -22,13 +24,20 @@ std::string actor_of(const Call& call) {
     return peer ? fmt::format("uid {} (process {})", peer->uid, peer->pid) : "unknown";
 }
 
+nlohmann::json applied_json(const control::Applied& applied) {
+    nlohmann::json body{{"revision", applied.revision},
+                        {"changes", changes_json(applied.changes)},
+                        {"warnings", applied.warnings}};
+    if (applied.confirmation) body["confirmation"] = confirmation_json(*applied.confirmation);
+    return body;
+}
+
 Response answer(const control::Outcome<control::Applied>& applied) {
     if (!applied) return refusal_response(applied.error());
-    nlohmann::json body{{"revision", applied->revision},
-                        {"changes", changes_json(applied->changes)},
-                        {"warnings", applied->warnings}};
-    if (applied->confirmation) body["confirmation"] = confirmation_json(*applied->confirmation);
-    return json_response(body);
+    if (applied->replayed.empty()) return json_response(applied_json(*applied));
+    Response response = json_response(nlohmann::json::parse(applied->replayed));
+    response.headers.emplace_back(replayed_header, "true");
+    return response;
 }
 
 // The object that the path names, as its kind, its name, and its tag if it is there.
@@ -63,7 +72,7 @@ Response object_answer(const control::Outcome<control::ObjectAnswer>& answer, co
         response.status = 201;
         response.headers.emplace_back("Location", fmt::format("/v1/{}/{}", call.parts[0], answer->name));
     }
-    if (answer->replayed) response.headers.emplace_back("Idempotency-Replayed", "true");
+    if (answer->replayed) response.headers.emplace_back(replayed_header, "true");
     return response;
 }
 
@@ -82,13 +91,23 @@ tl::expected<std::optional<control::Idempotency>, Response> read_idempotency(con
         *key, store::digest(fmt::format("{}\n{}\n{}", request.method, request.path, request.body))};
 }
 
+tl::expected<std::optional<control::RepeatableRequest>, Response> read_repeatable(const Request& request) {
+    const auto key = read_idempotency(request);
+    if (!key) return tl::unexpected(key.error());
+    if (!*key) return std::optional<control::RepeatableRequest>{};
+    return control::RepeatableRequest{
+        **key, [](const control::Applied& applied) { return json_text(applied_json(applied)); }};
+}
+
 }  // namespace
 
 Response apply(control::Gateway& gateway, const Call& call) {
     const auto document = read_document(call.request, true);
     if (!document) return document.error();
-    return answer(
-        gateway.apply(document->sources, actor_of(call), document->confirm_within, document->prune));
+    const auto repeatable = read_repeatable(call.request);
+    if (!repeatable) return repeatable.error();
+    return answer(gateway.apply(document->sources, actor_of(call), document->confirm_within, document->prune,
+                                *repeatable));
 }
 
 Response confirm(control::Gateway& gateway, const Call& call) {
@@ -101,12 +120,16 @@ Response confirm(control::Gateway& gateway, const Call& call) {
 Response rollback(control::Gateway& gateway, const Call& call) {
     const auto revision = read_revision(call.request);
     if (!revision) return revision.error();
-    return answer(gateway.rollback(*revision, actor_of(call)));
+    const auto repeatable = read_repeatable(call.request);
+    if (!repeatable) return repeatable.error();
+    return answer(gateway.rollback(*revision, actor_of(call), *repeatable));
 }
 
 Response reload(control::Gateway& gateway, const Call& call) {
     if (const auto none = expect_no_arguments(call.request); !none) return none.error();
-    return answer(gateway.reload(actor_of(call)));
+    const auto repeatable = read_repeatable(call.request);
+    if (!repeatable) return repeatable.error();
+    return answer(gateway.reload(actor_of(call), *repeatable));
 }
 
 Response detach(control::Gateway& gateway, const Call& call) {

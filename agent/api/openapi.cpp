@@ -148,10 +148,9 @@ Json operation(const Route& route, std::string_view kind) {
             {{"name", "name"}, {"in", "path"}, {"required", true}, {"schema", {{"type", "string"}}}});
     }
     for (const std::string_view name : route.parameters) taken.push_back(parameter_json(name, route.pattern));
+    if (route.words.repeatable)
+        taken.push_back(header("Idempotency-Key", "A key of the client's own: the request may be repeated."));
     if (!kind.empty() && route.purpose == Purpose::command) {
-        if (route.method == "POST")
-            taken.push_back(
-                header("Idempotency-Key", "A key of the client's own: the request may be repeated."));
         if (route.method != "POST")
             taken.push_back(
                 header("If-Match", "Only if the object still has this ETag (RFC 9110 section 13)."));

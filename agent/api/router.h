@@ -41,6 +41,7 @@ struct Words {
     Body body = Body::nothing;
     unsigned success = 200;
     std::string_view answer = {};  // media type, if it is not JSON
+    bool repeatable = false;       // it may carry an Idempotency-Key
 };
 
 struct Route {

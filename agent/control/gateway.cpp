@@ -208,9 +208,38 @@ Result<std::uint64_t> Gateway::flows_cut_by(const model::DesiredState& state) co
         [this](const auto& visit) { return parts_.dataplane.visit_inner_flows(visit); });
 }
 
+Outcome<std::optional<std::string>> Gateway::answer_before(const Idempotency* key) const {
+    if (key == nullptr) return std::optional<std::string>{};
+    const auto record = parts_.store.idempotency_record(key->key, parts_.clock.wall());
+    if (!record) return failed(record.error());
+    if (!*record) return std::optional<std::string>{};
+    if ((*record)->request != key->request) {
+        return tl::unexpected(
+            Refusal{Refusal::Kind::key_reused,
+                    fmt::format("the Idempotency-Key \"{}\" came with another request before; a new "
+                                "request needs a key of its own",
+                                key->key),
+                    {}});
+    }
+    // A repetition is told how it stands now.
+    if (view_->error) return tl::unexpected(not_in_force());
+    return std::optional((*record)->answer);
+}
+
+template <typename Act>
+Outcome<Applied> Gateway::once(const std::optional<RepeatableRequest>& repeatable, const Act& act) {
+    const auto before = answer_before(repeatable ? &*repeatable : nullptr);
+    if (!before) return tl::unexpected(before.error());
+    if (*before) return Applied{view_->desired_revision, {}, {}, {}, **before};
+    return act();
+}
+
 Outcome<Applied> Gateway::apply(const config::Sources& sources, const std::string& actor,
-                                std::optional<std::chrono::seconds> confirm_within, bool prune) {
-    return command(sources, prune, {store::Source::apply, actor, confirm_within});
+                                std::optional<std::chrono::seconds> confirm_within, bool prune,
+                                const std::optional<RepeatableRequest>& repeatable) {
+    return once(repeatable, [&] {
+        return command(sources, prune, {store::Source::apply, actor, confirm_within, repeatable});
+    });
 }
 
 Outcome<std::uint64_t> Gateway::confirm(const std::string& actor) {
@@ -229,7 +258,13 @@ Outcome<std::uint64_t> Gateway::rollback_target() const {
     return newest->back().number;
 }
 
-Outcome<Applied> Gateway::rollback(std::optional<std::uint64_t> revision, const std::string& actor) {
+Outcome<Applied> Gateway::rollback(std::optional<std::uint64_t> revision, const std::string& actor,
+                                   const std::optional<RepeatableRequest>& repeatable) {
+    return once(repeatable, [&] { return go_back_to(revision, actor, repeatable); });
+}
+
+Outcome<Applied> Gateway::go_back_to(std::optional<std::uint64_t> revision, const std::string& actor,
+                                     const std::optional<RepeatableRequest>& repeatable) {
     if (!revision) {
         const Outcome<std::uint64_t> target = rollback_target();
         if (!target) return tl::unexpected(target.error());
@@ -247,19 +282,22 @@ Outcome<Applied> Gateway::rollback(std::optional<std::uint64_t> revision, const 
     if (!objects) return tl::unexpected(objects.error());
     auto candidate = read_candidate(earlier, *objects);
     if (!candidate) return tl::unexpected(std::move(candidate.error()));
-    Outcome<Applied> done =
-        commit(*std::move(candidate),
-               {store::Source::apply, fmt::format("{}, back to revision {}", actor, *revision)});
+    Outcome<Applied> done = commit(
+        *std::move(candidate),
+        {store::Source::apply, fmt::format("{}, back to revision {}", actor, *revision), {}, repeatable});
     if (!done && done.error().kind != Refusal::Kind::not_applied) return done;
     // Where the two revisions are the same state there was nothing to commit.
     if (const Result<void> cleared = await_nothing(); !cleared) return failed(cleared.error());
     return done;
 }
 
-Outcome<Applied> Gateway::reload(const std::string& actor) {
-    const Result<config::Sources> sources = config::read_sources(config_path_);
-    if (!sources) return failed(sources.error());
-    return command(*sources, false, {store::Source::reload, actor});
+Outcome<Applied> Gateway::reload(const std::string& actor,
+                                 const std::optional<RepeatableRequest>& repeatable) {
+    return once(repeatable, [&]() -> Outcome<Applied> {
+        const Result<config::Sources> sources = config::read_sources(config_path_);
+        if (!sources) return failed(sources.error());
+        return command(*sources, false, {store::Source::reload, actor, {}, repeatable});
+    });
 }
 
 Outcome<void> Gateway::refuse_while_awaiting() const {
@@ -299,6 +337,17 @@ Outcome<Applied> Gateway::commit(Candidate candidate, const Cause& cause) {
     next->state = share(std::move(loaded.state));
     next->files = names_of(candidate.sources);
     const bool committed = !changes.empty() || first || moved;
+    // A repetition is answered with what was known when this was stored: of the kernel's trouble, if there is
+    // any, it learns how it stands then.
+    const auto record_of = [&](const std::optional<store::Confirmation>& confirmation) {
+        const Applied stored{before + (committed ? 1 : 0), changes, texts_of(loaded.warnings), confirmation};
+        return store::IdempotencyRecord{cause.repeatable->key, cause.repeatable->request,
+                                        cause.repeatable->answer(stored)};
+    };
+    if (!committed && cause.repeatable) {
+        const Result<void> kept = parts_.store.remember(record_of(view_->confirmation), parts_.clock.wall());
+        if (!kept) return failed(kept.error());
+    }
     if (committed) {
         store::NewRevision revision;
         revision.time = parts_.clock.wall();
@@ -308,10 +357,10 @@ Outcome<Applied> Gateway::commit(Candidate candidate, const Cause& cause) {
         revision.objects = object_changes(*stored_, *next->state);
         revision.changes = change_lines(changes);
         revision.audit = cause.actor;
-        revision.idempotency = cause.idempotency;
         if (cause.confirm_within)
             revision.confirmation =
-                store::Confirmation{0, view_->desired_revision, revision.time + *cause.confirm_within};
+                store::Confirmation{before + 1, before, revision.time + *cause.confirm_within};
+        if (cause.repeatable) revision.idempotency = record_of(revision.confirmation);
         const Result<std::uint64_t> number = parts_.store.commit(revision);
         if (!number) return failed(number.error());
         stored_ = next->state;
@@ -382,7 +431,7 @@ Outcome<ObjectAnswer> Gateway::commit_draft(const config::Draft& draft, bool cre
     ObjectAnswer answer{model::name_of(draft.object), model::to_json(draft.object).dump(), created};
     Cause cause{store::Source::api, actor};
     if (idempotency)
-        cause.idempotency = store::IdempotencyRecord{idempotency->key, idempotency->request, answer.json};
+        cause.repeatable = RepeatableRequest{*idempotency, [&answer](const Applied&) { return answer.json; }};
     const Outcome<Applied> applied = commit_objects(*std::move(state), cause);
     if (!applied) return tl::unexpected(applied.error());
     return answer;
@@ -424,25 +473,9 @@ Outcome<std::optional<model::Object>> Gateway::changeable(model::Kind kind, cons
 Outcome<ObjectAnswer> Gateway::create_object(model::Kind kind, std::string_view json,
                                              const std::string& actor,
                                              const std::optional<Idempotency>& idempotency) {
-    if (idempotency) {
-        const auto record = parts_.store.idempotency_record(idempotency->key, parts_.clock.wall());
-        if (!record) return failed(record.error());
-        if (*record && (*record)->request != idempotency->request) {
-            return tl::unexpected(Refusal{
-                Refusal::Kind::key_reused,
-                fmt::format(
-                    "the Idempotency-Key \"{}\" came with another request before; a new request needs a "
-                    "key of its own",
-                    idempotency->key),
-                {}});
-        }
-        if (*record) {
-            // A repetition is told how it stands now.
-            if (view_->error) return tl::unexpected(not_in_force());
-            const std::string& object = (*record)->answer;
-            return ObjectAnswer{nlohmann::json::parse(object).value("name", ""), object, true, true};
-        }
-    }
+    const auto before = answer_before(idempotency ? &*idempotency : nullptr);
+    if (!before) return tl::unexpected(before.error());
+    if (*before) return ObjectAnswer{nlohmann::json::parse(**before).value("name", ""), **before, true, true};
     if (auto free = refuse_while_awaiting(); !free) return tl::unexpected(std::move(free.error()));
     const config::Draft draft = config::read_object(kind, json);
     const bool taken =

@@ -48,12 +48,18 @@ struct Applied {
     std::vector<model::Change> changes;  // none: the revision is the one that was there
     std::vector<std::string> warnings;
     std::optional<store::Confirmation> confirmation = {};  // that the revision awaits
+    std::string replayed = {};  // the answer to the same request before; empty: it was done now
 };
 
 // A key of the client's own, with which a request may be repeated.
 struct Idempotency {
     std::string key;
     std::string request;  // digest of all that makes it the same request
+};
+
+// The same of a request that makes a revision, and how that is answered.
+struct RepeatableRequest : Idempotency {
+    std::function<std::string(const Applied&)> answer;
 };
 
 struct ObjectAnswer {
@@ -93,12 +99,15 @@ class Gateway {
     // restart of the agent; until then no other one is taken.
     // What was made through the API stays, unless `prune`.
     Outcome<Applied> apply(const config::Sources& sources, const std::string& actor,
-                           std::optional<std::chrono::seconds> confirm_within = {}, bool prune = false);
+                           std::optional<std::chrono::seconds> confirm_within = {}, bool prune = false,
+                           const std::optional<RepeatableRequest>& repeatable = {});
     Outcome<std::uint64_t> confirm(const std::string& actor);  // the revision that stays
     // Makes an earlier revision the newest one again, both its document and its objects of the API. Without a
     // number: the one before the newest, or, while one awaits confirmation, the one that would come back.
-    Outcome<Applied> rollback(std::optional<std::uint64_t> revision, const std::string& actor);
-    Outcome<Applied> reload(const std::string& actor);
+    Outcome<Applied> rollback(std::optional<std::uint64_t> revision, const std::string& actor,
+                              const std::optional<RepeatableRequest>& repeatable = {});
+    Outcome<Applied> reload(const std::string& actor,
+                            const std::optional<RepeatableRequest>& repeatable = {});
     Outcome<std::vector<std::string>> detach(const std::string& actor);
 
     // Commands on one object of the API. Those of the file are refused; the texts are JSON (config/object.h).
@@ -141,8 +150,13 @@ class Gateway {
         store::Source source;
         std::string actor;
         std::optional<std::chrono::seconds> confirm_within = {};
-        std::optional<store::IdempotencyRecord> idempotency = {};
+        std::optional<RepeatableRequest> repeatable = {};
     };
+    // What was answered to the same request before, if it comes again. Without a key it does not.
+    [[nodiscard]] Outcome<std::optional<std::string>> answer_before(const Idempotency* key) const;
+    // Does `act` unless it was done before.
+    template <typename Act>
+    Outcome<Applied> once(const std::optional<RepeatableRequest>& repeatable, const Act& act);
     Outcome<Applied> command(const config::Sources& sources, bool prune, const Cause& cause);
     Outcome<Applied> commit(Candidate candidate, const Cause& cause);
     Outcome<Applied> commit_objects(model::DesiredState state, const Cause& cause);
@@ -157,6 +171,8 @@ class Gateway {
     [[nodiscard]] Outcome<void> refuse_while_awaiting() const;
     [[nodiscard]] Refusal not_in_force() const;
     Outcome<std::uint64_t> rollback_target() const;
+    Outcome<Applied> go_back_to(std::optional<std::uint64_t> revision, const std::string& actor,
+                                const std::optional<RepeatableRequest>& repeatable);
     void await(const store::Confirmation& confirmation);  // and show it in the View
     Result<void> await_nothing();
     bool roll_back_when_due();  // whether it did, and brought that into the kernel

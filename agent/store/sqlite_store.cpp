@@ -519,6 +519,18 @@ Result<void> SqliteStore::keep_record(const IdempotencyRecord& record,
     return bound.run();
 }
 
+Result<void> SqliteStore::remember(const IdempotencyRecord& record,
+                                   std::chrono::system_clock::time_point now) {
+    const auto within = [](const Error& error) {
+        return failure_within("keep what was answered to a request", error);
+    };
+    Transaction transaction(*this);
+    if (!transaction.begun()) return within(transaction.begun().error());
+    if (Result<void> done = keep_record(record, now); !done) return within(done.error());
+    if (Result<void> done = transaction.commit(); !done) return within(done.error());
+    return {};
+}
+
 Result<std::optional<IdempotencyRecord>> SqliteStore::idempotency_record(
     std::string_view key, std::chrono::system_clock::time_point now) {
     Statement statement(database_.get(),

@@ -25,6 +25,8 @@ class SqliteStore final : public Store {
     Result<std::optional<Revision>> find(std::uint64_t number) override;
     Result<std::vector<RevisionSummary>> history(std::size_t limit) override;
     Result<std::vector<RevisionSummary>> history_before(std::uint64_t number, std::size_t limit) override;
+    Result<void> remember(const IdempotencyRecord& record,
+                          std::chrono::system_clock::time_point now) override;
     Result<std::optional<IdempotencyRecord>> idempotency_record(
         std::string_view key, std::chrono::system_clock::time_point now) override;
     Result<std::uint64_t> applied_revision() override;

@@ -148,6 +148,9 @@ class Store {
     // The same of those with lower numbers than `number`, which need not be there.
     virtual Result<std::vector<RevisionSummary>> history_before(std::uint64_t number, std::size_t limit) = 0;
 
+    // Keeps the record of a request that made no revision.
+    virtual Result<void> remember(const IdempotencyRecord& record,
+                                  std::chrono::system_clock::time_point now) = 0;
     // The record with that key, as long as it is kept.
     virtual Result<std::optional<IdempotencyRecord>> idempotency_record(
         std::string_view key, std::chrono::system_clock::time_point now) = 0;

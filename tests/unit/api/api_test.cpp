@@ -761,6 +761,37 @@ TEST_F(ApiTest, RequestWithAKeyIsDoneOnceAndAnsweredAgain) {
     }
 }
 
+TEST_F(ApiTest, AWholeDocumentWithAKeyIsAppliedOnce) {
+    const std::string two = json{{"document", configuration("eip-2")}, {"confirm_within", "5m"}}.dump();
+    const std::vector<std::string> key{"Idempotency-Key: first"};
+    const Answer first = send("POST", "/v1/apply", two, key);
+    ASSERT_EQ(first.status, 200) << first.body;
+    const Answer again = send("POST", "/v1/apply", two, key);
+    EXPECT_EQ(json::parse(again.body), json::parse(first.body))
+        << "though a revision awaits confirmation by now";
+    EXPECT_EQ(again.headers.at("idempotency-replayed"), "true");
+    EXPECT_EQ(send("POST", "/v1/rollback", "{}", key).status, 422);
+    ASSERT_EQ(send("POST", "/v1/confirm", "{}", {}).status, 200);
+
+    const Answer back = send("POST", "/v1/rollback", "{}", {"Idempotency-Key: back"});
+    ASSERT_EQ(back.status, 200) << back.body;
+    EXPECT_EQ(send("POST", "/v1/rollback", "{}", {"Idempotency-Key: back"}).body, back.body);
+    EXPECT_EQ(here_.gateway->view()->desired_revision, 3u) << "it does not go back and forth";
+
+    // What changed nothing when it was asked for changes nothing later either.
+    const std::string one = json{{"document", configuration()}}.dump();
+    EXPECT_TRUE(
+        json::parse(send("POST", "/v1/apply", one, {"Idempotency-Key: same"}).body)["changes"].empty());
+    ASSERT_EQ(send("POST", "/v1/apply", json{{"document", configuration("eip-2")}}.dump(), {}).status, 200);
+    EXPECT_EQ(json::parse(send("POST", "/v1/apply", one, {"Idempotency-Key: same"}).body)["revision"], 3);
+    EXPECT_EQ(here_.gateway->view()->desired_revision, 4u);
+
+    EXPECT_EQ(send("POST", "/v1/reload", "{}", {"Idempotency-Key: two words"}).status, 400);
+    const Answer read = send("POST", "/v1/reload", "{}", {"Idempotency-Key: read"});
+    ASSERT_EQ(read.status, 200) << read.body;
+    EXPECT_EQ(send("POST", "/v1/reload", "{}", {"Idempotency-Key: read"}).body, read.body);
+}
+
 TEST_F(ApiTest, ReadersMayAskForARevision) {
     EXPECT_EQ(client_->get("/v1/elastic_ips?min_revision=1").status, 200);
     EXPECT_EQ(client_->get("/v1/elastic_ips/eip-1?min_revision=2").status, 412);

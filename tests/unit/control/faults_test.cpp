@@ -196,6 +196,10 @@ class FatedStore final : public store::Store {
                                                                std::size_t limit) override {
         return fate_.around([&] { return inner_.history_before(number, limit); });
     }
+    Result<void> remember(const store::IdempotencyRecord& record,
+                          std::chrono::system_clock::time_point now) override {
+        return fate_.around([&] { return inner_.remember(record, now); });
+    }
     Result<std::optional<store::IdempotencyRecord>> idempotency_record(
         std::string_view key, std::chrono::system_clock::time_point now) override {
         return fate_.around([&] { return inner_.idempotency_record(key, now); });

@@ -577,6 +577,16 @@ TEST_F(SqliteStoreTest, WhatWasAnsweredToAKeyIsKeptForADay) {
     EXPECT_EQ(number_from("SELECT count(*) FROM idempotency"), 1);
 }
 
+TEST_F(SqliteStoreTest, WhatWasAnsweredWithoutARevisionIsKeptToo) {
+    const NewRevision revision = revision_of("one");
+    const IdempotencyRecord record{"key-1", digest("request"), "answer"};
+    ASSERT_TRUE(open()->remember(record, revision.time));
+    const auto store = open();
+    EXPECT_EQ(*store->idempotency_record("key-1", revision.time), record);
+    EXPECT_FALSE(store->remember(record, revision.time)) << "a key names one request";
+    EXPECT_FALSE(*store->newest());
+}
+
 TEST_F(SqliteStoreTest, RecordsOfKeysAreBoundedInNumber) {
     const auto store = open();
     run_sql(("WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < " +
