@@ -49,9 +49,11 @@ Query query_of(const Invocation& given) {
         if (given.has(option)) query.emplace_back(parameter, given.value(option));
     }
     // A file cannot say what became of a packet: one that was not sent would stand in it twice.
-    std::string points = given.has("w") ? "received,sent" : "";
-    if (given.has("received")) points = "received";
-    if (given.has("sent")) points = given.has("received") ? "received,sent" : "sent";
+    std::string points;
+    for (const char* point : {"received", "sent", "dropped", "passed"}) {
+        if (given.has(point)) points += (points.empty() ? "" : ",") + std::string(point);
+    }
+    if (points.empty() && given.has("w")) points = "received,sent";
     if (!points.empty()) query.emplace_back("points", points);
     return query;
 }

@@ -7,10 +7,13 @@
 
 #include <array>
 #include <cerrno>
+#include <charconv>
 #include <cstring>
 #include <memory>
 #include <new>
 #include <thread>
+
+#include "core/address.h"
 
 namespace sallyport::cli {
 namespace {
@@ -26,13 +29,14 @@ struct CurlDeleter {
     void operator()(CURL* handle) const { curl_easy_cleanup(handle); }
     void operator()(curl_slist* list) const { curl_slist_free_all(list); }
     void operator()(char* text) const { curl_free(text); }
+    void operator()(CURLU* url) const { curl_url_cleanup(url); }
 };
 
 // curl_global_init() must come before the first handle and is not safe beside other threads.
 class CurlLibrary {
   public:
     CurlLibrary() {
-        if (curl_global_init(CURL_GLOBAL_NOTHING) != CURLE_OK) throw std::bad_alloc();
+        if (curl_global_init(CURL_GLOBAL_SSL) != CURLE_OK) throw std::bad_alloc();
     }
     ~CurlLibrary() { curl_global_cleanup(); }
     CurlLibrary(const CurlLibrary&) = delete;
@@ -59,26 +63,23 @@ std::size_t receive(char* data, std::size_t size, std::size_t count, void* user)
     return bytes;
 }
 
-tl::unexpected<Problem> not_reached(const std::string& socket_path, CURLcode code, int cause,
-                                    const char* curl_text, std::chrono::seconds patience) {
-    if (cause == EACCES || cause == EPERM) {
-        return problem(ExitCode::not_permitted, "not permitted",
-                       fmt::format("not permitted to use the agent's socket {}: be root or a member of the "
-                                   "group sallyport",
-                                   socket_path));
-    }
-    std::string why;
-    if (code == CURLE_COULDNT_CONNECT && cause != 0) {
-        why = std::strerror(cause);
-    } else if (code == CURLE_OPERATION_TIMEDOUT) {
-        why = fmt::format("no answer within {} s", patience.count());
-    } else {
-        why = *curl_text != '\0' ? curl_text : curl_easy_strerror(code);
-    }
-    return problem(ExitCode::unreachable, "agent not reachable",
-                   fmt::format("cannot reach the agent at {}: {}; is sallyportd running? (systemctl status "
-                               "sallyport)",
-                               socket_path, why));
+// Empty where the URL has no such part.
+std::string part_of(CURLU* url, CURLUPart which) {
+    char* text = nullptr;
+    if (curl_url_get(url, which, &text, 0) != CURLUE_OK) return {};
+    const std::unique_ptr<char, CurlDeleter> owner(text);
+    return text;
+}
+
+bool is_loopback(const std::string& host) {
+    const auto address = Ipv4Address::parse(host);
+    return host == "localhost" || host == "[::1]" || (address && address->to_string().starts_with("127."));
+}
+
+// Empty where the answer has no such header.
+std::string header_of(CURL* curl, const char* name) {
+    curl_header* header = nullptr;
+    return curl_easy_header(curl, name, 0, CURLH_HEADER, -1, &header) == CURLHE_OK ? header->value : "";
 }
 
 ExitCode exit_of(long status) {
@@ -92,13 +93,6 @@ ExitCode exit_of(long status) {
         default:
             return ExitCode::failed;
     }
-}
-
-std::string random_key() {
-    std::array<unsigned char, 16> bytes{};
-    if (getrandom(bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size()))
-        throw std::runtime_error("the system gives no random numbers");
-    return fmt::format("{:02x}", fmt::join(bytes, ""));
 }
 
 // Whether the request may have been carried out and only the answer is missing.
@@ -120,7 +114,35 @@ struct Client::Answer {
     std::string curl_text = {};
     long status = 0;
     std::string body = {};
+    std::string entity_tag = {};
+    std::string revision = {};
 };
+
+std::string random_key() {
+    std::array<unsigned char, 16> bytes{};
+    if (getrandom(bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size()))
+        throw std::runtime_error("the system gives no random numbers");
+    return fmt::format("{:02x}", fmt::join(bytes, ""));
+}
+
+std::string fault_of_url(const std::string& text) {
+    const std::unique_ptr<CURLU, CurlDeleter> url(curl_url());
+    if (!url) throw std::bad_alloc();
+    const bool is_url = curl_url_set(url.get(), CURLUPART_URL, text.c_str(), 0) == CURLUE_OK;
+    const std::string scheme = part_of(url.get(), CURLUPART_SCHEME),
+                      path = part_of(url.get(), CURLUPART_PATH);
+    bool is_bare = path.empty() || path == "/";
+    for (const CURLUPart more : {CURLUPART_USER, CURLUPART_QUERY, CURLUPART_FRAGMENT})
+        is_bare = is_bare && part_of(url.get(), more).empty();
+    if (!is_url || !is_bare || (scheme != "https" && scheme != "http"))
+        return fmt::format("\"{}\" is no https://HOST:PORT", text);
+    if (scheme == "http" && !is_loopback(part_of(url.get(), CURLUPART_HOST)))
+        return fmt::format(
+            "\"{}\" leads beyond this host without TLS, where the token could be read on the way; "
+            "take https://",
+            text);
+    return {};
+}
 
 std::string path_of(std::initializer_list<std::string_view> parts) {
     std::string path = "/v1";
@@ -141,32 +163,48 @@ Outcome Client::get(const std::string& path, const Query& query, std::chrono::se
     return send({.target = with_query(path, query), .patience = patience});
 }
 
-Outcome Client::post(const std::string& path, const Json& body) const {
-    return send({.method = "POST", .target = path, .body = text_of(body)});
+tl::expected<Reply, Problem> Client::read(const std::string& path, const Query& query,
+                                          std::chrono::seconds patience) const {
+    return reply_of(perform({.target = with_query(path, query), .patience = patience}), patience);
 }
 
-Outcome Client::post_once(const std::string& path, const Json& body) const {
-    const Request request{
-        .method = "POST", .target = path, .body = text_of(body), .idempotency_key = random_key()};
+Outcome Client::ready() const {
+    constexpr long ok = 200;
+    const Request request{.target = "/readyz"};
+    const Answer answer = perform(request);
+    // Made for probes, which look at the status alone, it is no JSON.
+    if (answer.code == CURLE_OK && answer.status == ok) return Json{{"ready", true}};
+    auto reply = reply_of(answer, request.patience);
+    if (!reply) return tl::unexpected(std::move(reply.error()));
+    return std::move(reply->body);
+}
+
+Outcome Client::post(const std::string& path, const Json& body, const std::string& key) const {
+    return send({.method = "POST", .target = path, .body = text_of(body), .idempotency_key = key});
+}
+
+Outcome Client::put(const std::string& path, const Json& body, const std::string& tag) const {
+    return send({.method = "PUT", .target = path, .body = text_of(body), .if_match = tag});
+}
+
+Outcome Client::patch(const std::string& path, const Json& body, const std::string& tag) const {
+    return send({.method = "PATCH", .target = path, .body = text_of(body), .if_match = tag});
+}
+
+Outcome Client::remove(const std::string& path, const std::string& tag) const {
+    return send({.method = "DELETE", .target = path, .if_match = tag});
+}
+
+Outcome Client::send(const Request& request) const {
     Answer answer = perform(request);
-    const bool repeat = is_broken_off(answer.code);
+    const bool repeat = !request.idempotency_key.empty() && is_broken_off(answer.code);
     for (int i = 0; repeat && i < repetitions_most && answer.code != CURLE_OK; ++i) {
         std::this_thread::sleep_for(repetition_delay);
         answer = perform(request);
     }
-    return outcome_of(answer, request.patience);
-}
-
-Outcome Client::patch(const std::string& path, const Json& body) const {
-    return send({.method = "PATCH", .target = path, .body = text_of(body)});
-}
-
-Outcome Client::remove(const std::string& path) const {
-    return send({.method = "DELETE", .target = path});
-}
-
-Outcome Client::send(const Request& request) const {
-    return outcome_of(perform(request), request.patience);
+    auto reply = reply_of(answer, request.patience);
+    if (!reply) return tl::unexpected(std::move(reply.error()));
+    return std::move(reply->body);
 }
 
 Client::Answer Client::perform(const Request& request) const {
@@ -181,10 +219,18 @@ Client::Answer Client::perform(const Request& request) const {
     const auto add_header = [&headers](const std::string& line) {
         headers.reset(curl_slist_append(headers.release(), line.c_str()));
     };
-    curl_easy_setopt(curl.get(), CURLOPT_UNIX_SOCKET_PATH, socket_path_.c_str());
-    curl_easy_setopt(curl.get(), CURLOPT_URL, ("http://localhost" + request.target).c_str());
-    curl_easy_setopt(curl.get(), CURLOPT_PROTOCOLS_STR, "http");
-    // A proxy of the environment is for the network, not for this socket.
+    std::string base = "http://localhost";
+    if (server_.is_remote()) {
+        base = server_.url;
+        while (base.ends_with('/')) base.pop_back();
+        if (!server_.token.empty()) add_header("Authorization: Bearer " + server_.token);
+        if (!server_.ca_file.empty()) curl_easy_setopt(curl.get(), CURLOPT_CAINFO, server_.ca_file.c_str());
+    } else {
+        curl_easy_setopt(curl.get(), CURLOPT_UNIX_SOCKET_PATH, server_.socket_path.c_str());
+    }
+    curl_easy_setopt(curl.get(), CURLOPT_URL, (base + request.target).c_str());
+    curl_easy_setopt(curl.get(), CURLOPT_PROTOCOLS_STR, "http,https");
+    // A proxy of the environment is for the web, neither for a socket nor for what a gateway is run with.
     curl_easy_setopt(curl.get(), CURLOPT_PROXY, "");
     curl_easy_setopt(curl.get(), CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(curl.get(), CURLOPT_CONNECTTIMEOUT_MS, connect_patience_ms);
@@ -201,6 +247,7 @@ Client::Answer Client::perform(const Request& request) const {
         curl_easy_setopt(curl.get(), CURLOPT_POSTFIELDS, request.body->data());
     }
     if (!request.idempotency_key.empty()) add_header("Idempotency-Key: " + request.idempotency_key);
+    if (!request.if_match.empty()) add_header("If-Match: " + request.if_match);
     if (!headers) throw std::bad_alloc();
     curl_easy_setopt(curl.get(), CURLOPT_CUSTOMREQUEST, request.method);
     curl_easy_setopt(curl.get(), CURLOPT_HTTPHEADER, headers.get());
@@ -211,24 +258,56 @@ Client::Answer Client::perform(const Request& request) const {
     curl_easy_getinfo(curl.get(), CURLINFO_OS_ERRNO, &cause);
     answer.cause = static_cast<int>(cause);
     curl_easy_getinfo(curl.get(), CURLINFO_RESPONSE_CODE, &answer.status);
+    answer.entity_tag = header_of(curl.get(), "ETag");
+    answer.revision = header_of(curl.get(), "Sallyport-Revision");
     return answer;
 }
 
-Outcome Client::outcome_of(const Answer& answer, std::chrono::seconds patience) const {
-    constexpr long no_content = 204;
-    if (answer.code != CURLE_OK)
-        return not_reached(socket_path_, answer.code, answer.cause, answer.curl_text.c_str(), patience);
-    if (answer.status == no_content) return Json::object();
-    Json value = Json::parse(answer.body, nullptr, /*allow_exceptions=*/false);
-    if (value.is_discarded() || !value.is_object()) {
+tl::unexpected<Problem> Client::not_reached(const Answer& answer, std::chrono::seconds patience) const {
+    std::string why;
+    if (answer.code == CURLE_COULDNT_CONNECT && answer.cause != 0) {
+        why = std::strerror(answer.cause);
+    } else if (answer.code == CURLE_OPERATION_TIMEDOUT) {
+        why = fmt::format("no answer within {} s", patience.count());
+    } else {
+        why = answer.curl_text.empty() ? curl_easy_strerror(answer.code) : answer.curl_text;
+    }
+    if (server_.is_remote()) {
+        if (answer.code == CURLE_PEER_FAILED_VERIFICATION)
+            why += "; --ca-file names the certificates of whom to trust";
+        return problem(ExitCode::unreachable, "agent not reachable",
+                       fmt::format("cannot reach the agent at {}: {}", server_.url, why));
+    }
+    if (answer.cause == EACCES || answer.cause == EPERM) {
+        return problem(ExitCode::not_permitted, "not permitted",
+                       fmt::format("not permitted to use the agent's socket {}: be root or a member of the "
+                                   "group sallyport",
+                                   server_.socket_path));
+    }
+    return problem(ExitCode::unreachable, "agent not reachable",
+                   fmt::format("cannot reach the agent at {}: {}; is sallyportd running? (systemctl status "
+                               "sallyport)",
+                               server_.socket_path, why));
+}
+
+tl::expected<Reply, Problem> Client::reply_of(const Answer& answer, std::chrono::seconds patience) const {
+    constexpr long no_content = 204, not_modified = 304;
+    if (answer.code != CURLE_OK) return not_reached(answer, patience);
+    Reply reply{.body = Json::object(), .entity_tag = answer.entity_tag};
+    // What is no number stays 0, as with an agent that does not say it.
+    std::from_chars(answer.revision.data(), answer.revision.data() + answer.revision.size(), reply.revision);
+    reply.is_unchanged = answer.status == not_modified;
+    if (answer.status == no_content || reply.is_unchanged) return reply;
+    reply.body = Json::parse(answer.body, nullptr, /*allow_exceptions=*/false);
+    if (reply.body.is_discarded() || !reply.body.is_object()) {
         return problem(
             exit_of(answer.status), "answer not understood",
             fmt::format("what answered at {} sent no JSON object (HTTP status {}); is it sallyportd?",
-                        socket_path_, answer.status));
+                        server_.is_remote() ? server_.url : server_.socket_path, answer.status));
     }
     if (answer.status < 200 || answer.status > 299)
-        return tl::unexpected(Problem{exit_of(answer.status), std::move(value)});
-    return value;
+        return tl::unexpected(Problem{exit_of(answer.status), std::move(reply.body)});
+    return reply;
 }
 
 }  // namespace sallyport::cli

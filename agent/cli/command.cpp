@@ -41,7 +41,21 @@ std::span<const Option> global_options() {
          "text (the default) is for people and may change; json is the answer of the agent, unchanged, and a "
          "stable contract"},
         {"--socket", "", Value::socket, "PATH",
-         "socket of the agent; else the environment's SALLYPORT_SOCKET, else /run/sallyport/api.sock"},
+         "socket of the agent; else the environment's SALLYPORT_SOCKET, else /run/sallyport/api.sock",
+         "SALLYPORT_SOCKET"},
+        {"--server", "", Value::server, "URL",
+         "the agent's listener on TCP instead of its socket, such as https://gw1.example.net:8443; http:// "
+         "only "
+         "to loopback; else the environment's SALLYPORT_SERVER",
+         "SALLYPORT_SERVER"},
+        {"--token-file", "", Value::file, "FILE",
+         "file that holds the bearer token for --server, which nobody else may read; else the environment's "
+         "SALLYPORT_TOKEN_FILE",
+         "SALLYPORT_TOKEN_FILE"},
+        {"--ca-file", "", Value::file, "FILE",
+         "certificates in PEM of whom to trust with --server instead of the system's; else the environment's "
+         "SALLYPORT_CA_FILE",
+         "SALLYPORT_CA_FILE"},
         {"--version", "", Value::none, "", "print the version of this program"},
         {"--help", "-h", Value::none, "", "print this help"},
     };
@@ -84,13 +98,37 @@ std::span<const Command> commands() {
                                     "those of the command line win"};
     static const Option prune{"--prune", "", Value::none, "",
                               "delete what was made with `create` or through the API and not by a file"};
+    static const Option limit{
+        "--limit", "", Value::number, "N",
+        "one page of so many, 1 to 10000; what stands at its end leads to the next one"};
+    static const Option after{"--after", "", Value::opaque, "CURSOR",
+                              "the page that follows the one which ended with this cursor"};
+    static const Option min_revision{"--min-revision", "", Value::number, "REVISION",
+                                     "fail with exit code 5 where the gateway has not come to this revision"};
+    static const Option if_match{
+        "--if-match", "", Value::opaque, "TAG",
+        "only if it still is as it was when `get --etag` said TAG, else exit code 5"};
+    static const Option key{
+        "--idempotency-key", "", Value::opaque, "KEY",
+        "a word of up to 255 characters of your own for this request: given again with the "
+        "same request it does nothing and answers as before, for 24 hours"};
     static const std::vector<Command> all{
         {.name = "status",
          .summary = "what the gateway is doing",
          .description = "Shows whether the gateway is ready, which revision of the configuration is desired "
                         "and which is applied, the devices and how XDP is attached to them, NAT gateways, "
                         "Elastic IPs, and what was dropped and why.",
+         .options = {min_revision},
          .run = run_status},
+        {.name = "ready",
+         .summary = "tell whether the newest revision is in force",
+         .description =
+             "Ends with exit code 0 if the newest revision is in force on all devices, and says why not "
+             "otherwise. With --wait it asks until it is, also an agent that is only being started: for "
+             "scripts that go on with a gateway.",
+         .options = {{"--wait", "", Value::duration, "D", "wait for that as long as this, such as 30s"}},
+         .exits = {{0, "ready"}, {1, "not ready"}},
+         .run = run_ready},
         {.name = "check",
          .summary = "check a configuration file; needs no agent",
          .description =
@@ -117,7 +155,8 @@ std::span<const Command> commands() {
          .arguments = {document},
          .options = {{"--confirm", "", Value::duration, "DURATION",
                       "roll back unless confirmed within this time, 1s to 1d, such as 90s or 5m"},
-                     prune},
+                     prune,
+                     key},
          .run = run_apply},
         {.name = "confirm",
          .summary = "keep the revision that awaits confirmation",
@@ -131,6 +170,7 @@ std::span<const Command> commands() {
              "confirmed. What was made with `create` or through the API is as it was then, too. "
              "`history` lists the revisions.",
          .arguments = {{"REVISION", Value::number, false, "number of a revision"}},
+         .options = {key},
          .run = run_rollback},
         {.name = "reload",
          .summary = "let the agent read its own configuration file again",
@@ -138,13 +178,37 @@ std::span<const Command> commands() {
                         "directory sallyport.d beside it, applies them, and answers when "
                         "that is done. A file with faults changes nothing, and while a revision awaits "
                         "confirmation nothing is read.",
+         .options = {key},
          .run = run_reload},
         {.name = "get",
          .summary = "show resources",
-         .description = "Lists the resources of a kind, or shows one of them with all its fields.",
+         .description =
+             "Lists the resources of a kind, or shows one of them with all its fields. With --limit or "
+             "--after the list is one page of it, in the order of names; whatever comes or goes "
+             "meanwhile, none of the others is missed or shown twice.",
          .arguments = {{"KIND", Value::kind, true, "kind of resource"},
                        {"NAME", Value::name, false, "name of one resource"}},
+         .options = {limit,
+                     after,
+                     min_revision,
+                     {"--etag", "", Value::none, "",
+                      "print the entity tag of the one resource instead, for --if-match of `set`, `replace` "
+                      "and `delete`"}},
          .run = run_get},
+        {.name = "watch",
+         .summary = "show resources again whenever they change",
+         .description =
+             "Shows the resources of a kind, or without one what `status` does, and again whenever a "
+             "revision "
+             "has changed them, until interrupted; with `-o json`, one object on a line, with the revision "
+             "and the answer. With "
+             "--since what is shown first is what has changed after that revision, so that a script can go "
+             "on "
+             "where it ended.",
+         .arguments = {{"KIND", Value::kind, false, "kind of resource"}},
+         .options = {{"--since", "", Value::number, "REVISION", "only what is newer than this revision"},
+                     {"--count", "", Value::number, "N", "end when shown so many times"}},
+         .run = run_watch},
         {.name = "create",
          .summary = "make a resource",
          .description =
@@ -159,7 +223,7 @@ std::span<const Command> commands() {
          .arguments = {{"KIND", Value::kind, true, "kind of resource"},
                        {"NAME", Value::new_name, true, "what to call it"},
                        {"FIELD=VALUE", Value::setting, false, "what it is like", true}},
-         .options = {fields_file},
+         .options = {fields_file, key},
          .run = run_create},
         {.name = "set",
          .summary = "change fields of a resource that was made with create",
@@ -172,8 +236,19 @@ std::span<const Command> commands() {
          .arguments = {{"KIND", Value::kind, true, "kind of resource"},
                        {"NAME", Value::name, true, "name of the resource"},
                        {"FIELD=VALUE", Value::setting, false, "what it is to be like", true}},
-         .options = {fields_file},
+         .options = {fields_file, if_match},
          .run = run_set},
+        {.name = "replace",
+         .summary = "make a resource, or make it all anew",
+         .description =
+             "Makes one resource as `create` does, or where there is one of that name, replaces all of it: "
+             "fields that are not named go back to their defaults. Where all is so already, nothing is "
+             "changed.",
+         .arguments = {{"KIND", Value::kind, true, "kind of resource"},
+                       {"NAME", Value::name, true, "name of the resource"},
+                       {"FIELD=VALUE", Value::setting, false, "what it is to be like", true}},
+         .options = {fields_file, if_match},
+         .run = run_replace},
         {.name = "delete",
          .summary = "remove a resource that was made with create",
          .description =
@@ -181,6 +256,7 @@ std::span<const Command> commands() {
              "to stays, and they are named. What a file declares is removed there.",
          .arguments = {{"KIND", Value::kind, true, "kind of resource"},
                        {"NAME", Value::name, true, "name of the resource"}},
+         .options = {if_match},
          .run = run_delete},
         {.name = "eip",
          .summary = "give an Elastic IP to an instance, or take it back",
@@ -226,7 +302,8 @@ std::span<const Command> commands() {
                      {"--top", "", Value::none, "", "list the instances with the most flows instead"},
                      {"--inner", "", Value::none, "",
                       "those that stay inside a VPC and that security groups have let through; --inside "
-                      "means either end"}},
+                      "means either end"},
+                     min_revision},
          .run = run_flows},
         {.name = "who",
          .summary = "show who has, or had, an external address and port",
@@ -278,8 +355,10 @@ std::span<const Command> commands() {
              "packets "
              "are written to FILE, in the form of tcpdump and Wireshark, as they were received and as they "
              "were "
-             "sent, in order of time; the file cannot say which is which, --received and --sent keep one of "
-             "them. Without -w one line tells of each packet (with `-o json`, one object without the bytes): "
+             "sent, in order of time; the file cannot say which is which, so --received, --sent, --dropped "
+             "and "
+             "--passed choose. Without -w one line tells of each packet (with `-o json`, one object without "
+             "the bytes): "
              "the device that received it, its length, and whether it is seen as received, or afterwards as "
              "sent, dropped, or passed to the host. A packet that was asked for when it was received is also "
              "recorded as sent, whatever addresses it then has. Ends when interrupted, and tells then how "
@@ -295,6 +374,9 @@ std::span<const Command> commands() {
                      {"--port", "", Value::port, "N", "only packets of TCP or UDP from or to this port"},
                      {"--received", "", Value::none, "", "packets as they were received"},
                      {"--sent", "", Value::none, "", "packets as they were sent"},
+                     {"--dropped", "", Value::none, "", "packets that were dropped, as they were then"},
+                     {"--passed", "", Value::none, "",
+                      "packets that were left to the host's network stack, as they were then"},
                      {"--count", "", Value::number, "N", "end after so many packets"},
                      {"--duration", "", Value::duration, "D", "end after this time, such as 30s or 5m"},
                      {"--snap-length", "", Value::number, "N",
@@ -321,6 +403,7 @@ std::span<const Command> commands() {
          .summary = "list the revisions of the configuration",
          .description = "Lists the revisions that the agent keeps: when each was made, where it came from "
                         "and how many resources it changed.",
+         .options = {limit, after, min_revision},
          .run = run_history},
         {.name = "version",
          .summary = "show the versions of this program and of the agent",

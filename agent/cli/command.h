@@ -28,6 +28,7 @@ enum class Value {
     none,         // the option is a flag
     format,       // one of the output formats
     socket,       // path of a socket
+    server,       // URL of the agent's listener on TCP
     file,         // path of a file; "-" is standard input, or output where it is written
     number,       // a whole number from 1
     duration,     // a time with its unit, such as 90s
@@ -48,6 +49,7 @@ enum class Value {
     instance,     // the name of an instance
     association,  // what is done with an Elastic IP and an instance
     setting,      // FIELD=VALUE
+    opaque,       // a word that the agent has given or is to keep
 };
 
 // The words that a value of this sort must be one of; empty where they are not fixed.
@@ -59,6 +61,7 @@ struct Option {
     Value value = Value::none;
     std::string_view placeholder;  // what help calls the value: "P"
     std::string_view help;
+    std::string_view variable = {};  // of the environment, which has the value where the option is not given
 };
 
 struct Argument {
@@ -90,7 +93,6 @@ std::span<const Option> global_options();
 std::span<const ExitMeaning> exit_codes();
 
 inline constexpr std::string_view default_socket = "/run/sallyport/api.sock";
-inline constexpr std::string_view socket_variable = "SALLYPORT_SOCKET";
 inline constexpr std::string_view default_config = "/etc/sallyport/sallyport.yaml";
 
 }  // namespace sallyport::cli

@@ -37,13 +37,14 @@ _sallyport() {
     local arguments=() program=("${COMP_WORDS[0]}")
     COMPREPLY=()
     [[ $word == = ]] && word=''
-    for ((i = 1; i < COMP_CWORD; i++)); do
+)bash";
+constexpr std::string_view scan_words = R"bash(    for ((i = 1; i < COMP_CWORD; i++)); do
         case "$command ${COMP_WORDS[i]}" in
 )bash";
 constexpr std::string_view scan_ends = R"bash(            option=${COMP_WORDS[i]}
             [[ ${COMP_WORDS[i + 1]} == = ]] && ((i++))
             ((++i < COMP_CWORD)) || break
-            [[ $option == --socket ]] && program+=(--socket "${COMP_WORDS[i]}")
+            [[ " $agent " == *" $option "* ]] && program+=("$option" "${COMP_WORDS[i]}")
             option=''
             ;;
         *' -'*) ;;
@@ -113,7 +114,14 @@ std::string bash_completion() {
         line(fmt::format("        {}) {} ;;", pattern, run));
     };
 
+    // Whom names are asked of, and how one is let in there: the options that the environment may say as well.
+    std::string agent;
+    for (const Option& option : global_options()) {
+        if (!option.variable.empty()) agent += fmt::format("{}{}", agent.empty() ? "" : " ", option.name);
+    }
     out += scan_begins;
+    line(fmt::format("    local agent='{}'", agent));
+    out += scan_words;
     std::string separator = "        ";
     for (const Pattern& pattern : options_with_values()) {
         out += separator + pattern.text;

@@ -69,7 +69,8 @@ Outcome examine_here(const config::Loaded& configuration, const std::string& why
 
 ExitCode run_doctor(Session& session) {
     Outcome answer = session.api().get(path_of({"doctor"}));
-    if (!answer && answer.error().exit == ExitCode::unreachable) {
+    const bool is_of_this_host = !session.api().server().is_remote();
+    if (!answer && is_of_this_host && answer.error().exit == ExitCode::unreachable) {
         const std::string path = session.invocation().value("config", default_config);
         auto configuration = config::load_file(path);
         if (configuration) {

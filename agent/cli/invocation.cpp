@@ -6,7 +6,9 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cctype>
+#include <cstdlib>
 
+#include "cli/client.h"
 #include "cli/help.h"
 #include "core/address.h"
 #include "core/duration.h"
@@ -35,6 +37,14 @@ std::string fault_of_number(const std::string& text) {
     return right ? std::string() : fmt::format("\"{}\" is no whole number from 1 to 999999999", text);
 }
 
+// It goes into the head of a request as it stands.
+std::string fault_of_opaque(const std::string& text) {
+    constexpr std::size_t longest = 255;
+    const bool right = !text.empty() && text.size() <= longest &&
+                       std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c <= '~'; });
+    return right ? std::string() : fmt::format("\"{}\" is no word of 1 to 255 printable characters", text);
+}
+
 // Empty when `text` is a right value.
 std::string fault_of(Value value, const std::string& text) {
     auto allowed = words(value);
@@ -54,6 +64,8 @@ std::string fault_of(Value value, const std::string& text) {
         return right ? std::string() : fmt::format("\"{}\" is no port from 1 to 65535", text);
     }
     if (value == Value::number) return fault_of_number(text);
+    if (value == Value::server) return fault_of_url(text);
+    if (value == Value::opaque) return fault_of_opaque(text);
     if (value == Value::duration) {
         const auto read = parse_duration(text);
         return read ? std::string() : read.error().message;
@@ -94,8 +106,27 @@ void add(CLI::App& app, Values& values, const Option& option) {
         app.add_flag_callback(spelling, [&values, key = value_name(option.name)] { values[key] = "true"; });
         return;
     }
-    CLI::Option* added = add(app, values, spelling, option.name, option.value);
-    if (option.value == Value::socket) added->envname(std::string(socket_variable));
+    add(app, values, spelling, option.name, option.value);
+}
+
+// What the environment says where no option does. Who names an agent means that one: then the environment
+// does not name another one beside it. The fault of what it says, if any.
+std::string read_environment(Values& values) {
+    const bool is_named = values.contains("socket") || values.contains("server");
+    for (const Option& option : global_options()) {
+        const std::string key = value_name(option.name);
+        const bool names_agent = option.value == Value::socket || option.value == Value::server;
+        if (option.variable.empty() || values.contains(key) || (names_agent && is_named)) continue;
+        const char* const text = std::getenv(std::string(option.variable).c_str());
+        if (text == nullptr || *text == '\0') continue;
+        if (const std::string fault = fault_of(option.value, text); !fault.empty())
+            return fmt::format("{}: {}", option.variable, fault);
+        values[key] = text;
+    }
+    if (values.contains("socket") && values.contains("server"))
+        return "a socket (--socket, SALLYPORT_SOCKET) and a server (--server, SALLYPORT_SERVER) exclude each "
+               "other";
+    return {};
 }
 
 Stop wrong_usage(const Command* command, std::string_view what) {
@@ -169,6 +200,8 @@ std::variant<Invocation, Stop> parse(int argc, const char* const* argv) {
         return Stop{ExitCode::ok, invocation.command == nullptr ? help() : help(*invocation.command)};
     if (invocation.has("version")) return Stop{ExitCode::ok, "sallyport " SALLYPORT_VERSION "\n"};
     if (invocation.command == nullptr) return wrong_usage(nullptr, "no command is given");
+    if (const std::string fault = read_environment(invocation.values); !fault.empty())
+        return wrong_usage(invocation.command, fault);
     for (const Argument& argument : invocation.command->arguments) {
         if (argument.required && !invocation.has(value_name(argument.name)))
             return wrong_usage(invocation.command, fmt::format("{} is missing", argument.name));

@@ -32,7 +32,7 @@ struct Stop {
     std::string text;
 };
 
-// Reads SALLYPORT_SOCKET from the environment where --socket is not given.
+// Reads from the environment what options of all commands are not given (Option::variable).
 std::variant<Invocation, Stop> parse(int argc, const char* const* argv);
 
 // The key of an option or argument in Invocation::values.

@@ -2,6 +2,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
@@ -12,6 +13,7 @@
 #include "cli/invocation.h"
 #include "cli/output.h"
 #include "cli/session.h"
+#include "core/file.h"
 
 namespace {
 
@@ -35,6 +37,29 @@ Screen screen_of_output() {
     return screen;
 }
 
+// The agent that is meant, with what it takes to be let in there.
+tl::expected<Server, Problem> server_of(const Invocation& invocation) {
+    Server server{.socket_path = invocation.value("socket", default_socket),
+                  .url = invocation.value("server")};
+    if (!server.is_remote()) return server;
+    server.ca_file = invocation.value("ca-file");
+    if (!invocation.has("token-file")) return server;
+    const std::string path = invocation.value("token-file");
+    const auto text = sallyport::read_secret_file(path);
+    if (!text) return problem(ExitCode::failed, "file not readable", text.error().message);
+    constexpr std::string_view blank = " \t\r\n";
+    const std::size_t begin = std::min(text->find_first_not_of(blank), text->size());
+    server.token = text->substr(begin, text->find_last_not_of(blank) + 1 - begin);
+    // A second line would become one of the request's head.
+    const bool is_word = !server.token.empty() && std::ranges::all_of(server.token, [](char character) {
+        return character > ' ' && character <= '~';
+    });
+    if (!is_word)
+        return problem(ExitCode::failed, "file not readable",
+                       path + ": expected a bearer token and nothing else");
+    return server;
+}
+
 ExitCode run(const Invocation& invocation) {
     std::unique_ptr<Output> output;
     if (invocation.value("output") == "json") {
@@ -42,7 +67,12 @@ ExitCode run(const Invocation& invocation) {
     } else {
         output = std::make_unique<TextOutput>(std::cout, std::cerr, screen_of_output());
     }
-    Client api(invocation.value("socket", default_socket));
+    const auto server = server_of(invocation);
+    if (!server) {
+        output->problem(server.error().body);
+        return server.error().exit;
+    }
+    Client api(*server);
     Session session(invocation, api, *output);
     ExitCode exit = invocation.command->run(session);
     std::cout.flush();

@@ -73,6 +73,16 @@ std::string commands_part() {
     return out;
 }
 
+std::string environment() {
+    std::string out;
+    for (const Option& option : global_options()) {
+        if (option.variable.empty()) continue;
+        tagged(out, bold(option.variable),
+               fmt::format("What `{}` says where that is not given.", option.name));
+    }
+    return out;
+}
+
 std::string exit_status() {
     std::string out;
     for (const ExitMeaning& exit : exit_codes()) tagged(out, bold(std::to_string(exit.code)), exit.text);
@@ -91,9 +101,10 @@ struct Part {
     std::string_view placeholder;
     std::string (*text)();
 };
-constexpr std::array<Part, 4> parts{{{"@OPTIONS@", options},
+constexpr std::array<Part, 5> parts{{{"@OPTIONS@", options},
                                      {"@COMMANDS@", commands_part},
                                      {"@EXIT_STATUS@", exit_status},
+                                     {"@ENVIRONMENT@", environment},
                                      {"@DROP_REASONS@", drop_reasons}}};
 
 }  // namespace

@@ -154,7 +154,9 @@ ExitCode run_create(Session& session) {
     if (!object) return session.show(object.error());
     const std::string name = session.invocation().value("name");
     (*object)["name"] = name;
-    const Outcome created = session.api().post_once(path_of({session.invocation().value("kind")}), *object);
+    // A key in any case: whether it was made cannot be seen from trying again.
+    const std::string key = session.key().empty() ? random_key() : session.key();
+    const Outcome created = session.api().post(path_of({session.invocation().value("kind")}), *object, key);
     return session.show(created,
                         [&](Text& text, const Json&) { created_view(text, kind_of(session), name); });
 }
@@ -170,18 +172,41 @@ ExitCode run_set(Session& session) {
     // The answer to a patch does not tell whether it has changed anything.
     const Outcome before = session.api().get(path);
     if (!before) return session.show(before.error());
-    return session.show(session.api().patch(path, *patch), [&](Text& text, const Json& after) {
-        if (after == *before) {
-            text.line("no changes");
-        } else {
-            changed_view(text, kind_of(session), name);
-        }
-    });
+    return session.show(session.api().patch(path, *patch, given.value("if-match")),
+                        [&](Text& text, const Json& after) {
+                            if (after == *before) {
+                                text.line("no changes");
+                            } else {
+                                changed_view(text, kind_of(session), name);
+                            }
+                        });
+}
+
+ExitCode run_replace(Session& session) {
+    const Invocation& given = session.invocation();
+    Outcome object = fields_given(given);
+    if (!object) return session.show(object.error());
+    const std::string name = given.value("name");
+    (*object)["name"] = name;
+    const std::string path = path_of({given.value("kind"), name});
+    const auto before = session.api().get(path);  // there need not be one
+    return session.show(session.api().put(path, *object, given.value("if-match")),
+                        [&](Text& text, const Json& after) {
+                            if (!before) {
+                                created_view(text, kind_of(session), name);
+                            } else if (after == *before) {
+                                text.line("no changes");
+                            } else {
+                                changed_view(text, kind_of(session), name);
+                            }
+                        });
 }
 
 ExitCode run_delete(Session& session) {
-    const std::string name = session.invocation().value("name");
-    const Outcome deleted = session.api().remove(path_of({session.invocation().value("kind"), name}));
+    const Invocation& given = session.invocation();
+    const std::string name = given.value("name");
+    const Outcome deleted =
+        session.api().remove(path_of({given.value("kind"), name}), given.value("if-match"));
     return session.show(deleted,
                         [&](Text& text, const Json&) { deleted_view(text, kind_of(session), name); });
 }

@@ -4,9 +4,12 @@
 #include <fmt/format.h>
 
 #include <unistd.h>
+#include <algorithm>
+#include <chrono>
 #include <csignal>
 #include <filesystem>
 #include <string>
+#include <thread>
 #include <utility>
 
 #include <tl/expected.hpp>
@@ -15,6 +18,7 @@
 #include "cli/views.h"
 #include "config/sources.h"
 #include "core/address.h"
+#include "core/duration.h"
 #include "core/file.h"
 
 namespace sallyport::cli {
@@ -22,6 +26,7 @@ namespace {
 
 constexpr std::chrono::seconds longest_poll{30};  // what the agent allows
 constexpr std::chrono::seconds poll_margin{15};   // for an answer that it began to give just then
+constexpr std::chrono::milliseconds ready_pause{200};
 
 struct Documents {
     config::Sources sources;
@@ -37,7 +42,8 @@ tl::expected<Documents, Problem> read_documents(Session& session, const std::str
     const std::string directory = config::fragments_directory(path);
     std::error_code error;
     const bool may_have_fragments = path != "-" && std::filesystem::exists(directory, error);
-    if (may_have_fragments) {
+    // The file of an agent on another host may have the same path and is another one.
+    if (may_have_fragments && !session.api().server().is_remote()) {
         const Outcome status = session.api().get(path_of({"status"}));
         if (!status) return tl::unexpected(status.error());
         const std::string own = field(*status, "configuration");
@@ -64,7 +70,7 @@ Outcome send_document(Session& session, std::string_view command) {
     }
     if (session.invocation().has("prune")) body["prune"] = true;
     if (session.invocation().has("confirm")) body["confirm_within"] = session.invocation().value("confirm");
-    Outcome answer = session.api().post(path_of({command}), body);
+    Outcome answer = session.api().post(path_of({command}), body, session.key());
     if (answer && !read->left_out.empty()) {
         (*answer)["warnings"].push_back(fmt::format(
             "{} is left out: it belongs to the agent's own configuration file alone", read->left_out));
@@ -103,6 +109,23 @@ tl::expected<Tuple, std::string> parse_tuple(const std::string& text) {
     return tuple;
 }
 
+// The options of the command, which are parameters of the query by nearly the same names.
+Query query_of(const Invocation& given) {
+    Query query;
+    for (const Option& option : given.command->options) {
+        std::string name = value_name(option.name);
+        if (!given.has(name) || name == "etag") continue;
+        const std::string value = given.value(name);
+        std::replace(name.begin(), name.end(), '-', '_');
+        query.emplace_back(std::move(name), value);
+    }
+    return query;
+}
+
+Query changes_since(const std::string& revision) {
+    return {{"after_revision", revision}, {"wait", std::to_string(longest_poll.count())}};
+}
+
 void end_quietly(int) {
     _exit(static_cast<int>(ExitCode::ok));
 }
@@ -110,7 +133,19 @@ void end_quietly(int) {
 }  // namespace
 
 ExitCode run_status(Session& session) {
-    return session.show(session.api().get(path_of({"status"})), status_view);
+    return session.show(session.api().get(path_of({"status"}), query_of(session.invocation())), status_view);
+}
+
+ExitCode run_ready(Session& session) {
+    using Steady = std::chrono::steady_clock;
+    auto end = Steady::now();
+    if (session.invocation().has("wait")) end += *parse_duration(session.invocation().value("wait"));
+    Outcome ready = session.api().ready();
+    while (!ready && Steady::now() < end) {
+        std::this_thread::sleep_for(ready_pause);
+        ready = session.api().ready();
+    }
+    return session.show(ready, [](Text& text, const Json&) { text.line("ready"); });
 }
 
 ExitCode run_plan(Session& session) {
@@ -132,19 +167,57 @@ ExitCode run_rollback(Session& session) {
     Json body = Json::object();
     if (session.invocation().has("revision"))
         body["revision"] = std::stoull(session.invocation().value("revision"));
-    return session.show(session.api().post(path_of({"rollback"}), body), apply_view);
+    return session.show(session.api().post(path_of({"rollback"}), body, session.key()), apply_view);
 }
 
 ExitCode run_reload(Session& session) {
-    return session.show(session.api().post(path_of({"reload"}), Json::object()), apply_view);
+    return session.show(session.api().post(path_of({"reload"}), Json::object(), session.key()), apply_view);
 }
 
 ExitCode run_get(Session& session) {
-    std::string kind = session.invocation().value("kind");
-    if (!session.invocation().has("name"))
-        return session.show(session.api().get(path_of({kind})), resources_view);
-    return session.show(session.api().get(path_of({kind, session.invocation().value("name")})),
-                        resource_view);
+    const Invocation& given = session.invocation();
+    const std::string kind = given.value("kind");
+    const auto wrong_usage = [&session](const char* what) {
+        return session.show(problem(ExitCode::usage, "wrong usage", what).value());
+    };
+    if (!given.has("name")) {
+        if (given.has("etag")) return wrong_usage("NAME is missing: --etag is that of one resource");
+        return session.show(session.api().get(path_of({kind}), query_of(given)), resources_view);
+    }
+    if (given.has("limit") || given.has("after"))
+        return wrong_usage("--limit and --after are for a list, and NAME is one resource");
+    const auto reply = session.api().read(path_of({kind, given.value("name")}), query_of(given));
+    if (!reply) return session.show(reply.error());
+    if (!given.has("etag")) return session.show(reply->body, resource_view);
+    return session.show(Json{{"etag", reply->entity_tag}},
+                        [](Text& text, const Json& value) { text.line(field(value, "etag")); });
+}
+
+ExitCode run_watch(Session& session) {
+    std::signal(SIGINT, end_quietly);
+    std::signal(SIGTERM, end_quietly);
+
+    const Invocation& given = session.invocation();
+    const bool is_kind = given.has("kind");
+    const std::string path = path_of({is_kind ? given.value("kind") : "status"});
+    const View view = is_kind ? resources_view : status_view;
+    const std::uint64_t wanted = std::stoull(given.value("count", "0"));  // 0: without end
+    Query query;
+    if (given.has("since")) query = changes_since(given.value("since"));
+    for (std::uint64_t shown = 0;;) {
+        const auto reply = session.api().read(path, query, longest_poll + poll_margin);
+        if (!reply) return session.show(reply.error());
+        if (!reply->is_unchanged) {
+            session.output().event({{"revision", reply->revision}, {"answer", reply->body}},
+                                   [&](Text& text, const Json&) {
+                                       if (shown != 0) text.line();
+                                       text.line(fmt::format("revision {}", reply->revision), Tone::title);
+                                       view(text, reply->body);
+                                   });
+            if (++shown == wanted) return ExitCode::ok;
+        }
+        query = changes_since(std::to_string(reply->revision));
+    }
 }
 
 ExitCode run_flows(Session& session) {
@@ -153,15 +226,10 @@ ExitCode run_flows(Session& session) {
         return session.show(
             problem(ExitCode::usage, "wrong usage", "--top and --count exclude each other").value());
     }
-    Query query;
-    for (const Option& option : given.command->options) {
-        std::string name = value_name(option.name);
-        if (given.has(name)) query.emplace_back(name, given.value(name));
-    }
     View view = given.has("inner") ? inner_flows_view : flows_view;
     if (given.has("top")) view = top_view;
     if (given.has("count")) view = flow_count_view;
-    return session.show(session.api().get(path_of({"flows"}), query), view);
+    return session.show(session.api().get(path_of({"flows"}), query_of(given)), view);
 }
 
 ExitCode run_who(Session& session) {
@@ -225,7 +293,8 @@ ExitCode run_detach(Session& session) {
 }
 
 ExitCode run_history(Session& session) {
-    return session.show(session.api().get(path_of({"history"})), history_view);
+    return session.show(session.api().get(path_of({"history"}), query_of(session.invocation())),
+                        history_view);
 }
 
 ExitCode run_version(Session& session) {

@@ -8,6 +8,7 @@
 namespace sallyport::cli {
 
 ExitCode run_status(Session& session);
+ExitCode run_ready(Session& session);
 ExitCode run_check(Session& session);
 ExitCode run_plan(Session& session);
 ExitCode run_apply(Session& session);
@@ -15,8 +16,10 @@ ExitCode run_confirm(Session& session);
 ExitCode run_rollback(Session& session);
 ExitCode run_reload(Session& session);
 ExitCode run_get(Session& session);
+ExitCode run_watch(Session& session);
 ExitCode run_create(Session& session);
 ExitCode run_set(Session& session);
+ExitCode run_replace(Session& session);
 ExitCode run_delete(Session& session);
 ExitCode run_eip(Session& session);
 ExitCode run_drain(Session& session);

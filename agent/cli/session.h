@@ -15,6 +15,8 @@ class Session {
 
     [[nodiscard]] const Invocation& invocation() const { return invocation_; }
     [[nodiscard]] const Client& api() const { return api_; }
+    // What was given with --idempotency-key, if anything.
+    [[nodiscard]] std::string key() const { return invocation_.value("idempotency-key"); }
     [[nodiscard]] Output& output() { return output_; }
 
     // Shows the answer through `view`, or the problem. Gives what the process shall end with.

@@ -288,6 +288,11 @@ void print_drops(Text& text, const Json& drops) {
     table.print(text);
 }
 
+void next_page(Text& text, const Json& value) {
+    if (const std::string next = field(value, "next"); !next.empty())
+        text.line(fmt::format("more: --after {}", next), Tone::faint);
+}
+
 void tell_of_more(Text& text, const Json& value, std::size_t shown) {
     if (const std::uint64_t total = number(value, "total"); total > shown)
         text.line(fmt::format("{} of {} flows; --limit shows more", shown, total), Tone::faint);
@@ -584,6 +589,7 @@ void history_view(Text& text, const Json& value) {
                    cell(revision, "actor")});
     }
     table.print(text);
+    next_page(text, value);
 }
 
 void version_view(Text& text, const Json& value) {
@@ -633,6 +639,7 @@ void resources_view(Text& text, const Json& value) {
             table.row(std::move(cells));
         }
         table.print(text);
+        next_page(text, value);
     }
 }
 

@@ -37,10 +37,12 @@ class Request:
 @dataclass
 class FakeAgent:
     """`answers` maps "GET /v1/status" to an object, to (status, object), to bytes that are sent as they are, or
-    to a list of those, one for each time. With the status 0 it says nothing and closes. What is not there is 404."""
+    to a list of those, one for each time. With the status 0 it says nothing and closes. What is not there is 404.
+    `headers` go with every answer."""
 
     answers: dict[str, Any] = field(default_factory=dict)
     requests: list[Request] = field(default_factory=list)
+    headers: dict[str, str] = field(default_factory=lambda: {"Sallyport-Revision": "3"})
 
     def __enter__(self) -> "FakeAgent":
         # Not in pytest's own folder: a socket's path has at most 107 bytes.
@@ -61,16 +63,17 @@ class FakeAgent:
                     self.close_connection = True
                     return
                 self.send_response(status)
-                if status == 204:
+                for name, value in agent.headers.items():
+                    self.send_header(name, value)
+                if status in (204, 304):
                     self.end_headers()
                     return
                 self.send_header("Content-Type", "application/json" if status < 400 else "application/problem+json")
                 self.send_header("Content-Length", str(len(content)))
-                self.send_header("Sallyport-Revision", "3")
                 self.end_headers()
                 self.wfile.write(content)
 
-            do_GET = do_POST = do_PATCH = do_DELETE = answer
+            do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = answer
 
             def address_string(self) -> str:
                 return "unix"

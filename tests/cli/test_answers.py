@@ -10,6 +10,7 @@ import signal
 import struct
 import subprocess
 import termios
+import time
 from typing import NamedTuple
 
 import pytest
@@ -43,6 +44,7 @@ ANSWERS = [Answer(*row) for row in [
     ("get_route_table", "get route_tables private", "GET /v1/route_tables/private", "route_table", 0),
     ("create", "create elastic_ips eip-3 address=198.51.100.12", "POST /v1/elastic_ips", "elastic_ip", 0),
     ("set", "set elastic_ips eip-3 instance=db", "PATCH /v1/elastic_ips/eip-3", "elastic_ip_of_instance", 0),
+    ("replace", "replace elastic_ips eip-3 instance=db", "PUT /v1/elastic_ips/eip-3", "elastic_ip_of_instance", 0),
     ("set_nothing", "set elastic_ips eip-3 instance=null", "PATCH /v1/elastic_ips/eip-3", "elastic_ip", 0),
     ("eip_associate", "eip associate eip-3 db", "PATCH /v1/elastic_ips/eip-3", "elastic_ip_of_instance", 0),
     ("drain", "drain eip-1 --status", "GET /v1/elastic_ips/eip-1/drain", "drain", 0),
@@ -310,6 +312,115 @@ class TestSet:
         agent.answers["PATCH /v1/vpcs/lab"] = problem(status, "Title", "why")
         done = sallyport("set", "vpcs", "lab", "cidrs=[]")
         assert (done.returncode, done.stdout, done.stderr) == (code, "", "sallyport: why\n")
+
+
+class TestReplace:
+    def test_says_all_of_it(self, sallyport, agent):
+        agent.answers["PUT /v1/vpcs/lab"] = (201, {"name": "lab"})
+        done = sallyport("replace", "vpcs", "lab", "cidrs=[10.1.0.0/16]")
+        assert (done.returncode, done.stdout, done.stderr) == (0, "created VPC lab\n", "")
+        assert agent.requests[-1].body == {"cidrs": ["10.1.0.0/16"], "name": "lab"}
+        agent.answers["GET /v1/vpcs/lab"] = {"name": "lab"}
+        assert sallyport("replace", "vpcs", "lab", "cidrs=[10.1.0.0/16]").stdout == "no changes\n"
+        agent.answers["PUT /v1/vpcs/lab"] = {"name": "lab", "cidrs": []}
+        assert sallyport("replace", "vpcs", "lab").stdout == "changed VPC lab\n"
+
+    @pytest.mark.parametrize(("status", "code"), [(400, 1), (409, 5), (412, 5), (403, 4)])
+    def test_exit_codes(self, sallyport, agent, status, code):
+        agent.answers["PUT /v1/vpcs/lab"] = problem(status, "Title", "why")
+        done = sallyport("replace", "vpcs", "lab", "cidrs=[]")
+        assert (done.returncode, done.stdout, done.stderr) == (code, "", "sallyport: why\n")
+
+
+class TestTag:
+    TAG = '"5f2a"'
+
+    def test_is_what_get_says(self, sallyport, agent):
+        agent.headers["ETag"] = self.TAG
+        agent.answers["GET /v1/vpcs/lab"] = {"name": "lab"}
+        assert sallyport("get", "vpcs", "lab", "--etag").stdout == self.TAG + "\n"
+        assert json.loads(sallyport("get", "vpcs", "lab", "--etag", "-o", "json").stdout) == {"etag": self.TAG}
+        assert agent.requests[-1].query == {}
+
+    @pytest.mark.parametrize(("words", "method"), [("set vpcs lab a=b", "PATCH"), ("replace vpcs lab a=b", "PUT"),
+                                                   ("delete vpcs lab", "DELETE")])
+    def test_goes_with_a_change(self, sallyport, agent, words, method):
+        agent.answers["GET /v1/vpcs/lab"] = {"name": "lab"}
+        agent.answers[f"{method} /v1/vpcs/lab"] = problem(412, "Precondition Failed", "it has been changed")
+        done = sallyport(*words.split(), "--if-match", self.TAG)
+        assert (done.returncode, done.stdout, done.stderr) == (5, "", "sallyport: it has been changed\n")
+        assert agent.requests[-1].headers["If-Match"] == self.TAG
+        sallyport(*words.split())
+        assert "If-Match" not in agent.requests[-1].headers
+
+
+@pytest.mark.parametrize("words", ["apply {file}", "rollback", "reload", "create vpcs lab"])
+def test_a_key_of_ones_own_goes_with_a_command(sallyport, agent, document, words):
+    agent.answers.update({f"POST /v1/{answer}": [(0, {}), {}] for answer in ("apply", "rollback", "reload", "vpcs")})
+    assert sallyport(*words.format(file=document).split(), "--idempotency-key", "key-7").returncode == 0
+    assert [request.headers["Idempotency-Key"] for request in agent.requests] == ["key-7"] * 2  # the first one broke off
+
+
+@pytest.mark.parametrize(("words", "path", "query"), [
+    ("get vpcs --limit 2 --after 6d", "/v1/vpcs", {"limit": "2", "after": "6d"}),
+    ("history --limit=2 --after 6d --min-revision 4", "/v1/history",
+     {"limit": "2", "after": "6d", "min_revision": "4"}),
+    ("get vpcs lab --min-revision 4", "/v1/vpcs/lab", {"min_revision": "4"}),
+    ("flows --min-revision 4", "/v1/flows", {"min_revision": "4"}),
+    ("status --min-revision 4", "/v1/status", {"min_revision": "4"})])
+def test_parts_of_the_answer_are_asked_for(sallyport, agent, words, path, query):
+    agent.answers[f"GET {path}"] = {}
+    assert sallyport(*words.split()).returncode == 0
+    assert (agent.requests[-1].path, agent.requests[-1].query) == (path, query)
+
+
+@pytest.mark.parametrize("words", ["get vpcs", "history"])
+def test_a_page_says_which_one_follows(sallyport, agent, words):
+    agent.answers["GET /v1/vpcs"] = {**prepared("vpcs"), "next": "6d"}
+    agent.answers["GET /v1/history"] = {**prepared("history"), "next": "6d"}
+    assert sallyport(*words.split(), "--limit", "2").stdout.splitlines()[-1] == "more: --after 6d"
+    agent.answers["GET /v1/vpcs"]["next"] = agent.answers["GET /v1/history"]["next"] = None
+    assert "more" not in sallyport(*words.split(), "--limit", "2").stdout
+
+
+class TestReady:
+    def test_says_why_not(self, sallyport, agent):
+        agent.answers["GET /readyz"] = problem(503, "Service Unavailable", "lan0 is gone")
+        done = sallyport("ready")
+        assert (done.returncode, done.stdout, done.stderr) == (1, "", "sallyport: lan0 is gone\n")
+
+    def test_waits_for_it(self, sallyport, agent):
+        agent.answers["GET /readyz"] = [problem(503, "Service Unavailable", "not yet")] * 3 + [b"ready\n"] * 2
+        assert sallyport("ready", "--wait", "20s").stdout == "ready\n"
+        assert len(agent.requests) == 4
+        assert json.loads(sallyport("ready", "-o", "json").stdout) == {"ready": True}
+
+    def test_waits_no_longer_than_asked(self, run):
+        began = time.monotonic()
+        assert run("sallyport", "--socket", "/nonexistent", "ready", "--wait", "1s").returncode == 3
+        assert 1 <= time.monotonic() - began < 10
+
+
+class TestWatch:
+    def test_shows_what_changes_and_asks_on(self, sallyport, agent, golden):
+        vpcs = prepared("vpcs")
+        agent.answers["GET /v1/vpcs"] = [vpcs, (304, {}), {"vpcs": []}]
+        done = sallyport("watch", "vpcs", "--count", "2")
+        assert (done.returncode, done.stderr) == (0, "")
+        golden("watch.txt", done.stdout)
+        assert [request.query for request in agent.requests] == [{}] + [{"after_revision": "3", "wait": "30"}] * 2
+
+    def test_json_has_one_object_on_a_line(self, sallyport, agent):
+        agent.answers["GET /v1/status"] = [{"gateway": "one"}, {"gateway": "two"}]
+        done = sallyport("watch", "--since", "2", "--count", "2", "-o", "json")
+        assert [json.loads(line) for line in done.stdout.splitlines()] == [
+            {"revision": 3, "answer": {"gateway": "one"}}, {"revision": 3, "answer": {"gateway": "two"}}]
+        assert [request.query["after_revision"] for request in agent.requests] == ["2", "3"]
+
+    def test_refusals_end_it(self, sallyport, agent):
+        agent.answers["GET /v1/status"] = [{}, problem(503, "Service Unavailable", "too many wait")]
+        done = sallyport("watch")
+        assert (done.returncode, done.stderr) == (1, "sallyport: too many wait\n")
 
 
 class TestDelete:

@@ -48,7 +48,7 @@ ROWS = {
     "sallyport --output=j": ["json"],
     "sallyport --output=": ["text", "json"],
     "sallyport st": ["status"],
-    "sallyport -o json re": ["reload"],
+    "sallyport -o json rel": ["reload"],
     "sallyport --socket /x his": ["history"],
     "sallyport get sub": ["subnets"],
     "sallyport get vpcs ": ["main", "lab"],
@@ -76,7 +76,8 @@ ROWS = {
     "sallyport flows --protocol ": ["tcp", "udp", "icmp"],
     "sallyport flows --inside ": [],
     "sallyport flows --count --pro": ["--protocol"],
-    "sallyport who --": ["--protocol", "--at", "--output", "--socket", "--version", "--help"],
+    "sallyport who --": ["--protocol", "--at", "--output", "--socket", "--server", "--token-file", "--ca-file",
+                         "--version", "--help"],
     "sallyport who --protocol i": ["icmp"],
     "sallyport explain u": ["udp"],
     "sallyport explain tcp ": [],
@@ -86,6 +87,10 @@ ROWS = {
     "sallyport monitor --count ": [],
     "sallyport status ": [],
     "sallyport --so": ["--socket"],
+    "sallyport --server https://localhost:1 his": ["history"],
+    "sallyport --server https://localhost:1 get vpcs ": [],
+    "sallyport watch sub": ["subnets"],
+    "sallyport ready --w": ["--wait"],
 }
 
 

@@ -145,7 +145,21 @@ USAGE = {
     "set vpcs": "NAME is missing",
     "set vpcs main": "FIELD=VALUE or --file is missing",
     "set vpcs main word": "\"word\" is no FIELD=VALUE",
+    "replace vpcs": "NAME is missing",
     "delete vpcs": "NAME is missing",
+    "get vpcs --etag": "NAME is missing",
+    "get vpcs main --limit 2": "NAME is one resource",
+    "get vpcs --after=": "--after needs a value",
+    "get vpcs --after é": "is no word of 1 to 255 printable characters",
+    "--server https://gw1 --socket /x status": "exclude each other",
+    "--server gw1:8443 status": "\"gw1:8443\" is no https://HOST:PORT",
+    "--server https://gw1/v1 status": "is no https://HOST:PORT",
+    "--server https://me@gw1 status": "is no https://HOST:PORT",
+    "--server ftp://gw1 status": "is no https://HOST:PORT",
+    "--server http://gw1:8443 status": "take https://",
+    "--server http://127.0.0.1.example.net:8443 status": "take https://",
+    "watch cars": "\"cars\" is none of vpcs",
+    "ready --wait soon": "\"soon\" is no duration",
     "eip move eip-1 db": "\"move\" is none of associate, disassociate",
     "eip associate eip-1": "INSTANCE is missing",
     "eip disassociate eip-1 db": "unexpected \"db\"",
@@ -171,3 +185,36 @@ def test_wrong_usage(sallyport, agent, words):
     assert (done.returncode, done.stdout) == (2, "")
     assert USAGE[words] in done.stderr
     assert agent.requests == []
+
+
+class TestServer:
+    """The listener on TCP. What it really answers is asked in tests/netns/test_api_over_tcp.py."""
+
+    def test_the_environment_names_it_where_nothing_else_does(self, run, sallyport, agent):
+        done = run("sallyport", "status", env={"SALLYPORT_SERVER": "https://localhost:1"})
+        assert (done.returncode, done.stdout) == (3, "")
+        assert "cannot reach the agent at https://localhost:1: " in done.stderr and "systemctl" not in done.stderr
+        agent.answers["GET /v1/status"] = {}
+        assert run("sallyport", "--socket", agent.socket, "status",
+                   env={"SALLYPORT_SERVER": "https://localhost:1"}).returncode == 0
+        done = sallyport("status", env={"SALLYPORT_SERVER": "https://localhost:1"})
+        assert (done.returncode, "exclude each other" in done.stderr) == (2, True)
+        done = run("sallyport", "status", env={"SALLYPORT_SERVER": "localhost"})
+        assert (done.returncode, "SALLYPORT_SERVER: \"localhost\" is no https" in done.stderr) == (2, True)
+
+    @pytest.mark.parametrize(("mode", "text", "message"), [
+        (0o644, "token\n", "must be closed to others"), (0o600, "", "expected a bearer token and nothing else"),
+        (0o600, "two words\n", "expected a bearer token and nothing else"),
+        (0o600, "a\nHost: x\n", "expected a bearer token and nothing else"), (None, "", "No such file")])
+    def test_a_token_that_cannot_be_used(self, run, tmp_path, mode, text, message):
+        path = tmp_path / "token"
+        if mode is not None:
+            path.write_text(text)
+            path.chmod(mode)
+        done = run("sallyport", "--server", "https://localhost:1", "--token-file", str(path), "status")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert message in done.stderr
+
+    def test_this_host_is_not_examined_instead(self, run, tmp_path):
+        done = run("sallyport", "--server", "https://localhost:1", "doctor")
+        assert (done.returncode, done.stdout) == (3, "")

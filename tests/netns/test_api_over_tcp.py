@@ -119,6 +119,33 @@ def test_curl_from_a_private_host(world: Routed, agent: Agent, identity: dict[st
     assert f"https {INSIDE}:{PORT}" in agent.log
 
 
+def test_the_command_line_from_a_private_host(world: Routed, lab: Lab, agent: Agent, api: dict[str, Any],
+                                              identity: dict[str, str]) -> None:
+    url, token = f"https://{INSIDE}:{PORT}", _secret(lab, "token", ALICE + "\n")
+
+    def run(*words: str, ca_file: str | None = identity["certificate"], token_file: str | None = token,
+            code: int = 0) -> str:
+        trust = ["--ca-file", ca_file] if ca_file else []
+        identify = ["--token-file", token_file] if token_file else []
+        done = world.h1.run(agent.client, "--server", url, *trust, *identify, *words, check=False)
+        assert done.returncode == code, (words, done.stdout, done.stderr)
+        return done.stdout if code == 0 else done.stderr
+
+    assert json.loads(run("status", "-o", "json"))["gateway"] == "gw1"
+    assert run("create", "vpcs", "remote", "cidrs=[10.77.0.0/16]") == "created VPC remote\n"
+    assert "token alice" in run("history")
+    assert run("delete", "vpcs", "remote") == "deleted VPC remote\n"
+    # A file that is applied is that of this host, and comes without what lies beside it.
+    path = lab.write("remote.yaml", json.dumps(world.configuration(api=api)))
+    run("apply", path)
+    assert "not captured over the network" in run("capture", "--count", "1", code=4)
+
+    assert "bearer token" in run("status", token_file=None, code=4)
+    assert "token" in run("status", token_file=_secret(lab, "guess", "guess"), code=4)
+    assert "--ca-file" in run("status", ca_file=None, code=3)
+    assert "--ca-file" in run("status", ca_file=_certificate(lab, world, "stranger")["certificate"], code=3)
+
+
 def test_the_unix_socket_needs_none_of_it(agent: Agent) -> None:
     assert agent.status()["gateway"] == "gw1"
     status, headers, _ = agent.request("GET", "/v1/status")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from lab import Agent, Routed, services
+from lab import Agent, Routed, eventually, services
 from lab.services import Conversation
 from lab.world import EIP1, EIP2, H3, WEB, WEBS
 
@@ -175,3 +175,72 @@ def test_set_changes_what_is_named(agent: Agent) -> None:
         done = agent.run("set", *words)
         assert (done.returncode, done.stdout) == (code, "") and message in done.stderr, done.stderr
     assert agent.json("get", "nat_gateways", "second") == before
+
+
+def test_whoever_was_slower_finds_out(agent: Agent) -> None:
+    """Two who have read the same object: the second change is refused, and so is the third one's deletion."""
+    agent.text("create", "elastic_ips", "eip-2", f"address={EIP2}")
+    agent.text("create", "nat_gateways", "mine", "vpc=main", "elastic_ips=[eip-2]")
+    tag = agent.text("get", "nat_gateways", "mine", "--etag").strip()
+    agent.text("set", "nat_gateways", "mine", "timeouts.udp=200s", "--if-match", tag)
+    for words in (("set", "nat_gateways", "mine", "timeouts.udp=250s"), ("delete", "nat_gateways", "mine"),
+                  ("replace", "nat_gateways", "mine", "vpc=main", "elastic_ips=[eip-2]")):
+        done = agent.run(*words, "--if-match", tag)
+        assert (done.returncode, "has been changed" in done.stderr) == (5, True), done
+    assert agent.json("get", "nat_gateways", "mine")["timeouts"]["udp"] == "200s"
+    tag = agent.text("get", "nat_gateways", "mine", "--etag").strip()
+    replace = ("replace", "nat_gateways", "mine", "vpc=main", "elastic_ips=[eip-2]")
+    assert agent.text(*replace, "--if-match", tag) == "changed NAT gateway mine\n"
+    assert agent.json("get", "nat_gateways", "mine")["timeouts"]["udp"] == "300s"
+    assert agent.text(*replace) == "no changes\n"
+
+
+def test_a_command_with_a_key_is_done_once(agent: Agent) -> None:
+    words = ("create", "vpcs", "once", "cidrs=[10.90.0.0/16]", "--idempotency-key", "made-by-a-script")
+    assert agent.text(*words) == agent.text(*words) == "created VPC once\n"
+    done = agent.run("create", "vpcs", "twice", "cidrs=[10.91.0.0/16]", "--idempotency-key", "made-by-a-script")
+    assert (done.returncode, "key" in done.stderr.lower()) == (1, True), done
+    revision = agent.json("history")["revisions"][0]["revision"]
+    first = agent.json("rollback", "--idempotency-key", "back")
+    assert agent.json("rollback", "--idempotency-key", "back") == first and first["revision"] == revision + 1
+
+
+def test_the_command_line_takes_page_after_page(agent: Agent) -> None:
+    for number in range(5):
+        agent.text("create", "vpcs", f"page-{number}", f"cidrs=[10.{100 + number}.0.0/16]")
+    names, after = [], ()
+    while after is not None:
+        page = agent.json("get", "vpcs", "--limit", "2", *after)
+        names += [vpc["name"] for vpc in page["vpcs"]]
+        after = ("--after", page["next"]) if page["next"] else None
+    assert names == sorted(["main", *(f"page-{number}" for number in range(5))])
+    newest = agent.json("history", "--limit", "1")["revisions"]
+    assert len(newest) == 1
+    revision = newest[0]["revision"]
+    assert agent.json("get", "vpcs", "--min-revision", revision)["vpcs"]
+    assert agent.run("get", "vpcs", "--min-revision", revision + 1).returncode == 5
+
+
+def test_the_command_line_watches(world: Routed, agent: Agent) -> None:
+    revision = agent.json("history", "--limit", "1")["revisions"][0]["revision"]
+    watching = world.gateway.start(agent.client, "--socket", agent.api_socket, "-o", "json", "watch", "vpcs",
+                                   "--since", revision, "--count", "2")
+    agent.text("create", "elastic_ips", "other", f"address={EIP2}")  # of another kind
+    agent.text("create", "vpcs", "seen", "cidrs=[10.90.0.0/16]")
+    eventually(lambda: watching.output.count("\n") == 1, 10, 0.05, "the first change is told")
+    agent.text("delete", "vpcs", "seen")
+    assert watching.wait(10) == 0
+    shown = [json.loads(line) for line in watching.output.splitlines()]
+    assert [line["revision"] for line in shown] == [revision + 2, revision + 3]
+    assert [[vpc["name"] for vpc in line["answer"]["vpcs"]] for line in shown] == [["main", "seen"], ["main"]]
+
+
+def test_a_script_waits_until_a_gateway_is_ready(world: Routed) -> None:
+    late = Agent(world.gateway, _configuration(world))
+    assert late.run("ready").returncode == 3
+    asking = world.gateway.start(late.client, "--socket", late.api_socket, "ready", "--wait", "30s")
+    with late:  # is started now
+        assert asking.wait(30) == 0 and asking.output == "ready\n"
+        late.text("detach")
+        done = late.run("ready")
+        assert done.returncode == 1 and done.stderr
