@@ -55,4 +55,24 @@
 #define mask_for_verifier(value, mask) ((value) & (mask))
 #endif
 
+/*
+ * Comparisons without a branch, for loops: the verifier follows both ways of a branch in each round, and forgets none
+ * of what they have led to. What is settled the compiler cannot take for the comparison that it is.
+ */
+static __always_inline __u64 is_not_zero(__u64 value)
+{
+	__u64 negative = -value;
+
+	settle(negative);
+	return (value | negative) >> 63;
+}
+
+static __always_inline __u64 is_less(__u32 a, __u32 b)
+{
+	__u64 difference = (__u64)a - b;
+
+	settle(difference);
+	return difference >> 63;
+}
+
 #endif

@@ -11,19 +11,22 @@
 #include "lib/headers.h"
 #include "lib/route.h"
 
-/* Without a branch: the verifier would otherwise follow both ways of each rule. */
+/*
+ * 1 or 0. Without a branch: the verifier would otherwise follow both ways of each rule, and that of kernel 6.1 spent a
+ * third of all its steps here. A protocol or group of 0 is any.
+ */
 static __always_inline __u32 security_rule_admits(const struct security_rule *rule,
 						  const struct flow_ends *ends, __u16 port)
 {
-	__u32 refused = (ends->remote & rule->mask) ^ rule->remote, absent = 1;
+	__u64 refused = (ends->remote & rule->mask) ^ rule->remote, absent = 1;
 
-	refused |= rule->protocol & -(rule->protocol != ends->protocol);
-	refused |= port < rule->first_port;
-	refused |= port > rule->last_port;
+	refused |= rule->protocol & -is_not_zero(rule->protocol ^ ends->protocol);
+	refused |= is_less(port, rule->first_port);
+	refused |= is_less(rule->last_port, port);
 	for (__u32 i = 0; i < SECURITY_GROUPS_PER_INSTANCE_MAX; i++)
-		absent &= ends->remote_groups.number[i] != rule->remote_group;
-	refused |= absent & (rule->remote_group != 0);
-	return !refused;
+		absent &= is_not_zero(ends->remote_groups.number[i] ^ rule->remote_group);
+	refused |= absent & is_not_zero(rule->remote_group);
+	return 1 - is_not_zero(refused);
 }
 
 /* Does a rule of the group allow the flow of work->ends? */
