@@ -141,7 +141,7 @@ ExitCode run_ready(Session& session) {
     auto end = Steady::now();
     if (session.invocation().has("wait")) end += *parse_duration(session.invocation().value("wait"));
     Outcome ready = session.api().ready();
-    while (!ready && Steady::now() < end) {
+    while (!ready && ready.error().exit != ExitCode::not_permitted && Steady::now() < end) {
         std::this_thread::sleep_for(ready_pause);
         ready = session.api().ready();
     }

@@ -395,6 +395,11 @@ class TestReady:
         assert len(agent.requests) == 4
         assert json.loads(sallyport("ready", "-o", "json").stdout) == {"ready": True}
 
+    def test_waits_for_nobody_who_may_not_ask(self, sallyport, agent):
+        agent.answers["GET /readyz"] = problem(401, "Unauthorized", "a token is needed")
+        assert sallyport("ready", "--wait", "20s").returncode == 4
+        assert len(agent.requests) == 1
+
     def test_waits_no_longer_than_asked(self, run):
         began = time.monotonic()
         assert run("sallyport", "--socket", "/nonexistent", "ready", "--wait", "1s").returncode == 3
