@@ -207,6 +207,10 @@ ExitCode run_watch(Session& session) {
     for (std::uint64_t shown = 0;;) {
         const auto reply = session.api().read(path, query, longest_poll + poll_margin);
         if (!reply) return session.show(reply.error());
+        if (reply->revision == 0)  // there would be no end of asking
+            return session.show(
+                problem(ExitCode::failed, "answer not understood", "the agent does not say its revision")
+                    .value());
         if (!reply->is_unchanged) {
             session.output().event({{"revision", reply->revision}, {"answer", reply->body}},
                                    [&](Text& text, const Json&) {

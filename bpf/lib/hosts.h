@@ -15,6 +15,7 @@
 #include "lib/maps.h"
 
 #define HOST_NONE HOST_BUCKET_ENTRIES /* the last number that its bits can say */
+_Static_assert(!(HOST_NONE & (HOST_NONE + 1)), "a place is masked with it");
 #define NANOSECONDS_PER_SECOND 1000000000ULL
 
 struct host_key {

@@ -422,6 +422,12 @@ class TestWatch:
             {"revision": 3, "answer": {"gateway": "one"}}, {"revision": 3, "answer": {"gateway": "two"}}]
         assert [request.query["after_revision"] for request in agent.requests] == ["2", "3"]
 
+    def test_who_says_no_revision_is_not_asked_again(self, sallyport, agent):
+        agent.answers["GET /v1/status"] = {}
+        agent.headers.clear()
+        assert sallyport("watch").returncode == 1
+        assert len(agent.requests) == 1
+
     def test_refusals_end_it(self, sallyport, agent):
         agent.answers["GET /v1/status"] = [{}, problem(503, "Service Unavailable", "too many wait")]
         done = sallyport("watch")
