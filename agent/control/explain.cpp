@@ -25,7 +25,6 @@ using dataplane::Exhaustion;
 using dataplane::FlowRecord;
 using dataplane::ForwardingTables;
 using dataplane::NatGatewayEntry;
-using dataplane::NextHopEntry;
 using dataplane::Role;
 using dataplane::RouteEntry;
 using dataplane::RouteKind;

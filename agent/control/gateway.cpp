@@ -122,7 +122,7 @@ Result<void> Gateway::start() {
     const Result<std::optional<store::Confirmation>> awaited = parts_.store.confirmation();
     if (!awaited) return tl::unexpected(awaited.error());
     if (*awaited) await(**awaited);
-    if (const Result<void> loaded = drains_.load(); !loaded) return loaded;
+    if (Result<void> loaded = drains_.load(); !loaded) return loaded;
     if (opening.from_file) {
         const Outcome<Applied> applied = commit(std::move(opening), {store::Source::file, "start"});
         if (!applied && applied.error().kind == Refusal::Kind::failed)

@@ -482,7 +482,7 @@ Result<void> SqliteStore::keep_objects_apart() {
             for (const auto& [key, after] : *wanted) {
                 const auto before = now.find(key);
                 if (before != now.end() && before->second == after) continue;
-                const Result<void> begun = begin_object({key.first, key.second, after}, number);
+                Result<void> begun = begin_object({key.first, key.second, after}, number);
                 if (!begun) return begun;
                 objects_digest.toggle(key.first, key.second, after);
             }
