@@ -10,12 +10,7 @@
 static __always_inline __be32 neighbour_of(struct xdp_md *context, const struct hop *hop, __be32 source,
 					   __be32 destination)
 {
-	struct bpf_fib_lookup fib = {
-		.family = FAMILY_IPV4,
-		.ifindex = context->ingress_ifindex,
-		.ipv4_src = source,
-		.ipv4_dst = destination,
-	};
+	struct bpf_fib_lookup fib = next_hop_lookup(context->ingress_ifindex, source, destination);
 	__u32 slot = hop->device, flags = 0;
 	struct device *device = bpf_map_lookup_elem(&devices, &slot);
 

@@ -35,9 +35,7 @@ nlohmann::json applied_json(const control::Applied& applied) {
 Response answer(const control::Outcome<control::Applied>& applied) {
     if (!applied) return refusal_response(applied.error());
     if (applied->replayed.empty()) return json_response(applied_json(*applied));
-    Response response = json_response(nlohmann::json::parse(applied->replayed));
-    response.headers.emplace_back(replayed_header, "true");
-    return response;
+    return {200, "application/json", applied->replayed + "\n", {{replayed_header, "true"}}};
 }
 
 // The object that the path names, as its kind, its name, and its tag if it is there.

@@ -13,6 +13,7 @@
 #include <new>
 #include <thread>
 
+#include "config/api_settings.h"
 #include "core/address.h"
 
 namespace sallyport::cli {
@@ -71,9 +72,9 @@ std::string part_of(CURLU* url, CURLUPart which) {
     return text;
 }
 
-bool is_loopback(const std::string& host) {
-    const auto address = Ipv4Address::parse(host);
-    return host == "localhost" || host == "[::1]" || (address && address->to_string().starts_with("127."));
+bool is_this_host(const std::string& name) {
+    const auto address = Ipv4Address::parse(name);
+    return name == "localhost" || name == "[::1]" || (address && config::is_loopback(*address));
 }
 
 // Empty where the answer has no such header.
@@ -136,7 +137,7 @@ std::string fault_of_url(const std::string& text) {
         is_bare = is_bare && part_of(url.get(), more).empty();
     if (!is_url || !is_bare || (scheme != "https" && scheme != "http"))
         return fmt::format("\"{}\" is no https://HOST:PORT", text);
-    if (scheme == "http" && !is_loopback(part_of(url.get(), CURLUPART_HOST)))
+    if (scheme == "http" && !is_this_host(part_of(url.get(), CURLUPART_HOST)))
         return fmt::format(
             "\"{}\" leads beyond this host without TLS, where the token could be read on the way; "
             "take https://",
@@ -174,9 +175,7 @@ Outcome Client::ready() const {
     const Answer answer = perform(request);
     // Made for probes, which look at the status alone, it is no JSON.
     if (answer.code == CURLE_OK && answer.status == ok) return Json{{"ready", true}};
-    auto reply = reply_of(answer, request.patience);
-    if (!reply) return tl::unexpected(std::move(reply.error()));
-    return std::move(reply->body);
+    return outcome_of(answer, request.patience);
 }
 
 Outcome Client::post(const std::string& path, const Json& body, const std::string& key) const {
@@ -202,9 +201,7 @@ Outcome Client::send(const Request& request) const {
         std::this_thread::sleep_for(repetition_delay);
         answer = perform(request);
     }
-    auto reply = reply_of(answer, request.patience);
-    if (!reply) return tl::unexpected(std::move(reply.error()));
-    return std::move(reply->body);
+    return outcome_of(answer, request.patience);
 }
 
 Client::Answer Client::perform(const Request& request) const {
@@ -272,22 +269,23 @@ tl::unexpected<Problem> Client::not_reached(const Answer& answer, std::chrono::s
     } else {
         why = answer.curl_text.empty() ? curl_easy_strerror(answer.code) : answer.curl_text;
     }
-    if (server_.is_remote()) {
-        if (answer.code == CURLE_PEER_FAILED_VERIFICATION)
-            why += "; --ca-file names the certificates of whom to trust";
-        return problem(ExitCode::unreachable, "agent not reachable",
-                       fmt::format("cannot reach the agent at {}: {}", server_.url, why));
-    }
-    if (answer.cause == EACCES || answer.cause == EPERM) {
+    if (!server_.is_remote() && (answer.cause == EACCES || answer.cause == EPERM)) {
         return problem(ExitCode::not_permitted, "not permitted",
                        fmt::format("not permitted to use the agent's socket {}: be root or a member of the "
                                    "group sallyport",
                                    server_.socket_path));
     }
+    if (!server_.is_remote()) why += "; is sallyportd running? (systemctl status sallyport)";
+    if (answer.code == CURLE_PEER_FAILED_VERIFICATION)
+        why += "; --ca-file names the certificates of whom to trust";
     return problem(ExitCode::unreachable, "agent not reachable",
-                   fmt::format("cannot reach the agent at {}: {}; is sallyportd running? (systemctl status "
-                               "sallyport)",
-                               server_.socket_path, why));
+                   fmt::format("cannot reach the agent at {}: {}", server_.place(), why));
+}
+
+Outcome Client::outcome_of(const Answer& answer, std::chrono::seconds patience) const {
+    auto reply = reply_of(answer, patience);
+    if (!reply) return tl::unexpected(std::move(reply.error()));
+    return std::move(reply->body);
 }
 
 tl::expected<Reply, Problem> Client::reply_of(const Answer& answer, std::chrono::seconds patience) const {
@@ -303,7 +301,7 @@ tl::expected<Reply, Problem> Client::reply_of(const Answer& answer, std::chrono:
         return problem(
             exit_of(answer.status), "answer not understood",
             fmt::format("what answered at {} sent no JSON object (HTTP status {}); is it sallyportd?",
-                        server_.is_remote() ? server_.url : server_.socket_path, answer.status));
+                        server_.place(), answer.status));
     }
     if (answer.status < 200 || answer.status > 299)
         return tl::unexpected(Problem{exit_of(answer.status), std::move(reply.body)});

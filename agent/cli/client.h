@@ -26,6 +26,7 @@ struct Server {
     std::string token = {};    // for that; empty: none
     std::string ca_file = {};  // whom to trust there; empty: whom the system trusts
     [[nodiscard]] bool is_remote() const { return !url.empty(); }
+    [[nodiscard]] const std::string& place() const { return is_remote() ? url : socket_path; }
 };
 
 // What is wrong with the URL of a listener; empty: nothing.
@@ -77,6 +78,7 @@ class Client {
     [[nodiscard]] Answer perform(const Request& request) const;
     [[nodiscard]] tl::expected<Reply, Problem> reply_of(const Answer& answer,
                                                         std::chrono::seconds patience) const;
+    [[nodiscard]] Outcome outcome_of(const Answer& answer, std::chrono::seconds patience) const;
     [[nodiscard]] tl::unexpected<Problem> not_reached(const Answer& answer,
                                                       std::chrono::seconds patience) const;
     [[nodiscard]] Outcome send(const Request& request) const;

@@ -44,9 +44,9 @@ std::span<const Option> global_options() {
          "socket of the agent; else the environment's SALLYPORT_SOCKET, else /run/sallyport/api.sock",
          "SALLYPORT_SOCKET"},
         {"--server", "", Value::server, "URL",
-         "the agent's listener on TCP instead of its socket, such as https://gw1.example.net:8443; http:// "
-         "only "
-         "to loopback; else the environment's SALLYPORT_SERVER",
+         "the agent's listener on TCP instead of its socket, such as "
+         "https://gw1.example.net:8443; http:// only to loopback; else the environment's "
+         "SALLYPORT_SERVER",
          "SALLYPORT_SERVER"},
         {"--token-file", "", Value::file, "FILE",
          "file that holds the bearer token for --server, which nobody else may read; else the environment's "
@@ -98,6 +98,9 @@ std::span<const Command> commands() {
                                     "those of the command line win"};
     static const Option prune{"--prune", "", Value::none, "",
                               "delete what was made with `create` or through the API and not by a file"};
+    static const Argument kind{"KIND", Value::kind, true, "kind of resource"};
+    static const Argument known_name{"NAME", Value::name, true, "name of the resource"};
+    static const Argument fields_to_be{"FIELD=VALUE", Value::setting, false, "what it is to be like", true};
     static const Option limit{
         "--limit", "", Value::number, "N",
         "one page of so many, 1 to 10000; what stands at its end leads to the next one"};
@@ -186,8 +189,7 @@ std::span<const Command> commands() {
              "Lists the resources of a kind, or shows one of them with all its fields. With --limit or "
              "--after the list is one page of it, in the order of names; whatever comes or goes "
              "meanwhile, none of the others is missed or shown twice.",
-         .arguments = {{"KIND", Value::kind, true, "kind of resource"},
-                       {"NAME", Value::name, false, "name of one resource"}},
+         .arguments = {kind, {"NAME", Value::name, false, "name of one resource"}},
          .options = {limit,
                      after,
                      min_revision,
@@ -199,12 +201,9 @@ std::span<const Command> commands() {
          .summary = "show resources again whenever they change",
          .description =
              "Shows the resources of a kind, or without one what `status` does, and again whenever a "
-             "revision "
-             "has changed them, until interrupted; with `-o json`, one object on a line, with the revision "
-             "and the answer. With "
-             "--since what is shown first is what has changed after that revision, so that a script can go "
-             "on "
-             "where it ended.",
+             "revision has changed them, until interrupted; with `-o json`, one object on a line, "
+             "with the revision and the answer. With --since what is shown first is what has changed "
+             "after that revision, so that a script can go on where it ended.",
          .arguments = {{"KIND", Value::kind, false, "kind of resource"}},
          .options = {{"--since", "", Value::number, "REVISION", "only what is newer than this revision"},
                      {"--count", "", Value::number, "N", "end when shown so many times"}},
@@ -220,7 +219,7 @@ std::span<const Command> commands() {
              "text. A field within a map is FIELD.FIELD, as in `timeouts.udp=300s`. What is made so stays "
              "when a "
              "file is applied, and only `delete` or `apply --prune` removes it.",
-         .arguments = {{"KIND", Value::kind, true, "kind of resource"},
+         .arguments = {kind,
                        {"NAME", Value::new_name, true, "what to call it"},
                        {"FIELD=VALUE", Value::setting, false, "what it is like", true}},
          .options = {fields_file, key},
@@ -233,9 +232,7 @@ std::span<const Command> commands() {
              "that are not named stay as they are, within a map too. A list is replaced as a whole. "
              "FIELD=null takes a field back to its default; the text null is written '\"null\"'. Where "
              "all is so already, nothing is changed. What a file declares is changed there.",
-         .arguments = {{"KIND", Value::kind, true, "kind of resource"},
-                       {"NAME", Value::name, true, "name of the resource"},
-                       {"FIELD=VALUE", Value::setting, false, "what it is to be like", true}},
+         .arguments = {kind, known_name, fields_to_be},
          .options = {fields_file, if_match},
          .run = run_set},
         {.name = "replace",
@@ -244,9 +241,7 @@ std::span<const Command> commands() {
              "Makes one resource as `create` does, or where there is one of that name, replaces all of it: "
              "fields that are not named go back to their defaults. Where all is so already, nothing is "
              "changed.",
-         .arguments = {{"KIND", Value::kind, true, "kind of resource"},
-                       {"NAME", Value::name, true, "name of the resource"},
-                       {"FIELD=VALUE", Value::setting, false, "what it is to be like", true}},
+         .arguments = {kind, known_name, fields_to_be},
          .options = {fields_file, if_match},
          .run = run_replace},
         {.name = "delete",
@@ -254,8 +249,7 @@ std::span<const Command> commands() {
          .description =
              "Removes one resource that was made with `create` or through the API. What others refer "
              "to stays, and they are named. What a file declares is removed there.",
-         .arguments = {{"KIND", Value::kind, true, "kind of resource"},
-                       {"NAME", Value::name, true, "name of the resource"}},
+         .arguments = {kind, known_name},
          .options = {if_match},
          .run = run_delete},
         {.name = "eip",
@@ -351,21 +345,17 @@ std::span<const Command> commands() {
         {.name = "capture",
          .summary = "record packets as the data plane gets and sends them",
          .description =
-             "Other programs do not see what the data plane forwards: this one records it. With -w the "
-             "packets "
-             "are written to FILE, in the form of tcpdump and Wireshark, as they were received and as they "
-             "were "
-             "sent, in order of time; the file cannot say which is which, so --received, --sent, --dropped "
-             "and "
-             "--passed choose. Without -w one line tells of each packet (with `-o json`, one object without "
-             "the bytes): "
-             "the device that received it, its length, and whether it is seen as received, or afterwards as "
-             "sent, dropped, or passed to the host. A packet that was asked for when it was received is also "
-             "recorded as sent, whatever addresses it then has. Ends when interrupted, and tells then how "
-             "many "
-             "packets were captured and how many were lost because they came faster than they were read. "
-             "There is one capture at a time, and it ends when the program on a device is replaced. Only "
-             "through the agent's own socket; costs nothing while it does not run.",
+             "Other programs do not see what the data plane forwards: this one records it. With -w "
+             "the packets are written to FILE, in the form of tcpdump and Wireshark, as they were "
+             "received and as they were sent, in order of time; the file cannot say which is which, "
+             "so --received, --sent, --dropped and --passed choose. Without -w one line tells of "
+             "each packet (with `-o json`, one object without the bytes): the device that received "
+             "it, its length, and whether it is seen as received, or afterwards as sent, dropped, or "
+             "passed to the host. A packet that was asked for when it was received is also recorded "
+             "as sent, whatever addresses it then has. Ends when interrupted, and tells then how "
+             "many packets were captured and how many were lost because they came faster than they "
+             "were read. There is one capture at a time, and it ends when the program on a device is "
+             "replaced. Only through the agent's own socket; costs nothing while it does not run.",
          .options = {{"-w", "", Value::file, "FILE",
                       "write the packets to this file, or - for standard output; a symbolic link is refused"},
                      {"--device", "", Value::device, "NAME", "only packets that this device receives"},

@@ -72,7 +72,7 @@ std::string synopsis(const Command& command) {
 
 std::string help() {
     std::string out = "Usage: sallyport [OPTION]... COMMAND [ARGUMENT]...\n\n";
-    print_paragraph(out, "Shows and directs the Sallyport NAT gateway through the socket of its agent.");
+    print_paragraph(out, "Shows and directs the Sallyport NAT gateway through the API of its agent.");
     out += "\nCommands:\n";
     Entries entries;
     for (const Command& command : commands()) {

@@ -200,8 +200,11 @@ std::variant<Invocation, Stop> parse(int argc, const char* const* argv) {
         return Stop{ExitCode::ok, invocation.command == nullptr ? help() : help(*invocation.command)};
     if (invocation.has("version")) return Stop{ExitCode::ok, "sallyport " SALLYPORT_VERSION "\n"};
     if (invocation.command == nullptr) return wrong_usage(nullptr, "no command is given");
+    const bool gives_access = invocation.has("token-file") || invocation.has("ca-file");
     if (const std::string fault = read_environment(invocation.values); !fault.empty())
         return wrong_usage(invocation.command, fault);
+    if (gives_access && !invocation.has("server"))
+        return wrong_usage(invocation.command, "--token-file and --ca-file go with --server");
     for (const Argument& argument : invocation.command->arguments) {
         if (argument.required && !invocation.has(value_name(argument.name)))
             return wrong_usage(invocation.command, fmt::format("{} is missing", argument.name));

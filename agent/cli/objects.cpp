@@ -137,6 +137,20 @@ Outcome fields_given(const Invocation& given) {
     return object;
 }
 
+// The answer to a change does not tell whether it has changed anything, or made the object.
+ExitCode show_change(Session& session, const Outcome& before, const Outcome& after) {
+    return session.show(after, [&](Text& text, const Json& now) {
+        const std::string name = session.invocation().value("name");
+        if (!before) {
+            created_view(text, kind_of(session), name);
+        } else if (now == *before) {
+            text.line("no changes");
+        } else {
+            changed_view(text, kind_of(session), name);
+        }
+    });
+}
+
 std::string drain_path(const std::string& elastic_ip) {
     return path_of({to_string(model::Kind::elastic_ips), elastic_ip, "drain"});
 }
@@ -169,17 +183,9 @@ ExitCode run_set(Session& session) {
     if (!patch) return session.show(patch.error());
     const std::string name = given.value("name");
     const std::string path = path_of({given.value("kind"), name});
-    // The answer to a patch does not tell whether it has changed anything.
     const Outcome before = session.api().get(path);
     if (!before) return session.show(before.error());
-    return session.show(session.api().patch(path, *patch, given.value("if-match")),
-                        [&](Text& text, const Json& after) {
-                            if (after == *before) {
-                                text.line("no changes");
-                            } else {
-                                changed_view(text, kind_of(session), name);
-                            }
-                        });
+    return show_change(session, before, session.api().patch(path, *patch, given.value("if-match")));
 }
 
 ExitCode run_replace(Session& session) {
@@ -189,17 +195,8 @@ ExitCode run_replace(Session& session) {
     const std::string name = given.value("name");
     (*object)["name"] = name;
     const std::string path = path_of({given.value("kind"), name});
-    const auto before = session.api().get(path);  // there need not be one
-    return session.show(session.api().put(path, *object, given.value("if-match")),
-                        [&](Text& text, const Json& after) {
-                            if (!before) {
-                                created_view(text, kind_of(session), name);
-                            } else if (after == *before) {
-                                text.line("no changes");
-                            } else {
-                                changed_view(text, kind_of(session), name);
-                            }
-                        });
+    const Outcome before = session.api().get(path);  // there need not be one
+    return show_change(session, before, session.api().put(path, *object, given.value("if-match")));
 }
 
 ExitCode run_delete(Session& session) {

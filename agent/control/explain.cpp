@@ -1129,23 +1129,26 @@ Result<std::optional<Way>> Walk::find_way(Ipv4Address source, Ipv4Address destin
         drop(answer->reason, told_by(answer->icmp_code));
         return std::nullopt;
     }
-    const auto device = tables_.devices.find(answer->device);
-    const std::uint32_t ifindex = device == tables_.devices.end() ? 0 : device->second.ifindex;
-    const auto hop = tables_.next_hops.find(dataplane::Neighbour{ifindex, answer->towards});
-    Way way{answer->resolved, false, answer->elsewhere};
+    const auto found = tables_.devices.find(answer->device);
+    if (found == tables_.devices.end())
+        return failure(
+            fmt::format("the way to {} leads to a device that is not known", destination.to_string()));
+    const DeviceEntry& device = found->second;
+    const auto hop = tables_.next_hops.find(dataplane::Neighbour{device.ifindex, answer->towards});
+    const dataplane::NextHopEntry known =
+        hop == tables_.next_hops.end() ? dataplane::NextHopEntry{} : hop->second;
+    const Way way{answer->resolved, !answer->resolved && known.unreachable, answer->elsewhere};
     std::string text = answer->towards == destination
                            ? fmt::format("{} itself", destination.to_string())
                            : fmt::format("the router {}", answer->towards.to_string());
-    if (hop != tables_.next_hops.end() && hop->second.resolved) {
-        text += ", " + hop->second.destination.to_string();
-    } else if (!way.resolved && hop != tables_.next_hops.end() && hop->second.unreachable) {
-        way.unreachable = true;
+    if (known.resolved) {
+        text += ", " + known.destination.to_string();
+    } else if (way.unreachable) {
         text += ", which does not answer ARP";
     } else if (!way.resolved) {
         text += ", once the host has resolved it";
     }
-    step(Stage::next_hop, device == tables_.devices.end() ? std::string_view{} : device->second.name,
-         std::move(text));
+    step(Stage::next_hop, device.name, std::move(text));
     return way;
 }
 

@@ -95,6 +95,17 @@ static __always_inline void next_hop_note(struct hop *hop, const struct device *
 	__builtin_memcpy(hop->macs + ETH_ALEN, fib->smac, ETH_ALEN);
 }
 
+/* What the kernel is asked about a packet from `source` to `destination` on an interface. */
+static __always_inline struct bpf_fib_lookup next_hop_lookup(__u32 ifindex, __be32 source, __be32 destination)
+{
+	return (struct bpf_fib_lookup){
+		.family = FAMILY_IPV4,
+		.ifindex = ifindex,
+		.ipv4_src = source,
+		.ipv4_dst = destination,
+	};
+}
+
 /* The role that the device has to have, and the zone of the instance that is behind it, or ZONE_OUTSIDE: not known. */
 #define NEXT_HOP_BEHIND(role, zone) ((role) | (__u32)(zone) << 8)
 
@@ -109,12 +120,7 @@ static __always_inline void next_hop_note(struct hop *hop, const struct device *
 verified_alone int next_hop_ask(struct xdp_md *context, struct hop *hop, __be32 source, __be32 destination,
 				__u32 behind)
 {
-	struct bpf_fib_lookup fib = {
-		.family = FAMILY_IPV4,
-		.ifindex = context->ingress_ifindex,
-		.ipv4_src = source,
-		.ipv4_dst = destination,
-	};
+	struct bpf_fib_lookup fib = next_hop_lookup(context->ingress_ifindex, source, destination);
 	__u32 slot, zone = behind >> 8;
 	struct device *device;
 	long result;
@@ -160,17 +166,14 @@ verified_alone int next_hop_ask_zone(struct xdp_md *context, struct hop *hop, __
 	if (!hop)
 		return DROP_INTERNAL_ERROR;
 	for (__u32 slot = 0; slot < DEVICES_MAX; slot++) {
-		struct bpf_fib_lookup fib = {};
+		struct bpf_fib_lookup fib;
 		__u32 key = slot;
 		struct device *device = bpf_map_lookup_elem(&devices, &key);
 		long result;
 
 		if (!device || device->role == DEVICE_UNUSED || device->zone != zone)
 			continue;
-		fib.family = FAMILY_IPV4;
-		fib.ifindex = device->ifindex;
-		fib.ipv4_src = source;
-		fib.ipv4_dst = destination;
+		fib = next_hop_lookup(device->ifindex, source, destination);
 		result = bpf_fib_lookup(context, &fib, sizeof(fib), BPF_FIB_LOOKUP_OUTPUT);
 		if ((result != BPF_FIB_LKUP_RET_SUCCESS && result != BPF_FIB_LKUP_RET_NO_NEIGH) ||
 		    fib.ifindex != device->ifindex)

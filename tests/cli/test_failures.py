@@ -152,6 +152,7 @@ USAGE = {
     "get vpcs --after=": "--after needs a value",
     "get vpcs --after é": "is no word of 1 to 255 printable characters",
     "--server https://gw1 --socket /x status": "exclude each other",
+    "--token-file /x status": "go with --server",
     "--server gw1:8443 status": "\"gw1:8443\" is no https://HOST:PORT",
     "--server https://gw1/v1 status": "is no https://HOST:PORT",
     "--server https://me@gw1 status": "is no https://HOST:PORT",

@@ -5,10 +5,13 @@ Time is processor time, because others share the machine: what a command takes o
 together, is what it takes on a machine that has nothing else to do. The best of some rounds counts.
 """
 
+import concurrent.futures
 import hashlib
+import itertools
 import json
 import os
 import resource
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -132,6 +135,52 @@ def test_is_shown_quickly(agent: Agent) -> None:
         assert seconds <= 1.0, (arguments, seconds)
     seconds, _ = _seconds(agent, lambda: agent.json("get", "instances", "i77"))
     assert seconds <= 0.2
+
+
+def test_queries_and_commands_do_not_queue_behind_each_other(agent: Agent) -> None:
+    """A stream of commands and a load of queries at once. Each answer waits for what is under way, and no longer: not
+    for all that came before it. By the clock, as that is what a client sees."""
+    body = {"subnet": "s1", "address": "10.0.1.240", "security_groups": ["g7"]}
+    made = itertools.count()
+
+    def ask() -> None:
+        assert agent.request("GET", "/v1/instances/i77")[0] == 200
+        assert agent.request("GET", "/v1/status")[0] == 200
+
+    def change() -> None:
+        address = f"10.0.1.{240 + next(made) % 10}"
+        assert agent.request("PUT", "/v1/instances/made", {**body, "address": address})[0] in (200, 201)
+
+    def stream(act: Callable[[], None], end: float) -> list[float]:
+        took = []
+        while time.monotonic() < end:
+            begun = time.monotonic()
+            act()
+            took.append(time.monotonic() - begun)
+        return sorted(took)
+
+    def at_once(*acts: Callable[[], None]) -> list[list[float]]:
+        end = time.monotonic() + 4
+        with concurrent.futures.ThreadPoolExecutor(len(acts)) as threads:
+            return [future.result() for future in [threads.submit(stream, act, end) for act in acts]]
+
+    (queries,), (commands,) = at_once(ask), at_once(change)
+    beside = at_once(ask, ask, change)
+    assert agent.request("DELETE", "/v1/instances/made")[0] == 204
+
+    def nine_tenths(times: list[float]) -> float:
+        return times[len(times) * 9 // 10]
+
+    one_query, one_command = nine_tenths(queries), nine_tenths(commands)
+    told = "; ".join(f"{name}: {len(times)}, nine of ten within {1e3 * nine_tenths(times):.1f} ms, all within "
+                     f"{1e3 * times[-1]:.1f} ms" for name, times in (
+                         ("queries alone", queries), ("commands alone", commands), ("queries beside", beside[0]),
+                         ("and more queries", beside[1]), ("commands beside", beside[2])))
+    print(told)
+    # `ask` asks twice, and either may come while a command is under way.
+    for times in beside[:2]:
+        assert nine_tenths(times) <= 2 * (one_query + 2 * one_command), told
+    assert nine_tenths(beside[2]) <= 2 * (one_command + 2 * one_query), told
 
 
 def test_memory_is_told(agent: Agent) -> None:

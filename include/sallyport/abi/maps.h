@@ -577,14 +577,14 @@ ABI_ASSERT_SIZE(struct reap_command, 64);
 struct next_hop_question {
 	__be32 source; /* after translation, as are all of these */
 	__be32 destination;
-	__u32 role;	/* enum device_role that the device has to have */
-	__u32 zone;	/* of the instance that it is for; ZONE_OUTSIDE: it is for none, or nobody knows whose */
-	__u32 inward;	/* whether it is for an instance */
-	__u32 reason;	/* answer: enum drop_reason, or 0 */
-	__u32 refused;	/* answer, of a drop: code of the ICMP unreachable that its sender gets, and 1; 0: none */
-	__u32 device;	/* answer: slot */
-	__be32 towards; /* answer: the neighbour that is to get it, which is the destination or a router */
-	__u32 resolved; /* answer: whether the kernel knows that neighbour's link address */
+	__u32 role; /* enum device_role that the device has to have */
+	__u32 zone; /* of the instance that it is for; ZONE_OUTSIDE: it is for none, or nobody knows whose */
+	__u32 inward; /* whether it is for an instance */
+	__u32 reason; /* answer: enum drop_reason, or 0 */
+	__u32 refused; /* answer, of a drop: code of the ICMP unreachable that its sender gets, and 1; 0: none */
+	__u32 device;	 /* answer: slot */
+	__be32 towards;	 /* answer: the neighbour that is to get it, which is the destination or a router */
+	__u32 resolved;	 /* answer: whether the kernel knows that neighbour's link address */
 	__u32 elsewhere; /* answer: whether the kernel by itself would send it elsewhere */
 	__u8 filler[20];
 };
