@@ -13,15 +13,15 @@ namespace sallyport::api::queries {
 namespace {
 
 // Is what runs what the files say by now?
-doctor::Check check_of_files(const control::Gateway& gateway) {
-    const control::View& view = *gateway.view();
+doctor::Check check_of_files(const control::Snapshot& now) {
+    const control::View& view = *now.view;
     doctor::Check check{"configuration",
                         "agent",
                         doctor::Severity::ok,
                         fmt::format("revision {} of {}", view.desired_revision, fmt::join(view.files, ", ")),
                         "the files are as they were last read",
                         ""};
-    const Result<bool> changed = gateway.files_have_changed();
+    const Result<bool> changed = control::files_have_changed(now);
     if (!changed) {
         check.severity = doctor::Severity::warning;
         check.text =
@@ -29,7 +29,7 @@ doctor::Check check_of_files(const control::Gateway& gateway) {
     } else if (*changed) {
         check.severity = doctor::Severity::warning;
         check.text =
-            fmt::format("{} or its fragments have changed since they were last read", gateway.config_path());
+            fmt::format("{} or its fragments have changed since they were last read", now.config_path);
         check.mend = "sallyport reload";
     }
     return check;
@@ -50,16 +50,15 @@ doctor::Subjects doctor_subjects(const control::View& view, const std::string& p
     return subjects;
 }
 
-Response doctor(const control::Gateway& gateway, doctor::Host& host, const std::string& pin_dir) {
+Response doctor(const control::Snapshot& now, doctor::Host& host, const std::string& pin_dir) {
     nlohmann::json checks = nlohmann::json::array();
     const auto add = [&checks](const doctor::Check& check) {
         nlohmann::json entry;
         to_json(entry, check);
         checks.push_back(std::move(entry));
     };
-    add(check_of_files(gateway));
-    for (const doctor::Check& check : doctor::examine(doctor_subjects(*gateway.view(), pin_dir), host))
-        add(check);
+    add(check_of_files(now));
+    for (const doctor::Check& check : doctor::examine(doctor_subjects(*now.view, pin_dir), host)) add(check);
     return json_response({{"checks", std::move(checks)}});
 }
 

@@ -4,7 +4,7 @@
 #include <string>
 
 #include "api/http.h"
-#include "control/gateway.h"
+#include "control/gateway_reader.h"
 #include "doctor/doctor.h"
 
 namespace sallyport::api::queries {
@@ -13,6 +13,6 @@ namespace sallyport::api::queries {
 doctor::Subjects doctor_subjects(const control::View& view, const std::string& pin_dir);
 
 // Looks at the host now; changes nothing.
-Response doctor(const control::Gateway& gateway, doctor::Host& host, const std::string& pin_dir);
+Response doctor(const control::Snapshot& now, doctor::Host& host, const std::string& pin_dir);
 
 }  // namespace sallyport::api::queries

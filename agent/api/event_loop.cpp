@@ -3,9 +3,12 @@
 
 #include <signal.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include <cstdint>
 #include <stdexcept>
+#include <tuple>
 #include <utility>
 
 namespace sallyport::api {
@@ -62,11 +65,42 @@ Result<std::unique_ptr<EventLoop>> EventLoop::make() {
     if (const int status = sd_event_new(&event); status < 0) {
         return system_failure("make the event loop", -status);
     }
-    return std::unique_ptr<EventLoop>(new EventLoop(event));
+    UniqueFd wake(eventfd(0, EFD_SEMAPHORE | EFD_NONBLOCK | EFD_CLOEXEC));
+    if (!wake) {
+        sd_event_unref(event);
+        return system_failure("make the event loop");
+    }
+    std::unique_ptr<EventLoop> loop(new EventLoop(event, std::move(wake)));
+    Result<Watch> woken = loop->on_readable(loop->wake_.get(), [loop = loop.get()] { loop->do_a_task(); });
+    if (!woken) return tl::unexpected(woken.error());
+    loop->woken_ = *std::move(woken);
+    return loop;
 }
 
 EventLoop::~EventLoop() {
+    woken_ = {};
     sd_event_unref(event_);
+}
+
+void EventLoop::post(std::function<void()> task) {
+    {
+        const std::lock_guard lock(tasks_mutex_);
+        tasks_.push_back(std::move(task));
+    }
+    // Fails only where 2^64 tasks wait.
+    std::ignore = eventfd_write(wake_.get(), 1);
+}
+
+void EventLoop::do_a_task() {
+    eventfd_t one = 0;
+    if (eventfd_read(wake_.get(), &one) != 0) return;
+    std::function<void()> task;
+    {
+        const std::lock_guard lock(tasks_mutex_);
+        task = std::move(tasks_.front());
+        tasks_.pop_front();
+    }
+    task();
 }
 
 Result<EventLoop::Watch> EventLoop::on_readable(int fd, Handler handler) {
@@ -109,6 +143,10 @@ EventLoop::Watch EventLoop::add_timer(std::chrono::microseconds delay, std::chro
 
 void EventLoop::serve_watchdog() {
     sd_event_set_watchdog(event_, 1);
+}
+
+void EventLoop::fail_watchdog() {
+    sd_event_set_watchdog(event_, 0);
 }
 
 Result<void> EventLoop::run() {

@@ -1,21 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The one loop that everything in the agent runs in, on sd-event. There is one thread: a handler runs to
-// its end before the next begins, so nothing here needs a lock. Handlers must not throw; one that does
-// ends the process, and forwarding goes on without it.
+// A loop that handlers run in, on sd-event: one runs to its end before the next begins, so that those of one
+// loop need no lock among them. All calls are made by the thread that runs the loop, but for post(). Handlers
+// must not throw; one that does ends the process, and forwarding goes on without it.
 #pragma once
 
 #include <systemd/sd-event.h>
 
 #include <chrono>
+#include <deque>
 #include <functional>
 #include <memory>
+#include <mutex>
 
+#include "api/executor.h"
 #include "core/result.h"
+#include "core/unique_fd.h"
 
 namespace sallyport::api {
 
-class EventLoop {
+class EventLoop final : public Executor {
   public:
     using Handler = std::function<void()>;
 
@@ -35,7 +39,7 @@ class EventLoop {
     };
 
     static Result<std::unique_ptr<EventLoop>> make();
-    ~EventLoop();
+    ~EventLoop() override;
     EventLoop(const EventLoop&) = delete;
     EventLoop& operator=(const EventLoop&) = delete;
 
@@ -44,8 +48,13 @@ class EventLoop {
     [[nodiscard]] Watch after(std::chrono::microseconds delay, Handler handler);  // once
     [[nodiscard]] Watch every(std::chrono::microseconds interval, Handler handler);
 
+    // One task in a turn of the loop, so that timers and descriptors have theirs in between.
+    void post(std::function<void()> task) override;
+
     // Tells systemd's watchdog, if it asks for that, that the loop still turns.
     void serve_watchdog();
+    // From now on no more: systemd will end the process.
+    void fail_watchdog();
 
     // Runs until stop(). Returns what stopped it if that was not stop().
     Result<void> run();
@@ -55,10 +64,15 @@ class EventLoop {
     Result<void> run_once(std::chrono::microseconds wait);
 
   private:
-    explicit EventLoop(sd_event* event) : event_(event) {}
+    EventLoop(sd_event* event, UniqueFd wake) : event_(event), wake_(std::move(wake)) {}
     Watch add_timer(std::chrono::microseconds delay, std::chrono::microseconds interval, Handler handler);
+    void do_a_task();
 
     sd_event* event_;
+    UniqueFd wake_;  // an eventfd that counts the tasks
+    Watch woken_;
+    std::mutex tasks_mutex_;
+    std::deque<std::function<void()>> tasks_;
 };
 
 }  // namespace sallyport::api

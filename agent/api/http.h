@@ -41,6 +41,9 @@ struct Request {
     [[nodiscard]] bool has_header(std::string_view name) const;
 };
 
+// Which revision an answer tells of.
+inline constexpr const char* revision_header = "Sallyport-Revision";
+
 struct Response {
     unsigned status = 200;
     std::string content_type;

@@ -300,7 +300,6 @@ class HttpServer::Implementation {
         }
         if (!exchange->response && !exchange->handled) {
             exchange->handled = true;
-            forget_body(*exchange);
             handler_.handle(std::move(exchange->request),
                             [this, weak = std::weak_ptr<Exchange>(exchange)](Response response) {
                                 respond(weak, std::move(response));
@@ -351,6 +350,7 @@ class HttpServer::Implementation {
     void respond(const std::weak_ptr<Exchange>& weak, Response response) {
         const std::shared_ptr<Exchange> exchange = weak.lock();
         if (!exchange || exchange->response) return;
+        forget_body(*exchange);
         exchange->response = std::move(response);
         if (exchange->suspended == nullptr) return;
         waiting_.erase(exchange.get());

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// HTTP/1.1 on a listening socket, inside the agent's event loop: libmicrohttpd polls nothing and starts no
-// thread, its epoll descriptor is watched by the loop. libmicrohttpd is seen nowhere else.
+// HTTP/1.1 on a listening socket, inside an event loop: libmicrohttpd polls nothing and starts no thread, its
+// epoll descriptor is watched by the loop. libmicrohttpd is seen nowhere else.
 //
 // No client can hold up another: all reading and writing is non-blocking, the number of connections and
 // the size of a body are bounded, and a connection that does not send its request, or take its answer,
@@ -28,7 +28,7 @@ struct ServerLimits {
     std::chrono::milliseconds patience{30000};
     unsigned connections_per_address = 0;                  // of TCP; 0: not limited
     std::chrono::milliseconds head_patience{30000};        // for the head of a request, with TLS's handshake
-    std::size_t all_bodies_bytes = std::size_t{64} << 20;  // of requests that are not handled yet
+    std::size_t all_bodies_bytes = std::size_t{64} << 20;  // of requests that are not answered yet
 };
 
 // A certificate with those that lead to its authority, and its key, in PEM.
@@ -41,7 +41,7 @@ struct TlsIdentity {
 class HttpServer {
   public:
     // `loop` and `handler` must outlive the server. It serves from the loop's next turn on; with `tls`,
-    // HTTPS.
+    // HTTPS. Answers are to be given by the thread of the loop.
     static Result<std::unique_ptr<HttpServer>> start(EventLoop& loop, UniqueFd listener,
                                                      RequestHandler& handler, ServerLimits limits = {},
                                                      std::optional<TlsIdentity> tls = {});

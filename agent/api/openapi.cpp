@@ -140,7 +140,7 @@ Json operation(const Route& route, std::string_view kind) {
         {"summary", kind.empty() ? std::string(route.words.summary)
                                  : fmt::format(fmt::runtime(route.words.summary),
                                                model::word_for(*model::parse_kind(kind)))},
-        {"tags", Json::array({kind.empty() ? (route.purpose == Purpose::query ? "queries" : "commands")
+        {"tags", Json::array({kind.empty() ? (route.purpose == Purpose::command ? "commands" : "queries")
                                            : std::string(kind)})}};
     Json taken = Json::array();
     if (route.pattern.find(name_part) != std::string_view::npos) {

@@ -18,6 +18,7 @@
 #include "api/problem.h"
 #include "api/who_filter.h"
 #include "control/explain.h"
+#include "control/plan.h"
 #include "core/moment.h"
 #include "model/enums.h"
 #include "model/json.h"
@@ -172,16 +173,15 @@ json inner_flow_json(const control::View& view, const dataplane::InnerFlowKey& k
             {"timeout_seconds", flow.timeout_seconds}};
 }
 
-Response inner_flows(const control::Gateway& gateway, const FlowFilter& filter) {
-    const std::shared_ptr<const control::View> view = gateway.view();
+Response inner_flows(const control::Snapshot& now, const FlowFilter& filter) {
+    const control::View& view = *now.view;
     std::uint64_t total = 0;
     json list = json::array();
-    const Result<void> visited = gateway.dataplane().visit_inner_flows(
+    const Result<void> visited = now.dataplane.visit_inner_flows(
         [&](const dataplane::InnerFlowKey& key, const dataplane::InnerFlow& flow) {
             if (!filter.matches(key)) return true;
             ++total;
-            if (!filter.count && list.size() < filter.limit)
-                list.push_back(inner_flow_json(*view, key, flow));
+            if (!filter.count && list.size() < filter.limit) list.push_back(inner_flow_json(view, key, flow));
             return true;
         });
     if (!visited) return problem(500, visited.error().message);
@@ -262,60 +262,60 @@ Response drop_batch_json(const control::View& view, const control::DropBatch& ba
 
 }  // namespace
 
-Response healthz(const control::Gateway&, const Call&) {
+Response healthz(const control::Snapshot&, const Call&) {
     return {200, "text/plain", "ok\n", {}};
 }
 
-Response readyz(const control::Gateway& gateway, const Call&) {
-    if (gateway.view()->ready()) return {200, "text/plain", "ready\n", {}};
-    return problem(503, gateway.view()->why_not_ready());
+Response readyz(const control::Snapshot& now, const Call&) {
+    if (now.view->ready()) return {200, "text/plain", "ready\n", {}};
+    return problem(503, now.view->why_not_ready());
 }
 
-Response version(const control::Gateway&, const Call&) {
+Response version(const control::Snapshot&, const Call&) {
     return json_response({{"version", SALLYPORT_VERSION}});
 }
 
-Response status(const control::Gateway& gateway, const Call&) {
-    const std::shared_ptr<const control::View> view = gateway.view();
+Response status(const control::Snapshot& now, const Call&) {
+    const control::View& view = *now.view;
     // Without pinned state there is nothing to count, and the rest is still worth telling.
-    const dataplane::Counters counters = gateway.dataplane().counters().value_or(dataplane::Counters{});
+    const dataplane::Counters counters = now.dataplane.counters().value_or(dataplane::Counters{});
     const dataplane::FlowTableStatus table =
-        gateway.dataplane().flow_table_status().value_or(dataplane::FlowTableStatus{});
+        now.dataplane.flow_table_status().value_or(dataplane::FlowTableStatus{});
     const telemetry::FlowCensus census =
-        telemetry::take_census(gateway.dataplane()).value_or(telemetry::FlowCensus{});
+        telemetry::take_census(now.dataplane).value_or(telemetry::FlowCensus{});
     return json_response(
-        {{"gateway", view->state->gateway.name},
+        {{"gateway", view.state->gateway.name},
          {"version", SALLYPORT_VERSION},
-         {"ready", view->ready()},
-         {"why_not_ready", view->ready() ? json(nullptr) : json(view->why_not_ready())},
-         {"desired_revision", view->desired_revision},
-         {"applied_revision", view->applied_revision},
-         {"configuration", gateway.config_path()},
-         {"files", view->files},
-         {"confirmation", view->confirmation ? confirmation_json(*view->confirmation) : json(nullptr)},
-         {"error", view->error ? json(*view->error) : json(nullptr)},
-         {"devices", devices_json(*view, counters)},
+         {"ready", view.ready()},
+         {"why_not_ready", view.ready() ? json(nullptr) : json(view.why_not_ready())},
+         {"desired_revision", view.desired_revision},
+         {"applied_revision", view.applied_revision},
+         {"configuration", now.config_path},
+         {"files", view.files},
+         {"confirmation", view.confirmation ? confirmation_json(*view.confirmation) : json(nullptr)},
+         {"error", view.error ? json(*view.error) : json(nullptr)},
+         {"devices", devices_json(view, counters)},
          {"flows",
           {{"active", table.flows},
            {"mappings", table.mappings},
            {"entries", table.entries},
            {"capacity", table.capacity},
            {"bytes", table.bytes}}},
-         {"nat_gateways", nat_gateways_json(*view, counters, census)},
-         {"elastic_ips", elastic_ips_json(*view, census)},
+         {"nat_gateways", nat_gateways_json(view, counters, census)},
+         {"elastic_ips", elastic_ips_json(view, census)},
          {"drops", drops_json(counters)},
-         {"warnings", view->warnings}});
+         {"warnings", view.warnings}});
 }
 
-Response flows(const control::Gateway& gateway, const Call& call) {
+Response flows(const control::Snapshot& now, const Call& call) {
     const auto filter = FlowFilter::parse(call.request);
     if (!filter) return problem(400, filter.error());
-    if (filter->inner) return inner_flows(gateway, *filter);
-    const std::shared_ptr<const control::View> view = gateway.view();
+    if (filter->inner) return inner_flows(now, *filter);
+    const control::View& view = *now.view;
     std::uint64_t total = 0;
     json list = json::array();
     std::map<std::pair<std::uint16_t, Ipv4Address>, Usage> usage;
-    const Result<void> visited = gateway.dataplane().visit_flows([&](const dataplane::FlowRecord& flow) {
+    const Result<void> visited = now.dataplane.visit_flows([&](const dataplane::FlowRecord& flow) {
         if (!filter->matches(flow)) return true;
         ++total;
         if (filter->top) {
@@ -323,28 +323,28 @@ Response flows(const control::Gateway& gateway, const Call& call) {
             ++used.flows;
             used.bytes += flow.bytes_out + flow.bytes_in;
         } else if (!filter->count && list.size() < filter->limit) {
-            list.push_back(flow_json(*view, flow));
+            list.push_back(flow_json(view, flow));
         }
         return true;
     });
     if (!visited) return problem(500, visited.error().message);
     if (filter->count) return json_response({{"count", total}});
-    if (filter->top) return json_response({{"top", top_json(*view, usage, filter->limit)}, {"count", total}});
+    if (filter->top) return json_response({{"top", top_json(view, usage, filter->limit)}, {"count", total}});
     return json_response({{"flows", std::move(list)}, {"total", total}});
 }
 
-Response drain(const control::Gateway& gateway, const Call& call) {
+Response drain(const control::Snapshot& now, const Call& call) {
     constexpr std::size_t holders = 10;
-    const std::shared_ptr<const control::View> view = gateway.view();
-    const auto elastic_ip = model::find_object(*view->state, model::Kind::elastic_ips, call.parts[0]);
+    const control::View& view = *now.view;
+    const auto elastic_ip = model::find_object(*view.state, model::Kind::elastic_ips, call.parts[0]);
     if (!elastic_ip) return problem(404, fmt::format("there is no Elastic IP \"{}\"", call.parts[0]));
-    const control::DrainStatus* const status = view->drain(call.parts[0]);
+    const control::DrainStatus* const status = view.drain(call.parts[0]);
     if (status == nullptr)
         return problem(404, fmt::format("Elastic IP \"{}\" is not being drained", call.parts[0]));
     const Ipv4Address address = std::get<model::ElasticIp>(*elastic_ip).address;
     std::uint64_t left = 0;
     std::map<std::pair<std::uint16_t, Ipv4Address>, Usage> usage;
-    const Result<void> visited = gateway.dataplane().visit_flows([&](const dataplane::FlowRecord& flow) {
+    const Result<void> visited = now.dataplane.visit_flows([&](const dataplane::FlowRecord& flow) {
         if (flow.external.address != address) return true;
         ++left;
         Usage& used = usage[{flow.zone, flow.inside.address}];
@@ -356,24 +356,24 @@ Response drain(const control::Gateway& gateway, const Call& call) {
     json body = drain_json(*status);
     body["address"] = address.to_string();
     body["remaining_flows"] = left;
-    body["top"] = top_json(*view, usage, holders);
+    body["top"] = top_json(view, usage, holders);
     return json_response(body);
 }
 
-Response who(const control::Gateway& gateway, const Call& call) {
-    const auto filter = WhoFilter::parse(call.request, gateway.clock().wall());
+Response who(const control::Snapshot& now, const Call& call) {
+    const auto filter = WhoFilter::parse(call.request, now.clock.wall());
     if (!filter) return problem(400, filter.error());
-    const std::shared_ptr<const control::View> view = gateway.view();
+    const control::View& view = *now.view;
     json flows = json::array();
     if (filter->now) {
-        const Result<void> visited = gateway.dataplane().visit_flows([&](const dataplane::FlowRecord& flow) {
-            if (filter->matches(flow)) flows.push_back(flow_json(*view, flow));
+        const Result<void> visited = now.dataplane.visit_flows([&](const dataplane::FlowRecord& flow) {
+            if (filter->matches(flow)) flows.push_back(flow_json(view, flow));
             return flows.size() < most_flows_of_an_endpoint;
         });
         if (!visited) return problem(500, visited.error().message);
     }
-    const auto records = gateway.store().port_blocks(filter->external.address, filter->external.port,
-                                                     filter->at.first, filter->at.last);
+    const auto records = now.store.port_blocks(filter->external.address, filter->external.port,
+                                               filter->at.first, filter->at.last);
     if (!records) return problem(500, records.error().message);
     json blocks = json::array();
     for (const store::PortBlockRecord& record : *records) {
@@ -389,35 +389,34 @@ Response who(const control::Gateway& gateway, const Call& call) {
     return json_response({{"flows", std::move(flows)}, {"port_blocks", std::move(blocks)}});
 }
 
-Response explain(const control::Gateway& gateway, const Call& call) {
+Response explain(const control::Snapshot& now, const Call& call) {
     const auto question = parse_explain_question(call.request);
     if (!question) return problem(400, question.error());
-    const std::shared_ptr<const control::View> view = gateway.view();
-    const auto tables = gateway.dataplane().read_tables();
+    const control::View& view = *now.view;
+    const auto tables = now.dataplane.read_tables();
     if (!tables) return problem(500, tables.error().message);
-    const auto generation = gateway.dataplane().generation();
+    const auto generation = now.dataplane.generation();
     if (!generation) return problem(500, generation.error().message);
-    const control::LiveState live{
-        *tables, *generation,
-        [&gateway](const auto& visit) { return gateway.dataplane().visit_flows(visit); },
-        [&gateway](const auto& key) { return gateway.dataplane().inner_flow(key); },
-        [&gateway](const auto& asked) { return gateway.dataplane().next_hop(asked); }};
-    const auto answer = control::explain(*question, live, view->names);
+    const control::LiveState live{*tables, *generation,
+                                  [&now](const auto& visit) { return now.dataplane.visit_flows(visit); },
+                                  [&now](const auto& key) { return now.dataplane.inner_flow(key); },
+                                  [&now](const auto& asked) { return now.dataplane.next_hop(asked); }};
+    const auto answer = control::explain(*question, live, view.names);
     if (!answer) return problem(answer.error().code == EINVAL ? 400 : 500, answer.error().message);
-    return json_response(explanation_json(*view, *question, *answer));
+    return json_response(explanation_json(view, *question, *answer));
 }
 
-Response plan(const control::Gateway& gateway, const Call& call) {
+Response plan(const control::Snapshot& now, const Call& call) {
     const auto document = read_document(call.request);
     if (!document) return document.error();
-    const auto planned = gateway.plan(document->sources, document->prune);
+    const auto planned = control::plan_for(now, document->sources, document->prune);
     if (!planned) return refusal_response(planned.error());
     return json_response({{"changes", changes_json(planned->changes)},
                           {"flows_cut", planned->flows_cut ? json(*planned->flows_cut) : json(nullptr)},
                           {"warnings", planned->warnings}});
 }
 
-Response history(const control::Gateway& gateway, const Call& call) {
+Response history(const control::Snapshot& now, const Call& call) {
     const auto page = Page::parse(call.request);
     if (!page) return page.error();
     std::uint64_t before = INT64_MAX;
@@ -427,7 +426,7 @@ Response history(const control::Gateway& gateway, const Call& call) {
         before = *number;
     }
     const std::size_t limit = page->limit.value_or(store::revisions_kept);
-    auto summaries = gateway.store().history_before(before, limit + 1);
+    auto summaries = now.store.history_before(before, limit + 1);
     if (!summaries) return problem(500, summaries.error().message);
     const bool is_last = summaries->size() <= limit;
     if (!is_last) summaries->resize(limit);
@@ -444,28 +443,28 @@ Response history(const control::Gateway& gateway, const Call& call) {
                          is_last ? std::nullopt : std::optional(std::to_string(summaries->back().number)));
 }
 
-std::optional<Response> too_old(const control::Gateway& gateway, const Call& call) {
+std::optional<Response> too_old(const control::Snapshot& now, const Call& call) {
     const std::string* text = call.request.parameter("min_revision");
     if (text == nullptr) return std::nullopt;
     const auto wanted = parse_number(*text, UINT64_MAX);
     if (!wanted) return problem_of_parameter("min_revision", *text, "the number of a revision");
-    const std::uint64_t newest = gateway.view()->desired_revision;
+    const std::uint64_t newest = now.view->desired_revision;
     if (*wanted <= newest) return std::nullopt;
     return problem(412, fmt::format("revision {} was asked for, and {} is the newest", *wanted, newest));
 }
 
-Response objects(const control::Gateway& gateway, const Call& call) {
+Response objects(const control::Snapshot& now, const Call& call) {
     const auto kind = model::parse_kind(call.parts[0]);
     if (!kind) return problem(404, fmt::format("there is no kind of object \"{}\"", call.parts[0]));
     const auto page = Page::parse(call.request);
     if (!page) return page.error();
-    const std::shared_ptr<const control::View> view = gateway.view();
-    if (page->is_whole()) return json_response({{call.parts[0], model::to_json(*view->state, *kind)}});
+    const control::View& view = *now.view;
+    if (page->is_whole()) return json_response({{call.parts[0], model::to_json(*view.state, *kind)}});
     json list = json::array();
     std::optional<std::string> last;
     model::visit_kinds([&](model::Kind candidate, auto objects) {
         if (candidate != *kind) return;
-        const auto& all = (*view->state).*objects;
+        const auto& all = (*view.state).*objects;
         std::vector<decltype(all.data())> rest;
         for (const auto& object : all) {
             if (!page->after || object.name > *page->after) rest.push_back(&object);
@@ -487,9 +486,14 @@ std::optional<Response> wrong_with_objects(const Call& call) {
     return std::nullopt;
 }
 
-void when_changed(const control::Gateway& gateway, RevisionWatch& watch, const Call& call,
-                  const Respond& respond,
-                  const std::function<Response(const control::Gateway&, const Call&)>& handler) {
+Response answer(const control::Snapshot& now, const Call& call, const Handler& handler) {
+    Response response = handler(now, call);
+    response.headers.emplace_back(revision_header, std::to_string(now.view->desired_revision));
+    return response;
+}
+
+void when_changed(const control::GatewayReader& reader, RevisionWatch& watch, const Call& call,
+                  const Respond& respond, const Handler& handler) {
     const std::string* text = call.request.parameter("after_revision");
     const auto after = text == nullptr ? std::nullopt : parse_number(*text, INT64_MAX);
     if (text != nullptr && !after)
@@ -503,16 +507,22 @@ void when_changed(const control::Gateway& gateway, RevisionWatch& watch, const C
     }
     if (patience != nullptr && text == nullptr)
         return respond(problem(400, "there is nothing to wait for: `wait` goes with `after_revision`"));
-    if (!after) return respond(handler(gateway, call));
+    if (!after) return respond(answer(reader.now(), call, handler));
 
     const auto kind = call.parts.empty() ? std::nullopt : model::parse_kind(call.parts[0]);
-    const auto is_due = [&gateway, kind, since = *after] { return gateway.view()->has_changed(since, kind); };
-    constexpr unsigned not_modified = 304;
-    if (is_due()) return respond(handler(gateway, call));
-    if (*wait == 0) return respond({not_modified, "", "", {}});
+    const auto has_changed = [kind, since = after.value_or(0)](const control::View& view) {
+        return view.has_changed(since, kind);
+    };
+    const Handler if_changed = [has_changed, handler](const control::Snapshot& now, const Call& asked) {
+        constexpr unsigned not_modified = 304;
+        return has_changed(*now.view) ? handler(now, asked) : Response{not_modified, "", "", {}};
+    };
+    const control::Snapshot now = reader.now();
+    if (*wait == 0 || has_changed(*now.view)) return respond(answer(now, call, if_changed));
+    const auto is_due = [&reader, has_changed] { return has_changed(*reader.view()); };
     // The request is gone by the time of the answer.
-    const auto finish = [&gateway, request = call.request, parts = call.parts, respond, handler](bool due) {
-        respond(due ? handler(gateway, Call{request, parts}) : Response{not_modified, "", "", {}});
+    const auto finish = [&reader, request = call.request, parts = call.parts, respond, if_changed] {
+        respond(answer(reader.now(), Call{request, parts}, if_changed));
     };
     if (watch.wait(std::chrono::seconds{*wait}, is_due, finish)) return;
     Response response =
@@ -521,10 +531,10 @@ void when_changed(const control::Gateway& gateway, RevisionWatch& watch, const C
     respond(std::move(response));
 }
 
-Response object(const control::Gateway& gateway, const Call& call) {
+Response object(const control::Snapshot& now, const Call& call) {
     const auto kind = model::parse_kind(call.parts[0]);
     if (!kind) return problem(404, fmt::format("there is no kind of object \"{}\"", call.parts[0]));
-    const auto found = model::to_json(*gateway.view()->state, *kind, call.parts[1]);
+    const auto found = model::to_json(*now.view->state, *kind, call.parts[1]);
     if (!found) {
         return problem(404, fmt::format("there is no {} \"{}\"", model::word_for(*kind), call.parts[1]));
     }

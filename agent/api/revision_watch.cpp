@@ -7,14 +7,14 @@
 namespace sallyport::api {
 
 bool RevisionWatch::wait(std::chrono::seconds patience, std::function<bool()> is_due,
-                         std::function<void(bool due)> done) {
+                         std::function<void()> done) {
     if (waiting_.size() >= most_) {
         ++refused_;
         return false;
     }
     const std::uint64_t number = next_++;
     waiting_.emplace(number, Waiting{std::move(is_due), std::move(done),
-                                     loop_.after(patience, [this, number] { end(number, false); })});
+                                     loop_.after(patience, [this, number] { end(number); })});
     return true;
 }
 
@@ -23,8 +23,8 @@ void RevisionWatch::look() {
     next_look_ = loop_.after(std::chrono::microseconds{0}, [this] { end_all_due(); });
 }
 
-void RevisionWatch::end(std::uint64_t number, bool due) {
-    if (auto node = waiting_.extract(number)) node.mapped().done(due);
+void RevisionWatch::end(std::uint64_t number) {
+    if (auto node = waiting_.extract(number)) node.mapped().done();
 }
 
 void RevisionWatch::end_all_due() {
@@ -32,7 +32,7 @@ void RevisionWatch::end_all_due() {
     for (const auto& [number, waiting] : waiting_) {
         if (waiting.is_due()) due.push_back(number);
     }
-    for (const std::uint64_t number : due) end(number, true);
+    for (const std::uint64_t number : due) end(number);
 }
 
 }  // namespace sallyport::api

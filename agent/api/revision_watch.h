@@ -22,13 +22,12 @@ class RevisionWatch {
     RevisionWatch(const RevisionWatch&) = delete;
     RevisionWatch& operator=(const RevisionWatch&) = delete;
 
-    // Calls `done` once: with true when `is_due` says so, with false when `patience` has passed before that.
-    // Returns false and does nothing where too many wait already.
+    // Calls `done` once: when `is_due` says so, or when `patience` has passed before that. Returns false and
+    // does nothing where too many wait already.
     [[nodiscard]] bool wait(std::chrono::seconds patience, std::function<bool()> is_due,
-                            std::function<void(bool due)> done);
+                            std::function<void()> done);
 
-    // To be called when there is a new revision. They are asked in the loop's next turn, when who made the
-    // revision is answered.
+    // To be called when there is a new revision. They are asked in the loop's next turn.
     void look();
 
     [[nodiscard]] std::size_t waiting() const { return waiting_.size(); }
@@ -37,10 +36,10 @@ class RevisionWatch {
   private:
     struct Waiting {
         std::function<bool()> is_due;
-        std::function<void(bool due)> done;
+        std::function<void()> done;
         EventLoop::Watch timer;
     };
-    void end(std::uint64_t number, bool due);
+    void end(std::uint64_t number);
     void end_all_due();
 
     EventLoop& loop_;

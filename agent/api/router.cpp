@@ -55,8 +55,8 @@ std::string_view effective_method(const Request& request) {
 
 }  // namespace
 
-Router::Router(std::vector<Route> routes, Admission admit, std::function<std::string()> revision)
-    : routes_(std::move(routes)), admit_(std::move(admit)), revision_(std::move(revision)) {
+Router::Router(std::vector<Route> routes, Admission admit, std::function<std::string()> revision, Lanes lanes)
+    : routes_(std::move(routes)), admit_(std::move(admit)), revision_(std::move(revision)), lanes_(lanes) {
 }
 
 // The first pattern that fits decides: "/v1/apply" is never taken for an object's kind, whatever the method.
@@ -89,7 +89,9 @@ std::string Router::methods_for(const std::string& path) const {
 }
 
 Response Router::stamped(Response response) const {
-    response.headers.emplace_back("Sallyport-Revision", revision_());
+    const auto is_stamp = [](const auto& header) { return header.first == revision_header; };
+    if (std::ranges::none_of(response.headers, is_stamp))
+        response.headers.emplace_back(revision_header, revision_());
     return response;
 }
 
@@ -137,12 +139,36 @@ void Router::handle(Request request, Respond respond) {
         respond(stamped(problem(404, "there is nothing here")));
         return;
     }
-    const Respond stamping = [this, respond](Response response) { respond(stamped(std::move(response))); };
     if (!request.body.empty() && request.content_type.empty()) {
-        stamping(problem(415, "the request has a body and no content type; expected: application/json"));
+        respond(
+            stamped(problem(415, "the request has a body and no content type; expected: application/json")));
         return;
     }
-    match->route->handle(Call{request, match->parts}, stamping);
+    const Route& route = *match->route;
+    const std::string* key = route.words.repeatable ? request.header("idempotency-key") : nullptr;
+    if (key != nullptr) {
+        if (!lanes_.running.begin(*key)) {
+            Response response = stamped(problem(
+                409,
+                fmt::format("a request with the Idempotency-Key \"{}\" is still being carried out", *key)));
+            response.headers.emplace_back("Retry-After", "1");
+            respond(std::move(response));
+            return;
+        }
+        respond = [this, key = *key, respond = std::move(respond)](Response response) {
+            lanes_.running.end(key);
+            respond(std::move(response));
+        };
+    }
+    // Stamped where it was made: by the time that it is sent another revision may be there.
+    Respond answer = [this, respond = std::move(respond)](Response response) {
+        lanes_.answers.post(
+            [respond, response = stamped(std::move(response))]() mutable { respond(std::move(response)); });
+    };
+    Executor& lane = route.purpose == Purpose::query ? lanes_.queries : lanes_.commands;
+    lane.post([&route, request = std::move(request), parts = match->parts, answer = std::move(answer)] {
+        route.handle(Call{request, parts}, answer);
+    });
 }
 
 Response Router::body_too_large(const Request&) {

@@ -12,11 +12,14 @@
 #include <vector>
 
 #include "api/http.h"
+#include "api/lanes.h"
 
 namespace sallyport::api {
 
-// Commands change state, queries read it. The two never share code (docs/api.md).
-enum class Purpose { query, command };
+// Commands change state, queries read it. The two share neither code (docs/api.md) nor a thread: of a query
+// that waits for events, which the thread of commands collects, `query_in_turn` says that it takes its turn
+// among them.
+enum class Purpose { query, query_in_turn, command };
 
 // A request with what its path says.
 struct Call {
@@ -58,9 +61,11 @@ using Admission = std::function<bool(const std::optional<Peer>&)>;
 
 class Router final : public RequestHandler {
   public:
-    // `revision` gives what the header Sallyport-Revision says.
-    Router(std::vector<Route> routes, Admission admit, std::function<std::string()> revision);
+    // `revision` gives what the header Sallyport-Revision says where a handler has not set it; it is asked in
+    // any of the lanes.
+    Router(std::vector<Route> routes, Admission admit, std::function<std::string()> revision, Lanes lanes);
 
+    // These are called where answers are sent, and so is `respond`.
     std::optional<Response> refuse(const Request& head) override;
     void handle(Request request, Respond respond) override;
     Response body_too_large(const Request& head) override;
@@ -81,6 +86,7 @@ class Router final : public RequestHandler {
     std::vector<Route> routes_;
     Admission admit_;
     std::function<std::string()> revision_;
+    Lanes lanes_;
 };
 
 // Root, the agent's own user and members of `group` may.

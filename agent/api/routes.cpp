@@ -19,26 +19,37 @@ constexpr std::string_view openapi_media_type = "application/yaml";  // RFC 9512
 }  // namespace
 
 std::vector<Route> api_routes(const Services& services) {
-    // Handlers that answer at once.
-    const auto at_once = [&gateway = services.gateway](auto handler) {
-        return [&gateway, handler](const Call& call, const Respond& respond) {
-            respond(handler(gateway, call));
+    // Queries.
+    const auto reading = [&reader = services.reader](auto handler) {
+        return [&reader, handler](const Call& call, const Respond& respond) {
+            respond(queries::answer(reader.now(), call, handler));
         };
     };
-    // Those of queries that may be asked to have seen a revision.
-    const auto reading = [&gateway = services.gateway](auto handler) {
-        return [&gateway, handler](const Call& call, const Respond& respond) {
-            const auto refusal = queries::too_old(gateway, call);
-            respond(refusal ? *refusal : handler(gateway, call));
+    // Those that may be asked to have seen a revision.
+    const auto reading_from = [&reader = services.reader](auto handler) {
+        return [&reader, handler](const Call& call, const Respond& respond) {
+            const control::Snapshot now = reader.now();
+            const auto refusal = queries::too_old(now, call);
+            respond(refusal ? *refusal : queries::answer(now, call, handler));
         };
     };
     // Those that may also be asked for what has changed since a revision, and to wait for that. `refuse` says
     // beforehand what is wrong with the rest of the request.
-    const auto watching = [&gateway = services.gateway, &watch = services.watch](auto handler, auto refuse) {
-        return [&gateway, &watch, handler, refuse](const Call& call, const Respond& respond) {
-            if (const auto refusal = queries::too_old(gateway, call)) return respond(*refusal);
+    const auto watching = [&reader = services.reader, &watch = services.watch](auto handler, auto refuse) {
+        return [&reader, &watch, handler, refuse](const Call& call, const Respond& respond) {
+            if (const auto refusal = queries::too_old(reader.now(), call)) return respond(*refusal);
             if (const auto refusal = refuse(call)) return respond(*refusal);
-            queries::when_changed(gateway, watch, call, respond, handler);
+            queries::when_changed(reader, watch, call, respond, handler);
+        };
+    };
+    const auto examine = reading(
+        [&host = services.host, pin_dir = services.pin_dir](const control::Snapshot& now, const Call&) {
+            return queries::doctor(now, host, pin_dir);
+        });
+    // What is done in the lane of commands.
+    const auto doing = [&gateway = services.gateway](auto handler) {
+        return [&gateway, handler](const Call& call, const Respond& respond) {
+            respond(handler(gateway, call));
         };
     };
     const auto watch_drops = [services](const Call& call, const Respond& respond) {
@@ -53,10 +64,8 @@ std::vector<Route> api_routes(const Services& services) {
     const auto end_capture = [services](const Call& call, const Respond& respond) {
         respond(captures::end(services.gateway, services.captures, call));
     };
-    const auto examine = [services](const Call&, const Respond& respond) {
-        respond(queries::doctor(services.gateway, services.host, services.pin_dir));
-    };
     constexpr Purpose query = Purpose::query;
+    constexpr Purpose query_in_turn = Purpose::query_in_turn;
     constexpr Purpose command = Purpose::command;
     // Written when the table is there, which it is made from.
     const auto description = std::make_shared<std::string>();
@@ -70,14 +79,14 @@ std::vector<Route> api_routes(const Services& services) {
          {},
          describe,
          {"This document.", Body::nothing, 200, openapi_media_type}},
-        {"GET", "/healthz", query, {}, at_once(queries::healthz), {"Whether the agent serves."}},
+        {"GET", "/healthz", query, {}, reading(queries::healthz), {"Whether the agent serves."}},
         {"GET",
          "/readyz",
          query,
          {},
-         at_once(queries::readyz),
+         reading(queries::readyz),
          {"Whether the newest revision is in force on all devices; 503 if not."}},
-        {"GET", "/v1/version", query, {}, at_once(queries::version), {"The version of the agent."}},
+        {"GET", "/v1/version", query, {}, reading(queries::version), {"The version of the agent."}},
         {"GET",
          "/v1/status",
          query,
@@ -88,28 +97,33 @@ std::vector<Route> api_routes(const Services& services) {
          "/v1/flows",
          query,
          {"inside", "external", "remote", "protocol", "limit", "count", "top", "inner", "min_revision"},
-         reading(queries::flows),
+         reading_from(queries::flows),
          {"Live flows."}},
         {"GET",
          "/v1/who",
          query,
          {"address", "port", "protocol", "at"},
-         at_once(queries::who),
+         reading(queries::who),
          {"Who has, or had, an external address and port."}},
         {"GET",
          "/v1/explain",
          query,
          {"protocol", "source", "destination", "vpc", "flags"},
-         at_once(queries::explain),
+         reading(queries::explain),
          {"What would become of a packet, and why."}},
-        {"GET", "/v1/drops", query, {"after", "wait"}, watch_drops, {"Drop events, as they come."}},
+        {"GET", "/v1/drops", query_in_turn, {"after", "wait"}, watch_drops, {"Drop events, as they come."}},
         {"POST",
          "/v1/capture",
          command,
          {"device", "host", "protocol", "port", "points", "snap_length"},
          begin_capture,
          {"Begin to capture packets; only through the agent's own socket."}},
-        {"GET", "/v1/capture", query, {"capture", "wait"}, read_capture, {"Captured packets, as they come."}},
+        {"GET",
+         "/v1/capture",
+         query_in_turn,
+         {"capture", "wait"},
+         read_capture,
+         {"Captured packets, as they come."}},
         {"DELETE",
          "/v1/capture",
          command,
@@ -120,54 +134,49 @@ std::vector<Route> api_routes(const Services& services) {
          "/v1/history",
          query,
          {"limit", "after", "min_revision"},
-         reading(queries::history),
+         reading_from(queries::history),
          {"The revisions, newest first."}},
         {"GET", "/v1/doctor", query, {}, examine, {"What keeps the host from being a good gateway."}},
-        {"POST", "/v1/plan", query, {}, at_once(queries::plan), {"What apply would change.", Body::document}},
+        {"POST", "/v1/plan", query, {}, reading(queries::plan), {"What apply would change.", Body::document}},
         {"POST",
          "/v1/apply",
          command,
          {},
-         at_once(commands::apply),
+         doing(commands::apply),
          {.summary = "Make a document the configuration.",
           .body = Body::document_to_confirm,
           .repeatable = true}},
-        {"POST",
-         "/v1/confirm",
-         command,
-         {},
-         at_once(commands::confirm),
-         {"Keep the revision that awaits it."}},
+        {"POST", "/v1/confirm", command, {}, doing(commands::confirm), {"Keep the revision that awaits it."}},
         {"POST",
          "/v1/rollback",
          command,
          {},
-         at_once(commands::rollback),
+         doing(commands::rollback),
          {.summary = "Go back to a revision of the history.", .body = Body::revision, .repeatable = true}},
         {"POST",
          "/v1/reload",
          command,
          {},
-         at_once(commands::reload),
+         doing(commands::reload),
          {.summary = "Read the configuration file again.", .repeatable = true}},
-        {"POST", "/v1/detach", command, {}, at_once(commands::detach), {"End forwarding."}},
+        {"POST", "/v1/detach", command, {}, doing(commands::detach), {"End forwarding."}},
         {"GET",
          "/v1/elastic_ips/{name}/drain",
          query,
          {},
-         at_once(queries::drain),
+         reading(queries::drain),
          {"How far an Elastic IP is drained, and who still uses it."}},
         {"POST",
          "/v1/elastic_ips/{name}/drain",
          command,
          {},
-         at_once(commands::drain),
+         doing(commands::drain),
          {"Give no new flows to an Elastic IP, or set another timeout.", Body::timeout}},
         {"DELETE",
          "/v1/elastic_ips/{name}/drain",
          command,
          {},
-         at_once(commands::end_drain),
+         doing(commands::end_drain),
          {"Let an Elastic IP take new flows again.", Body::nothing, 204}},
         {"GET",
          "/v1/{kind}",
@@ -179,26 +188,26 @@ std::vector<Route> api_routes(const Services& services) {
          "/v1/{kind}",
          command,
          {},
-         at_once(commands::create_object),
+         doing(commands::create_object),
          {.summary = "Make: {}.", .body = Body::object, .success = 201, .repeatable = true}},
-        {"GET", "/v1/{kind}/{name}", query, {"min_revision"}, reading(queries::object), {"One {}."}},
+        {"GET", "/v1/{kind}/{name}", query, {"min_revision"}, reading_from(queries::object), {"One {}."}},
         {"PUT",
          "/v1/{kind}/{name}",
          command,
          {},
-         at_once(commands::put_object),
+         doing(commands::put_object),
          {"Make or replace: {}.", Body::object, 201}},
         {"PATCH",
          "/v1/{kind}/{name}",
          command,
          {},
-         at_once(commands::patch_object),
+         doing(commands::patch_object),
          {"Change parts of: {}.", Body::merge_patch}},
         {"DELETE",
          "/v1/{kind}/{name}",
          command,
          {},
-         at_once(commands::delete_object),
+         doing(commands::delete_object),
          {"Delete: {}.", Body::nothing, 204}},
     };
     *description = openapi_document(routes, SALLYPORT_VERSION);

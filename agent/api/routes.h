@@ -12,6 +12,7 @@
 #include "control/captures.h"
 #include "control/drop_feed.h"
 #include "control/gateway.h"
+#include "control/gateway_reader.h"
 #include "doctor/host.h"
 #include "telemetry/metrics.h"
 
@@ -19,13 +20,16 @@ namespace sallyport::api {
 
 // What handlers work on. All of it must outlive the routes.
 struct Services {
+    // Of the queries' lane.
+    control::GatewayReader& reader;
+    doctor::Host& host;
+    RevisionWatch& watch;
+    std::string pin_dir;
+    // Of the commands'.
     control::Gateway& gateway;
     control::DropFeed& drops;
     control::Captures& captures;
-    doctor::Host& host;
     EventLoop& loop;
-    RevisionWatch& watch;
-    std::string pin_dir;
 };
 
 std::vector<Route> api_routes(const Services& services);

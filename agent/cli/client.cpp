@@ -20,7 +20,8 @@ namespace sallyport::cli {
 namespace {
 
 constexpr long connect_patience_ms = 5000;
-// An agent that is being started anew answers again within a few of these.
+// An agent that is being started anew answers again within a few of these, and so does one that is busy with
+// the same request.
 constexpr int repetitions_most = 5;
 constexpr std::chrono::seconds repetition_delay{1};
 // Far above any answer; keeps a wrong process at the other end from filling the memory.
@@ -117,6 +118,13 @@ struct Client::Answer {
     std::string body = {};
     std::string entity_tag = {};
     std::string revision = {};
+    std::string retry_after = {};
+
+    // The same request came before and is still being carried out: the next time it is answered.
+    [[nodiscard]] bool is_under_way() const {
+        constexpr long conflict = 409;
+        return status == conflict && !retry_after.empty();
+    }
 };
 
 std::string random_key() {
@@ -196,8 +204,10 @@ Outcome Client::remove(const std::string& path, const std::string& tag) const {
 
 Outcome Client::send(const Request& request) const {
     Answer answer = perform(request);
-    const bool repeat = !request.idempotency_key.empty() && is_broken_off(answer.code);
-    for (int i = 0; repeat && i < repetitions_most && answer.code != CURLE_OK; ++i) {
+    const bool repeat =
+        !request.idempotency_key.empty() && (is_broken_off(answer.code) || answer.is_under_way());
+    const auto is_missing = [&answer] { return answer.code != CURLE_OK || answer.is_under_way(); };
+    for (int i = 0; repeat && i < repetitions_most && is_missing(); ++i) {
         std::this_thread::sleep_for(repetition_delay);
         answer = perform(request);
     }
@@ -257,6 +267,7 @@ Client::Answer Client::perform(const Request& request) const {
     curl_easy_getinfo(curl.get(), CURLINFO_RESPONSE_CODE, &answer.status);
     answer.entity_tag = header_of(curl.get(), "ETag");
     answer.revision = header_of(curl.get(), "Sallyport-Revision");
+    answer.retry_after = header_of(curl.get(), "Retry-After");
     return answer;
 }
 

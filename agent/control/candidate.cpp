@@ -33,6 +33,18 @@ std::string counted_faults(const std::vector<config::Fault>& faults) {
     return fmt::format("{} fault{}", faults.size(), faults.size() == 1 ? "" : "s");
 }
 
+std::vector<std::string> texts_of(const std::vector<config::Fault>& faults) {
+    std::vector<std::string> texts;
+    texts.reserve(faults.size());
+    for (const config::Fault& fault : faults) texts.push_back(fault.to_string());
+    return texts;
+}
+
+std::vector<model::Object> kept_objects(const model::DesiredState& state, bool prune) {
+    if (prune) return {};
+    return model::objects_of(state, model::Origin::api);
+}
+
 tl::unexpected<Refusal> invalid(const std::string& name, std::vector<config::Fault> faults) {
     const std::string message = fmt::format("{} is not valid: {}", name, counted_faults(faults));
     return tl::unexpected(Refusal{Refusal::Kind::invalid, message, std::move(faults)});

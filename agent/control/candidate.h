@@ -43,6 +43,10 @@ tl::unexpected<Refusal> conflict(std::string why);
 // `name` is what messages call it.
 tl::unexpected<Refusal> invalid(const std::string& name, std::vector<config::Fault> faults);
 std::string counted_faults(const std::vector<config::Fault>& faults);
+std::vector<std::string> texts_of(const std::vector<config::Fault>& faults);
+
+// What was made through the API and stays when a document is applied.
+std::vector<model::Object> kept_objects(const model::DesiredState& state, bool prune);
 
 // What may become a revision: the texts of the files, and the state that they give together with the objects
 // of the API.

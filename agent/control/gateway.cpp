@@ -12,7 +12,6 @@
 #include <type_traits>
 #include <utility>
 
-#include "control/flows_cut.h"
 #include "model/json.h"
 #include "sallyport/abi/limits.h"
 
@@ -31,13 +30,6 @@ constexpr std::size_t sweep_slices = 4;
 tl::unexpected<Refusal> missing_object(model::Kind kind, const std::string& name) {
     return tl::unexpected(
         Refusal{Refusal::Kind::missing, fmt::format("there is no {}", model::describe(kind, name)), {}});
-}
-
-std::vector<std::string> texts_of(const std::vector<config::Fault>& faults) {
-    std::vector<std::string> texts;
-    texts.reserve(faults.size());
-    for (const config::Fault& fault : faults) texts.push_back(fault.to_string());
-    return texts;
 }
 
 std::vector<std::string> change_lines(const std::vector<model::Change>& changes) {
@@ -109,7 +101,7 @@ Gateway::Gateway(Parts parts, std::string config_path, Opening opening)
     view->desired_revision = opening_->store_revision;
     stored_ = view->state;
     view->changed_in.fill(opening_->store_revision);
-    view_ = std::move(view);
+    publish(std::move(view));
 }
 
 void Gateway::follow_api_settings(ApiAccess& access, config::ApiSettings in_force) {
@@ -135,9 +127,14 @@ Result<void> Gateway::start() {
     file_warnings_ = std::move(opening.file_warnings);
     auto view = std::make_shared<View>(*view_);
     view->files = names_of(sources_);
-    view_ = std::move(view);
+    publish(std::move(view));
     if (!roll_back_when_due()) reconcile();
     return {};
+}
+
+void Gateway::publish(std::shared_ptr<const View> view) {
+    view_ = std::move(view);
+    published_.set(view_);
 }
 
 void Gateway::await(const store::Confirmation& confirmation) {
@@ -145,7 +142,7 @@ void Gateway::await(const store::Confirmation& confirmation) {
     confirm_by_ = parts_.clock.monotonic() + (confirmation.deadline - parts_.clock.wall());
     auto next = std::make_shared<View>(*view_);
     next->confirmation = confirmation;
-    view_ = std::move(next);
+    publish(std::move(next));
 }
 
 Result<void> Gateway::await_nothing() {
@@ -153,7 +150,7 @@ Result<void> Gateway::await_nothing() {
     if (Result<void> cleared = parts_.store.clear_confirmation(); !cleared) return cleared;
     auto next = std::make_shared<View>(*view_);
     next->confirmation.reset();
-    view_ = std::move(next);
+    publish(std::move(next));
     return {};
 }
 
@@ -171,41 +168,6 @@ bool Gateway::roll_back_when_due() {
         fmt::format("revision {} was not confirmed in time and cannot be rolled back: {}; trying again",
                     unconfirmed, back ? std::string() : back.error().message));
     return false;
-}
-
-std::vector<model::Object> Gateway::kept_objects(bool prune) const {
-    if (prune) return {};
-    return model::objects_of(*view_->state, model::Origin::api);
-}
-
-Outcome<Plan> Gateway::plan(const config::Sources& sources, bool prune) const {
-    auto candidate = read_candidate(sources, kept_objects(prune));
-    if (!candidate) return tl::unexpected(std::move(candidate.error()));
-    const config::Loaded& loaded = candidate->loaded;
-    Plan plan{model::delta(*view_->state, loaded.state), texts_of(loaded.warnings)};
-    const Result<std::uint64_t> counted =
-        plan.changes.empty() ? Result<std::uint64_t>(0) : flows_cut_by(loaded.state);
-    if (counted) {
-        plan.flows_cut = *counted;
-    } else {
-        plan.warnings.push_back(
-            fmt::format("how many flows it would cut cannot be told: {}", counted.error().message));
-    }
-    return plan;
-}
-
-Result<std::uint64_t> Gateway::flows_cut_by(const model::DesiredState& state) const {
-    if (view_->detached) return 0;  // there are none
-    const auto planned = parts_.reconciler.tables_for(state);
-    if (!planned) return tl::unexpected(planned.error());
-    const dataplane::ForwardingTables& in_force = parts_.reconciler.tables();
-    if (reconcile::same_to_flows(in_force, *planned)) return 0;
-    const auto generation = parts_.dataplane.generation();
-    if (!generation) return tl::unexpected(generation.error());
-    return count_flows_cut(
-        in_force, *generation, *planned,
-        [this](const auto& visit) { return parts_.dataplane.visit_flows(visit); },
-        [this](const auto& visit) { return parts_.dataplane.visit_inner_flows(visit); });
 }
 
 Outcome<std::optional<std::string>> Gateway::answer_before(const Idempotency* key) const {
@@ -308,7 +270,7 @@ Outcome<void> Gateway::refuse_while_awaiting() const {
 
 Outcome<Applied> Gateway::command(const config::Sources& sources, bool prune, const Cause& cause) {
     if (auto free = refuse_while_awaiting(); !free) return tl::unexpected(std::move(free.error()));
-    auto candidate = read_candidate(sources, kept_objects(prune));
+    auto candidate = read_candidate(sources, kept_objects(*view_->state, prune));
     if (!candidate) return tl::unexpected(std::move(candidate.error()));
     return commit(*std::move(candidate), cause);
 }
@@ -393,7 +355,7 @@ Outcome<Applied> Gateway::commit(Candidate candidate, const Cause& cause) {
     file_warnings_ = std::move(candidate.file_warnings);
     // Whoever changes an object of a gateway that is detached does not mean to attach it.
     if (cause.source != store::Source::api) next->detached = false;
-    view_ = std::move(next);
+    publish(std::move(next));
     if (view_->detached) {
         publish_progress();
     } else {
@@ -435,14 +397,6 @@ Outcome<ObjectAnswer> Gateway::commit_draft(const config::Draft& draft, bool cre
     const Outcome<Applied> applied = commit_objects(*std::move(state), cause);
     if (!applied) return tl::unexpected(applied.error());
     return answer;
-}
-
-Result<bool> Gateway::files_have_changed() const {
-    const Result<config::Sources> sources = config::read_sources(config_path_);
-    if (!sources) return tl::unexpected(sources.error());
-    const Result<std::string> known = parts_.store.loaded_file_hash();
-    if (!known) return tl::unexpected(known.error());
-    return digest_of(*sources) != *known;
 }
 
 std::string Gateway::file_of(model::Kind kind, const std::string& name) const {
@@ -537,7 +491,7 @@ Outcome<std::vector<std::string>> Gateway::detach(const std::string& actor) {
     if (const Result<void> cleared = await_nothing(); !cleared) parts_.log.error(cleared.error().message);
     auto next = std::make_shared<View>(*view_);
     next->detached = true;
-    view_ = std::move(next);
+    publish(std::move(next));
     retry_delay_ = 0s;
     publish_progress();
     if (!detached) return failed(detached.error());
@@ -632,6 +586,7 @@ void Gateway::publish_progress() {
     next->error = failing ? std::optional(parts_.reconciler.last_error()) : std::nullopt;
     next->devices = parts_.reconciler.devices();
     next->kernel_writes = parts_.reconciler.writes();
+    next->basis = parts_.reconciler.basis();
     next->drains = drains_.all();
     if (!next->names.hold_for(next->state, parts_.reconciler.tables())) note_tables(*next);
     if (next->host_ports != parts_.reconciler.tables().host_ports)
@@ -678,7 +633,7 @@ void Gateway::publish_progress() {
             parts_.log.warning(warning);
         }
     }
-    view_ = std::move(next);
+    publish(std::move(next));
 }
 
 // What follows from the tables and stays the same until another state is applied: the reconciler gives names

@@ -5,7 +5,7 @@
 // reconciler. A kernel that refuses leaves the revision committed and not applied: that is shown, and tried
 // again until it works or another revision comes.
 //
-// Everything here runs in the thread of the event loop.
+// Everything here runs in the thread of commands; queries have gateway_reader.h.
 #pragma once
 
 #include <chrono>
@@ -25,6 +25,7 @@
 #include "control/api_access.h"
 #include "control/candidate.h"
 #include "control/drains.h"
+#include "control/gateway_reader.h"
 #include "control/log.h"
 #include "control/view.h"
 #include "core/clock.h"
@@ -36,12 +37,6 @@
 #include "store/store.h"
 
 namespace sallyport::control {
-
-struct Plan {
-    std::vector<model::Change> changes;
-    std::vector<std::string> warnings;
-    std::optional<std::uint64_t> flows_cut = {};  // none: it cannot be told, and a warning says why
-};
 
 struct Applied {
     std::uint64_t revision = 0;
@@ -127,17 +122,9 @@ class Gateway {
     // It takes new flows again, drained or not.
     Outcome<void> end_drain(const std::string& elastic_ip, const std::string& actor);
 
-    // What apply() would change. Changes nothing itself.
-    [[nodiscard]] Outcome<Plan> plan(const config::Sources& sources, bool prune = false) const;
-
-    // For queries.
-    [[nodiscard]] Result<bool> files_have_changed() const;  // since a start or a reload has read them
-    [[nodiscard]] const std::string& config_path() const { return config_path_; }
     [[nodiscard]] std::shared_ptr<const View> view() const { return view_; }
-    [[nodiscard]] dataplane::Dataplane& dataplane() const { return parts_.dataplane; }
-    [[nodiscard]] store::Store& store() const { return parts_.store; }
-    [[nodiscard]] netlink::Netlink& netlink() const { return parts_.netlink; }
-    [[nodiscard]] const Clock& clock() const { return parts_.clock; }
+    // The same for everybody else.
+    [[nodiscard]] const PublishedView& published() const { return published_; }
 
     // Upkeep, called by the event loop.
     void on_network_events();  // Netlink::events_fd() is readable
@@ -162,12 +149,10 @@ class Gateway {
     Outcome<Applied> commit_objects(model::DesiredState state, const Cause& cause);
     Outcome<ObjectAnswer> commit_draft(const config::Draft& draft, bool created, const std::string& actor,
                                        const std::optional<Idempotency>& idempotency = {});
-    [[nodiscard]] std::vector<model::Object> kept_objects(bool prune) const;
     // The object, if the API may change it; none: it is not there.
     [[nodiscard]] Outcome<std::optional<model::Object>> changeable(model::Kind kind,
                                                                    const std::string& name) const;
     [[nodiscard]] std::string file_of(model::Kind kind, const std::string& name) const;
-    [[nodiscard]] Result<std::uint64_t> flows_cut_by(const model::DesiredState& state) const;
     [[nodiscard]] Outcome<void> refuse_while_awaiting() const;
     [[nodiscard]] Refusal not_in_force() const;
     Outcome<std::uint64_t> rollback_target() const;
@@ -180,6 +165,7 @@ class Gateway {
     void settle();
     void tend_drains();
     void put_drains_in_force();
+    void publish(std::shared_ptr<const View> view);
     void publish_progress();
     void note_tables(View& view);
     void tell_upkeep(const char* doing, const Error* error);
@@ -192,6 +178,7 @@ class Gateway {
     std::function<void()> revision_told_ = [] {};
     config::ApiSettings api_settings_;  // in force
     std::shared_ptr<const View> view_;
+    PublishedView published_;  // holds the same
     // Of the desired revision.
     config::Sources sources_;
     bool document_is_stored_ = false;  // as the newest revision's

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the operator reads in the journal: one line for each event, in words.
+// What the operator reads in the journal: one line for each event, in words. Any thread may write one.
 #pragma once
 
 #include <string>

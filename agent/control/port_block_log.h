@@ -5,6 +5,7 @@
 // the log is compared with the blocks that instances have.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -45,7 +46,7 @@ class PortBlockLog {
     // To be called once a second.
     void tick();
 
-    // Changes that could not be noted.
+    // Changes that could not be noted. Any thread may ask.
     [[nodiscard]] std::uint64_t lost() const { return lost_; }
 
   private:
@@ -64,7 +65,7 @@ class PortBlockLog {
     std::chrono::nanoseconds compare_at_{0};
     bool idle_ = false;  // nobody has a block, so that there is nothing to compare
     bool failing_ = false;
-    std::uint64_t lost_ = 0;
+    std::atomic<std::uint64_t> lost_ = 0;
 };
 
 }  // namespace sallyport::control

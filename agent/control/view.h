@@ -71,6 +71,7 @@ struct View {
     std::vector<reconcile::DeviceStatus> devices;     // as of the last reconciliation
     std::vector<std::string> warnings;
     std::map<Ipv4Address, dataplane::HostPorts> host_ports;  // by Elastic IP that is shared with the host
+    std::shared_ptr<const reconcile::Basis> basis;           // null: nothing is known of the data plane yet
     Names names;
     std::uint64_t kernel_writes = 0;  // of the reconciler, ever
     // The revision that brought the last change of each kind, as far as this agent knows: what came before

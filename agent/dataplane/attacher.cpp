@@ -32,6 +32,10 @@ Result<std::uint32_t> ifindex_of(int link) {
     return info.xdp.ifindex;
 }
 
+std::shared_ptr<const UniqueFd> share(UniqueFd link) {
+    return std::make_shared<const UniqueFd>(std::move(link));
+}
+
 Result<Mode> mode_of(std::uint32_t ifindex) {
     LIBBPF_OPTS(bpf_xdp_query_opts, query);
     if (const int error = bpf_xdp_query(static_cast<int>(ifindex), 0, &query); error != 0) {
@@ -142,7 +146,7 @@ Result<Attacher::Attached> Attacher::attach_one(const AttachRequest& request, Mo
         }
         if (*ifindex == request.ifindex && agrees(mode, present)) {
             if (known != attached_.end() && known->second.request == request) {
-                Attached same{request, known->second.attachment, std::move(link),
+                Attached same{request, known->second.attachment, share(std::move(link)),
                               std::move(known->second.program)};
                 explain_mode(same.attachment, mode);
                 return same;
@@ -152,7 +156,7 @@ Result<Attacher::Attached> Attacher::attach_one(const AttachRequest& request, Mo
             if (bpf_link_update(link.get(), program->get(), nullptr) != 0) {
                 return system_failure("replace the program");
             }
-            Attached adopted{request, attachment_for(request), std::move(link), std::move(*program)};
+            Attached adopted{request, attachment_for(request), share(std::move(link)), std::move(*program)};
             adopted.attachment.mode = present;
             adopted.attachment.adopted = true;
             if (known != attached_.end()) {
@@ -169,7 +173,7 @@ Result<Attacher::Attached> Attacher::attach_one(const AttachRequest& request, Mo
 
     auto program = load_and_pin(request);
     if (!program) return tl::make_unexpected(program.error());
-    Attached fresh{request, attachment_for(request), UniqueFd(), std::move(*program)};
+    Attached fresh{request, attachment_for(request), nullptr, std::move(*program)};
     auto created = create_link(fresh.program.get(), request.ifindex,
                                mode == ModeWish::generic ? Mode::generic : Mode::native);
     fresh.attachment.mode = mode == ModeWish::generic ? Mode::generic : Mode::native;
@@ -181,7 +185,7 @@ Result<Attacher::Attached> Attacher::attach_one(const AttachRequest& request, Mo
     }
     if (!created) return tl::make_unexpected(created.error());
     if (bpf_obj_pin(created->get(), link_path.c_str()) != 0) return system_failure("pin " + link_path);
-    fresh.link = std::move(*created);
+    fresh.link = share(std::move(*created));
     return fresh;
 }
 
@@ -212,12 +216,18 @@ Result<void> Attacher::detach(const std::string& device) {
     return remove_pin(state_.program_path(device));
 }
 
-std::vector<Attachment> Attacher::attachments() const {
+AttachedLinks Attacher::links() const {
+    AttachedLinks links;
+    for (const auto& [name, attached] : attached_)
+        links.elements_.push_back({attached.attachment, attached.link});
+    return links;
+}
+
+std::vector<Attachment> AttachedLinks::still_attached() const {
     std::vector<Attachment> result;
-    for (const auto& [name, attached] : attached_) {
-        // A device that was removed meanwhile has taken its program along.
-        const auto ifindex = ifindex_of(attached.link.get());
-        if (ifindex && *ifindex == attached.request.ifindex) result.push_back(attached.attachment);
+    for (const Element& element : elements_) {
+        const auto ifindex = ifindex_of(element.link->get());
+        if (ifindex && *ifindex == element.attachment.ifindex) result.push_back(element.attachment);
     }
     return result;
 }
@@ -226,7 +236,7 @@ std::optional<Attacher::Device> Attacher::device(std::uint8_t slot) const {
     for (const auto& [name, attached] : attached_) {
         if (attached.request.slot != slot) continue;
         return Device{attached.program.get(), attached.request.ifindex, attached.attachment.mode,
-                      attached.request.role, attached.link.get()};
+                      attached.request.role, attached.link->get()};
     }
     return std::nullopt;
 }

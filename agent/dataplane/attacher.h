@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -17,13 +18,28 @@
 
 namespace sallyport::dataplane {
 
+// What attachments() is made of, for other threads: it stays as it was, and holds the links open.
+class AttachedLinks {
+  public:
+    // Those whose devices are still there: one that was removed has taken its program along.
+    [[nodiscard]] std::vector<Attachment> still_attached() const;
+
+  private:
+    friend class Attacher;
+    struct Element {
+        Attachment attachment;
+        std::shared_ptr<const UniqueFd> link;
+    };
+    std::vector<Element> elements_;
+};
+
 class Attacher {
   public:
     // `state` must outlive this object.
     explicit Attacher(const PinnedState& state) : state_(state) {}
 
     Result<std::vector<Attachment>> attach(std::span<const AttachRequest> wanted, ModeWish mode);
-    [[nodiscard]] std::vector<Attachment> attachments() const;
+    [[nodiscard]] AttachedLinks links() const;
     Result<void> detach_all();
 
     // What is attached to the device of this slot. The descriptor stays this object's.
@@ -40,7 +56,7 @@ class Attacher {
     struct Attached {
         AttachRequest request;
         Attachment attachment;
-        UniqueFd link;
+        std::shared_ptr<const UniqueFd> link;
         UniqueFd program;
     };
 

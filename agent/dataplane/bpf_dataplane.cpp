@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstddef>
+#include <mutex>
 #include <new>
 #include <optional>
 #include <string_view>
@@ -135,10 +136,18 @@ Error no_state() {
     return Error{"the data plane is detached", ENODEV};
 }
 
-// Everything that stands on the pinned state and goes with it.
+// What the counters and the list of attachments are asked for. It stays as it was.
+struct InUse {
+    std::vector<std::uint8_t> devices;        // slots
+    std::vector<std::uint16_t> nat_gateways;  // numbers
+    AttachedLinks links;
+};
+
+// Everything that stands on the pinned state and goes with it. Queries of other threads call what is const,
+// and keep it alive for as long as they need it.
 class Live {
   public:
-    static Result<std::unique_ptr<Live>> open(const PinDirectory& directory, std::uint32_t flow_capacity,
+    static Result<std::shared_ptr<Live>> open(const PinDirectory& directory, std::uint32_t flow_capacity,
                                               const std::string& version) {
         auto state = PinnedState::open_or_make(directory, flow_capacity, version);
         if (!state) return tl::make_unexpected(state.error());
@@ -150,11 +159,9 @@ class Live {
         auto reaper = load_reaper(state->description(), state->maps());
         if (!reaper) return failure_within("program reaper", reaper.error());
 
-        std::unique_ptr<Live> live(
+        std::shared_ptr<Live> live(
             new Live(std::move(*state), std::move(*buckets), std::move(*batch), std::move(*reaper)));
-        auto now = live->tables.read();
-        if (!now) return tl::make_unexpected(now.error());
-        live->now = std::move(*now);
+        if (auto loaded = live->load_tables(); !loaded) return tl::make_unexpected(loaded.error());
         if (auto opened = live->drop_events.open(live->state, "drop_events"); !opened)
             return tl::make_unexpected(opened.error());
         if (auto opened = live->port_block_events.open(live->state, "port_block_events"); !opened)
@@ -166,14 +173,17 @@ class Live {
         return live;
     }
 
-    // Nobody is there to take fragments any more: what has been handed over is dropped, and counted.
-    ~Live() {
-        if (!early_fragments) return;
+    // To be called before it goes, which may be in another thread. Nobody is there to take fragments any
+    // more: what has been handed over is dropped, and counted.
+    void end() {
+        capture.reset();
         std::ignore = change_settings([](settings& value, std::uint32_t now_in_ticks) {
             value.fragments_held_until = now_in_ticks - 1;
         });
         std::ignore = early_fragments->tend();
+        early_fragments->give_up_all();
     }
+    ~Live() = default;
     Live(const Live&) = delete;
     Live& operator=(const Live&) = delete;
 
@@ -181,14 +191,33 @@ class Live {
     MapMemory<const flow_bucket> buckets;
     MapMemory<reap_request> reap_batch;
     UniqueFd reaper;
-    UniqueFd next_hop_query;  // once somebody has asked
     BpfTables tables{state};
     Attacher attacher{state};
-    ForwardingTables now;  // what the maps hold
+    ForwardingTables now;  // what the maps hold; after a change, note_what_is_in_use()
     EventRing<drop_event, DropEvent> drop_events;
     EventRing<port_block_event, PortBlockEvent> port_block_events;
     std::size_t sweep_position = 0;
     std::optional<TcpResets> resets;  // once they are wanted
+
+    Result<ForwardingTables> load_tables() {
+        auto loaded = tables.load();
+        if (loaded) now = *loaded;
+        note_what_is_in_use();
+        return loaded;
+    }
+
+    void note_what_is_in_use() {
+        auto noted = std::make_shared<InUse>();
+        for (const auto& [slot, entry] : now.devices) noted->devices.push_back(slot);
+        for (const auto& [number, entry] : now.nat_gateways) noted->nat_gateways.push_back(number);
+        noted->links = attacher.links();
+        const std::lock_guard lock(in_use_mutex_);
+        in_use_ = std::move(noted);
+    }
+    std::shared_ptr<const InUse> in_use() const {
+        const std::lock_guard lock(in_use_mutex_);
+        return in_use_;
+    }
 
     Result<void> prepare_resets() {
         if (resets) return {};
@@ -238,12 +267,9 @@ class Live {
         return clock_ticks(coarse_clock_ns(), value ? value->clock_offset_ns : 0);
     }
 
-    Result<NextHopAnswer> ask_next_hop(const NextHopQuestion& asked) {
-        if (!next_hop_query) {
-            auto loaded = load_next_hop_query(state.description(), state.maps());
-            if (!loaded) return failure_within("program next_hop_query", loaded.error());
-            next_hop_query = std::move(*loaded);
-        }
+    Result<NextHopAnswer> ask_next_hop(const NextHopQuestion& asked) const {
+        const auto program = next_hop_query();
+        if (!program) return tl::make_unexpected(program.error());
         next_hop_question question{};
         question.source = asked.source.to_network();
         question.destination = asked.destination.to_network();
@@ -262,7 +288,7 @@ class Live {
         run.data_out = &answer;
         run.data_size_out = sizeof answer;
         run.repeat = 1;
-        if (const int error = bpf_prog_test_run_opts(next_hop_query.get(), &run); error != 0)
+        if (const int error = bpf_prog_test_run_opts(*program, &run); error != 0)
             return system_failure("ask for the next hop", -error);
         NextHopAnswer result;
         result.reason = answer.reason;
@@ -293,6 +319,21 @@ class Live {
     }
 
   private:
+    Result<int> next_hop_query() const {
+        const std::lock_guard lock(next_hop_query_mutex_);
+        if (!next_hop_query_) {
+            auto loaded = load_next_hop_query(state.description(), state.maps());
+            if (!loaded) return failure_within("program next_hop_query", loaded.error());
+            next_hop_query_ = std::move(*loaded);
+        }
+        return next_hop_query_.get();
+    }
+
+    mutable std::mutex next_hop_query_mutex_;
+    mutable UniqueFd next_hop_query_;  // once somebody has asked
+    mutable std::mutex in_use_mutex_;  // held for the copy of a pointer
+    std::shared_ptr<const InUse> in_use_;
+
     Live(PinnedState s, MapMemory<const flow_bucket> b, MapMemory<reap_request> r, UniqueFd p)
         : state(std::move(s)), buckets(std::move(b)), reap_batch(std::move(r)), reaper(std::move(p)) {}
 };
@@ -346,9 +387,34 @@ class Harvest {
 class BpfDataplane::Impl {
   public:
     Impl(PinDirectory d, std::string v) : directory(std::move(d)), version(std::move(v)) {}
+    ~Impl() { end_live(); }
+    Impl(const Impl&) = delete;
+    Impl& operator=(const Impl&) = delete;
+
     PinDirectory directory;
     std::string version;
-    std::unique_ptr<Live> live;  // none after detach_all()
+    // None after detach_all(). Only the thread of the writing calls changes it, and may look at it as it is.
+    std::shared_ptr<Live> live;
+
+    // For all others. Who holds one may go on reading what has been detached meanwhile.
+    std::shared_ptr<const Live> held() const {
+        const std::lock_guard lock(live_mutex_);
+        return live;
+    }
+    void begin_live(std::shared_ptr<Live> made) {
+        const std::lock_guard lock(live_mutex_);
+        live = std::move(made);
+    }
+    void end_live() {
+        if (!live) return;
+        live->end();
+        std::shared_ptr<Live> gone;
+        const std::lock_guard lock(live_mutex_);
+        gone.swap(live);
+    }
+
+  private:
+    mutable std::mutex live_mutex_;  // held for the copy of a pointer
 };
 
 BpfDataplane::BpfDataplane(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {
@@ -370,15 +436,19 @@ Result<void> BpfDataplane::prepare(std::uint32_t flow_capacity) {
     if (impl_->live) return {};
     auto live = Live::open(impl_->directory, flow_capacity, impl_->version);
     if (!live) return tl::make_unexpected(live.error());
-    impl_->live = std::move(*live);
+    impl_->begin_live(std::move(*live));
     return {};
 }
 
 Result<ForwardingTables> BpfDataplane::read_tables() {
+    const auto live = impl_->held();
+    if (!live) return ForwardingTables{};
+    return live->tables.read();
+}
+
+Result<ForwardingTables> BpfDataplane::load_tables() {
     if (!impl_->live) return ForwardingTables{};
-    auto tables = impl_->live->tables.read();
-    if (tables) impl_->live->now = *tables;
-    return tables;
+    return impl_->live->load_tables();
 }
 
 Result<ApplyReport> BpfDataplane::apply(const ForwardingTables& wanted) {
@@ -392,6 +462,7 @@ Result<ApplyReport> BpfDataplane::apply(const ForwardingTables& wanted) {
         live.tables.reclaim_next_hops(scan->next_hops_in_use());
         report = write_difference(live.now, wanted, live.tables);
     }
+    live.note_what_is_in_use();
     return report;
 }
 
@@ -401,27 +472,33 @@ Result<void> BpfDataplane::bump_generation() {
 }
 
 Result<std::uint16_t> BpfDataplane::generation() {
-    if (!impl_->live) return tl::make_unexpected(no_state());
-    const auto value = impl_->live->read_settings();
+    const auto live = impl_->held();
+    if (!live) return tl::make_unexpected(no_state());
+    const auto value = live->read_settings();
     if (!value) return tl::make_unexpected(value.error());
     return static_cast<std::uint16_t>(value->generation);
 }
 
 Result<std::vector<Attachment>> BpfDataplane::attach(std::span<const AttachRequest> wanted, ModeWish mode) {
     if (!impl_->live) return tl::make_unexpected(no_state());
-    return impl_->live->attacher.attach(wanted, mode);
+    auto attached = impl_->live->attacher.attach(wanted, mode);
+    impl_->live->note_what_is_in_use();
+    return attached;
 }
 
 std::vector<Attachment> BpfDataplane::attachments() const {
-    if (!impl_->live) return {};
-    return impl_->live->attacher.attachments();
+    const auto live = impl_->held();
+    if (!live) return {};
+    return live->in_use()->links.still_attached();
 }
 
 Result<void> BpfDataplane::detach_all() {
     if (!impl_->live) return {};
-    if (auto detached = impl_->live->attacher.detach_all(); !detached) return detached;
+    auto detached = impl_->live->attacher.detach_all();
+    impl_->live->note_what_is_in_use();
+    if (!detached) return detached;
     if (auto removed = impl_->live->state.remove(); !removed) return removed;
-    impl_->live.reset();
+    impl_->end_live();
     return {};
 }
 
@@ -434,23 +511,31 @@ Result<void> BpfDataplane::keep_next_hops_valid(std::chrono::seconds duration) {
 }
 
 Result<NextHopAnswer> BpfDataplane::next_hop(const NextHopQuestion& question) {
-    if (!impl_->live) return tl::make_unexpected(no_state());
-    return impl_->live->ask_next_hop(question);
+    const auto live = impl_->held();
+    if (!live) return tl::make_unexpected(no_state());
+    return live->ask_next_hop(question);
 }
 
 Result<Counters> BpfDataplane::counters() {
     Counters result;
     result.drops.resize(DROP_REASONS_MAX);
-    if (!impl_->live) return result;
+    const auto live = impl_->held();
+    if (!live) return result;
+    const auto in_use = live->in_use();
     const int cpus = libbpf_num_possible_cpus();
     if (cpus < 0) return system_failure("count processors", -cpus);
     std::vector<::counters> per_cpu(static_cast<std::size_t>(cpus));
-    const std::uint32_t first = 0;
-    if (bpf_map_lookup_elem(impl_->live->state.map("counters"), &first, per_cpu.data()) != 0) {
-        return system_failure("read map counters");
-    }
+    std::vector<early_fragment_account> accounts;
+    const auto read = live->early_fragments->read_accounts([&](auto now) -> Result<void> {
+        const std::uint32_t first = 0;
+        if (bpf_map_lookup_elem(live->state.map("counters"), &first, per_cpu.data()) != 0)
+            return system_failure("read map counters");
+        accounts.assign(now.begin(), now.end());
+        return {};
+    });
+    if (!read) return tl::make_unexpected(read.error());
     for (const ::counters& cpu : per_cpu) {
-        for (const auto& [slot, entry] : impl_->live->now.devices) {
+        for (const std::uint8_t slot : in_use->devices) {
             const device_counters& from = cpu.devices[slot];
             DeviceCounters& to = result.devices[slot];
             to.received_packets += from.received_packets;
@@ -461,7 +546,7 @@ Result<Counters> BpfDataplane::counters() {
             to.answered += from.answered;
             to.held += from.held;
         }
-        for (const auto& [number, entry] : impl_->live->now.nat_gateways) {
+        for (const std::uint16_t number : in_use->nat_gateways) {
             const nat_gateway_counters& from = cpu.nat_gateways[number];
             NatGatewayCounters& to = result.nat_gateways[number];
             to.out_packets += from.out_packets;
@@ -486,12 +571,11 @@ Result<Counters> BpfDataplane::counters() {
     for (auto& [number, counted] : result.nat_gateways) {
         const std::uint32_t key = number;
         nat_gateway_usage usage{};
-        if (bpf_map_lookup_elem(impl_->live->state.map("nat_gateway_usage"), &key, &usage) != 0)
+        if (bpf_map_lookup_elem(live->state.map("nat_gateway_usage"), &key, &usage) != 0)
             return system_failure("read map nat_gateway_usage");
         counted.port_block_events_lost = usage.port_block_events_lost;
     }
     // The programs receive a fragment that was held once more when it is given back.
-    const auto accounts = impl_->live->early_fragments->accounts();
     for (auto& [slot, counted] : result.devices) {
         const early_fragment_account& account = accounts[slot];
         counted.received_packets -= account.returned;
@@ -504,8 +588,9 @@ Result<Counters> BpfDataplane::counters() {
 }
 
 Result<void> BpfDataplane::visit_flows(const std::function<bool(const FlowRecord&)>& visit) {
-    if (!impl_->live) return {};
-    const auto scan = impl_->live->scan();
+    const auto live = impl_->held();
+    if (!live) return {};
+    const auto scan = live->scan();
     if (!scan) return tl::make_unexpected(scan.error());
     scan->visit(visit);
     return {};
@@ -513,20 +598,22 @@ Result<void> BpfDataplane::visit_flows(const std::function<bool(const FlowRecord
 
 // What bpf/lib/inner.h would find.
 Result<std::optional<InnerFlow>> BpfDataplane::inner_flow(const InnerFlowKey& key) {
-    if (!impl_->live) return std::nullopt;
+    const auto live = impl_->held();
+    if (!live) return std::nullopt;
     const flow_key sought = encode(key);
     ::inner_flow value{};
-    if (bpf_map_lookup_elem(impl_->live->state.map("inner_flows"), &sought, &value) != 0) {
+    if (bpf_map_lookup_elem(live->state.map("inner_flows"), &sought, &value) != 0) {
         if (errno == ENOENT) return std::nullopt;
         return system_failure("read map inner_flows");
     }
-    return decode(value, key.protocol, impl_->live->now_ticks());
+    return decode(value, key.protocol, live->now_ticks());
 }
 
 Result<void> BpfDataplane::visit_inner_flows(
     const std::function<bool(const InnerFlowKey&, const InnerFlow&)>& visit) {
-    if (!impl_->live) return {};
-    const std::uint32_t now = impl_->live->now_ticks();
+    const auto live = impl_->held();
+    if (!live) return {};
+    const std::uint32_t now = live->now_ticks();
     // The kernel goes from bucket to bucket, so that what comes and goes meanwhile makes none be met twice.
     constexpr std::uint32_t at_a_time = 1024;
     std::vector<flow_key> keys(at_a_time);
@@ -535,8 +622,8 @@ Result<void> BpfDataplane::visit_inner_flows(
     for (bool begun = false, ended = false; !ended; begun = true) {
         std::uint32_t count = at_a_time;
         LIBBPF_OPTS(bpf_map_batch_opts, options);
-        if (bpf_map_lookup_batch(impl_->live->state.map("inner_flows"), begun ? &position : nullptr,
-                                 &position, keys.data(), values.data(), &count, &options) != 0) {
+        if (bpf_map_lookup_batch(live->state.map("inner_flows"), begun ? &position : nullptr, &position,
+                                 keys.data(), values.data(), &count, &options) != 0) {
             if (errno != ENOENT) return system_failure("read map inner_flows");
             ended = true;
         }
@@ -550,13 +637,14 @@ Result<void> BpfDataplane::visit_inner_flows(
 }
 
 Result<FlowTableStatus> BpfDataplane::flow_table_status() {
-    if (!impl_->live) return FlowTableStatus{};
-    const auto scan = impl_->live->scan();
+    const auto live = impl_->held();
+    if (!live) return FlowTableStatus{};
+    const auto scan = live->scan();
     if (!scan) return tl::make_unexpected(scan.error());
     FlowTableStatus status = scan->count();
-    status.capacity = impl_->live->state.description().flow_capacity;
-    status.bytes = impl_->live->buckets.bytes();
-    for (const auto& [name, fd] : impl_->live->state.maps()) status.maps_bytes += kernel_memory_of(fd.get());
+    status.capacity = live->state.description().flow_capacity;
+    status.bytes = live->buckets.bytes();
+    for (const auto& [name, fd] : live->state.maps()) status.maps_bytes += kernel_memory_of(fd.get());
     return status;
 }
 

@@ -30,6 +30,7 @@ class BpfDataplane final : public Dataplane {
 
     Result<void> prepare(std::uint32_t flow_capacity) override;
     Result<ForwardingTables> read_tables() override;
+    Result<ForwardingTables> load_tables() override;
     Result<ApplyReport> apply(const ForwardingTables& wanted) override;
     Result<void> bump_generation() override;
     Result<std::uint16_t> generation() override;

@@ -30,16 +30,17 @@ Result<void> erase(const PinnedState& state, std::string_view map, const Key& ke
     return {};
 }
 
-// Calls `handle(key, value)` for each element of a hash map or trie.
+// Calls `handle(key, value)` for each element of a hash map or trie. Where elements are deleted meanwhile the
+// kernel may begin anew, and some are handled twice.
 template <typename Key, typename Value, typename Handle>
 Result<void> for_each(const PinnedState& state, std::string_view map, Handle&& handle) {
     const int fd = state.map(map);
     Key key{}, next{};
     for (const Key* previous = nullptr; bpf_map_get_next_key(fd, previous, &next) == 0; previous = &key) {
         Value value{};
-        if (bpf_map_lookup_elem(fd, &next, &value) != 0)
-            return system_failure("read map " + std::string(map));
-        handle(next, value);
+        const bool found = bpf_map_lookup_elem(fd, &next, &value) == 0;
+        if (!found && errno != ENOENT) return system_failure("read map " + std::string(map));
+        if (found) handle(next, value);
         key = next;
     }
     if (errno != ENOENT) return system_failure("read map " + std::string(map));
@@ -67,7 +68,17 @@ constexpr std::uint32_t present = 1;  // value of the elements of sets
 
 }  // namespace
 
-Result<ForwardingTables> BpfTables::read() {
+Result<ForwardingTables> BpfTables::read() const {
+    NextHopNumbers unused;
+    return read(unused);
+}
+
+Result<ForwardingTables> BpfTables::load() {
+    numbers_ = NextHopNumbers();
+    return read(numbers_);
+}
+
+Result<ForwardingTables> BpfTables::read(NextHopNumbers& numbers) const {
     ForwardingTables tables;
     const std::uint32_t first = 0;
     settings current{};
@@ -171,12 +182,11 @@ Result<ForwardingTables> BpfTables::read() {
             }
         });
     if (!done) return tl::make_unexpected(done.error());
-    if (done = read_next_hops(tables); !done) return tl::make_unexpected(done.error());
+    if (done = read_next_hops(tables, numbers); !done) return tl::make_unexpected(done.error());
     return tables;
 }
 
-Result<void> BpfTables::read_next_hops(ForwardingTables& tables) {
-    numbers_ = NextHopNumbers();
+Result<void> BpfTables::read_next_hops(ForwardingTables& tables, NextHopNumbers& numbers) const {
     std::vector<next_hop> elements(NEXT_HOPS_MAX);
     auto done = for_each_element<next_hop>(
         state_, "next_hops", NEXT_HOPS_MAX,
@@ -186,7 +196,7 @@ Result<void> BpfTables::read_next_hops(ForwardingTables& tables) {
         state_, "next_hop_numbers", [&](const neighbour_key& key, std::uint32_t number) {
             if (number >= NEXT_HOPS_MAX) return;
             const Neighbour neighbour = decode(key);
-            numbers_.found_in_use(neighbour, number);
+            numbers.found_in_use(neighbour, number);
             tables.next_hops.emplace(neighbour, decode(elements[number]));
         });
     if (!done) return done;
@@ -194,7 +204,7 @@ Result<void> BpfTables::read_next_hops(ForwardingTables& tables) {
         const next_hop& element = elements[number];
         if (element.state == NEXT_HOP_UNUSED) continue;
         const Neighbour neighbour{element.ifindex, Ipv4Address::from_network(element.address)};
-        if (numbers_.number_of(neighbour) != number) numbers_.found_set_aside(neighbour, number);
+        if (numbers.number_of(neighbour) != number) numbers.found_set_aside(neighbour, number);
     }
     return {};
 }

@@ -18,8 +18,10 @@ class BpfTables {
     // `state` must outlive this object.
     explicit BpfTables(const PinnedState& state) : state_(state) {}
 
-    // Reads everything, and learns the numbers of next hops by it: to be called once before any write.
-    Result<ForwardingTables> read();
+    // Reads everything. Any thread may call it, also while another one writes.
+    [[nodiscard]] Result<ForwardingTables> read() const;
+    // The same, and learns the numbers of next hops by it: to be called before any write.
+    Result<ForwardingTables> load();
 
     // Frees the numbers of next hops that `named` says no flow names; see NextHopNumbers.
     void reclaim_next_hops(const std::vector<bool>& named) { numbers_.reclaim(named); }
@@ -62,7 +64,8 @@ class BpfTables {
     Result<void> remove(const Identifier& key, std::uint32_t number);
 
   private:
-    Result<void> read_next_hops(ForwardingTables& tables);
+    Result<void> read_next_hops(ForwardingTables& tables, NextHopNumbers& numbers) const;
+    [[nodiscard]] Result<ForwardingTables> read(NextHopNumbers& numbers) const;
 
     const PinnedState& state_;
     NextHopNumbers numbers_;

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The data plane as the agent sees it. Implementations: BpfDataplane (libbpf; the only user of it) and
-// MemoryDataplane (a fake). Both pass the contract tests in tests/unit/dataplane_contract.h. All calls
-// are made from one thread.
+// MemoryDataplane (a fake). Both pass the contract tests in tests/unit/dataplane_contract.h. What queries
+// need is a DataplaneReader, whose calls may be made by any thread at any time; all others are made by one
+// thread. Neither waits for the other: who reads while tables are written sees some of them written and some
+// not, as packets do.
 #pragma once
 
 #include <array>
@@ -189,39 +191,18 @@ struct NextHopAnswer {
     bool operator==(const NextHopAnswer&) const = default;
 };
 
-class Dataplane {
+class DataplaneReader {
   public:
-    virtual ~Dataplane() = default;
-
-    // Makes the pinned state, with room for so many flows, where there is none (a first start, or after
-    // detach_all()). State that is there stays as it is, whatever its size: flow_table_status() tells it.
-    // All other calls want state, and fail or give empty answers without.
-    virtual Result<void> prepare(std::uint32_t flow_capacity) = 0;
+    virtual ~DataplaneReader() = default;
 
     // What the pinned state holds now; empty tables when it was just made.
     virtual Result<ForwardingTables> read_tables() = 0;
 
-    // Makes the tables equal to `wanted`, writing only what differs, additions before removals. Does not
-    // bump the generation and does not attach anything.
-    virtual Result<ApplyReport> apply(const ForwardingTables& wanted) = 0;
-
-    // Every flow is checked again on its next packet.
-    virtual Result<void> bump_generation() = 0;
     // What FlowRecord::generation says of a flow that has been checked since.
     virtual Result<std::uint16_t> generation() = 0;
 
-    // Attaches to all of `wanted`, detaches from the rest. What is attached already gets the new program
-    // in one atomic step; what this object attached itself is left alone. The answer has one element for
-    // each of `wanted`: a device that fails has its error there and does not keep the others from working.
-    virtual Result<std::vector<Attachment>> attach(std::span<const AttachRequest> wanted, ModeWish mode) = 0;
     // Those that are attached.
     [[nodiscard]] virtual std::vector<Attachment> attachments() const = 0;
-
-    // Takes the programs off every device and removes all pinned state: forwarding ends, flows are lost.
-    virtual Result<void> detach_all() = 0;
-
-    // Says that the agent keeps next hops current, for so long. To be called several times within it.
-    virtual Result<void> keep_next_hops_valid(std::chrono::seconds duration) = 0;
 
     // Asks the kernel's routes as the programs do. ENODEV where there is no such interface.
     virtual Result<NextHopAnswer> next_hop(const NextHopQuestion& question) = 0;
@@ -236,6 +217,35 @@ class Dataplane {
     virtual Result<void> visit_inner_flows(
         const std::function<bool(const InnerFlowKey&, const InnerFlow&)>& visit) = 0;
     virtual Result<FlowTableStatus> flow_table_status() = 0;
+};
+
+class Dataplane : public DataplaneReader {
+  public:
+    // Makes the pinned state, with room for so many flows, where there is none (a first start, or after
+    // detach_all()). State that is there stays as it is, whatever its size: flow_table_status() tells it.
+    // All other calls want state, and fail or give empty answers without.
+    virtual Result<void> prepare(std::uint32_t flow_capacity) = 0;
+
+    // read_tables(), and from here on apply() starts from what they are.
+    virtual Result<ForwardingTables> load_tables() = 0;
+
+    // Makes the tables equal to `wanted`, writing only what differs, additions before removals. Does not
+    // bump the generation and does not attach anything.
+    virtual Result<ApplyReport> apply(const ForwardingTables& wanted) = 0;
+
+    // Every flow is checked again on its next packet.
+    virtual Result<void> bump_generation() = 0;
+
+    // Attaches to all of `wanted`, detaches from the rest. What is attached already gets the new program
+    // in one atomic step; what this object attached itself is left alone. The answer has one element for
+    // each of `wanted`: a device that fails has its error there and does not keep the others from working.
+    virtual Result<std::vector<Attachment>> attach(std::span<const AttachRequest> wanted, ModeWish mode) = 0;
+
+    // Takes the programs off every device and removes all pinned state: forwarding ends, flows are lost.
+    virtual Result<void> detach_all() = 0;
+
+    // Says that the agent keeps next hops current, for so long. To be called several times within it.
+    virtual Result<void> keep_next_hops_valid(std::chrono::seconds duration) = 0;
 
     // Removes what is past its timeout, looking at a slice of the table of at most `buckets` buckets (0:
     // all). Both ends of a TCP connection that is removed get a reset where its NAT gateway says so.

@@ -89,7 +89,7 @@ Result<std::unique_ptr<EarlyFragments>> EarlyFragments::open(const PinnedState& 
     return opened;
 }
 
-EarlyFragments::~EarlyFragments() {
+void EarlyFragments::give_up_all() {
     const auto all = holder_.give_up_all();
     give_back(all, false);
     for (const HeldFragment& fragment : all) await_no_more(fragment.datagram);
@@ -114,8 +114,11 @@ void EarlyFragments::handle(const early_fragment& record, std::size_t size) {
         release(datagram);
         return;
     }
-    early_fragment_account& account = accounts_.elements()[record.device % DEVICES_MAX];
-    ++account.taken;
+    const auto account = [&](auto count) {
+        const std::lock_guard lock(accounts_mutex_);
+        count(accounts_.elements()[record.device % DEVICES_MAX]);
+    };
+    account([](early_fragment_account& of_device) { ++of_device.taken; });
     HeldFragment fragment;
     try {
         fragment = {datagram, std::chrono::nanoseconds(record.time_ns), record.device,
@@ -130,7 +133,7 @@ void EarlyFragments::handle(const early_fragment& record, std::size_t size) {
         // Only now: a first fragment that comes after this look finds that it is awaited.
         if (first_has_come(datagram)) release(datagram);
     } catch (const std::bad_alloc&) {
-        ++account.lost;
+        account([](early_fragment_account& of_device) { ++of_device.lost; });
     }
 }
 
@@ -151,6 +154,8 @@ void EarlyFragments::give_back(const HeldFragment& fragment, bool first_has_come
     std::uint8_t mark[sizeof held];
     std::memcpy(mark, &held, sizeof held);
     const auto device = attacher_.device(fragment.device);
+    // The program counts the fragment once more; nobody is to see that without its entry here.
+    const std::lock_guard lock(accounts_mutex_);
     const bool run = device && (first_has_come && device->mode == Mode::generic
                                     ? run_live(pass_on_.get(), device->ifindex, fragment.frame, {})
                                     : run_live(device->program, device->ifindex, fragment.frame, mark));

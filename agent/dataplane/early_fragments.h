@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <span>
 #include <vector>
 
@@ -33,18 +34,25 @@ class EarlyFragments {
     // written off.
     static Result<std::unique_ptr<EarlyFragments>> open(const PinnedState& state, const Attacher& attacher,
                                                         std::function<std::uint32_t()> ticks);
-    // All that is held is dropped, by the programs, and counted there.
-    ~EarlyFragments();
+    ~EarlyFragments() { give_up_all(); }
     EarlyFragments(const EarlyFragments&) = delete;
     EarlyFragments& operator=(const EarlyFragments&) = delete;
 
     // Takes over what has come, and gives back what is due. To be called when fd() is readable, and some
     // times a second.
     Result<void> tend();
+    // All that is held is dropped, by the programs, and counted there.
+    void give_up_all();
     [[nodiscard]] int fd() const;
 
-    // By slot: what happened to the fragments that a device's program had handed over.
-    [[nodiscard]] std::span<const early_fragment_account> accounts() const { return accounts_.elements(); }
+    // Calls `read` with what happened, by slot, to the fragments that a device's program had handed over. No
+    // fragment is being given back meanwhile, so that the accounts fit the programs' counters. Any thread may
+    // call it.
+    template <typename Read>
+    auto read_accounts(const Read& read) const {
+        const std::lock_guard lock(accounts_mutex_);
+        return read(std::span<const early_fragment_account>(accounts_.elements()));
+    }
 
   private:
     EarlyFragments(const PinnedState& state, const Attacher& attacher, std::function<std::uint32_t()> ticks,
@@ -67,7 +75,8 @@ class EarlyFragments {
     const Attacher& attacher_;
     std::function<std::uint32_t()> ticks_;
     MapMemory<early_fragment_account> accounts_;
-    UniqueFd pass_on_;  // a program that lets every frame pass
+    mutable std::mutex accounts_mutex_;  // held for one fragment
+    UniqueFd pass_on_;                   // a program that lets every frame pass
     std::unique_ptr<ring_buffer, RingBufferDeleter> ring_;
     FragmentHolder holder_;
     std::size_t taken_this_time_ = 0;

@@ -50,6 +50,7 @@ tl::unexpected<Error> no_state() {
 }  // namespace
 
 Result<void> MemoryDataplane::prepare(std::uint32_t flow_capacity) {
+    const std::lock_guard lock(mutex_);
     if (kernel_->prepared) return {};
     kernel_->prepared = true;
     kernel_->flow_capacity = flow_capacity;
@@ -57,28 +58,38 @@ Result<void> MemoryDataplane::prepare(std::uint32_t flow_capacity) {
 }
 
 Result<ForwardingTables> MemoryDataplane::read_tables() {
+    const std::lock_guard lock(mutex_);
     return kernel_->tables;
 }
 
+Result<ForwardingTables> MemoryDataplane::load_tables() {
+    return read_tables();
+}
+
 Result<ApplyReport> MemoryDataplane::apply(const ForwardingTables& wanted) {
+    kernel_->before_apply();
+    const std::lock_guard lock(mutex_);
     if (!kernel_->prepared) return no_state();
     CountingWriter writer(*kernel_);
     return write_difference(kernel_->tables, wanted, writer);
 }
 
 Result<void> MemoryDataplane::bump_generation() {
+    const std::lock_guard lock(mutex_);
     if (!kernel_->prepared) return no_state();
     ++kernel_->generation;
     return {};
 }
 
 Result<std::uint16_t> MemoryDataplane::generation() {
+    const std::lock_guard lock(mutex_);
     if (!kernel_->prepared) return no_state();
     return static_cast<std::uint16_t>(kernel_->generation);
 }
 
 Result<std::vector<Attachment>> MemoryDataplane::attach(std::span<const AttachRequest> wanted,
                                                         ModeWish mode) {
+    const std::lock_guard lock(mutex_);
     if (!kernel_->prepared) return no_state();
     const auto unwanted = [&](const auto& element) {
         return std::none_of(wanted.begin(), wanted.end(),
@@ -129,12 +140,14 @@ Attachment MemoryDataplane::attach_one(const AttachRequest& request, ModeWish mo
 }
 
 std::vector<Attachment> MemoryDataplane::attachments() const {
+    const std::lock_guard lock(mutex_);
     std::vector<Attachment> result;
     for (const auto& [name, attached] : attached_) result.push_back(attached.attachment);
     return result;
 }
 
 Result<void> MemoryDataplane::detach_all() {
+    const std::lock_guard lock(mutex_);
     kernel_->prepared = false;
     kernel_->tables = {};
     kernel_->generation = 0;
@@ -155,6 +168,7 @@ Result<void> MemoryDataplane::keep_next_hops_valid(std::chrono::seconds duration
 }
 
 Result<NextHopAnswer> MemoryDataplane::next_hop(const NextHopQuestion& question) {
+    const std::lock_guard lock(mutex_);
     if (!kernel_->prepared) return no_state();
     const auto found = kernel_->ways.find(question.destination);
     if (found != kernel_->ways.end()) return found->second;
@@ -165,6 +179,7 @@ Result<NextHopAnswer> MemoryDataplane::next_hop(const NextHopQuestion& question)
 }
 
 Result<Counters> MemoryDataplane::counters() {
+    const std::lock_guard lock(mutex_);
     Counters result = kernel_->counters;
     result.drops.resize(DROP_REASONS_MAX);
     std::erase_if(result.devices, [&](const auto& e) { return !kernel_->tables.devices.contains(e.first); });
@@ -176,13 +191,16 @@ Result<Counters> MemoryDataplane::counters() {
 }
 
 Result<void> MemoryDataplane::visit_flows(const std::function<bool(const FlowRecord&)>& visit) {
-    for (const FlowRecord& flow : kernel_->flows) {
+    kernel_->before_visit();
+    const auto flows = copy_of(kernel_->flows);
+    for (const FlowRecord& flow : flows) {
         if (live(flow) && !visit(flow)) break;
     }
     return {};
 }
 
 Result<std::optional<InnerFlow>> MemoryDataplane::inner_flow(const InnerFlowKey& key) {
+    const std::lock_guard lock(mutex_);
     const auto found = kernel_->inner_flows.find(key);
     if (found == kernel_->inner_flows.end()) return std::nullopt;
     return found->second;
@@ -190,13 +208,15 @@ Result<std::optional<InnerFlow>> MemoryDataplane::inner_flow(const InnerFlowKey&
 
 Result<void> MemoryDataplane::visit_inner_flows(
     const std::function<bool(const InnerFlowKey&, const InnerFlow&)>& visit) {
-    for (const auto& [key, flow] : kernel_->inner_flows) {
+    const auto flows = copy_of(kernel_->inner_flows);
+    for (const auto& [key, flow] : flows) {
         if (!visit(key, flow)) break;
     }
     return {};
 }
 
 Result<FlowTableStatus> MemoryDataplane::flow_table_status() {
+    const std::lock_guard lock(mutex_);
     FlowTableStatus status;
     if (!kernel_->prepared) return status;
     status.entries = 2 * kernel_->flows.size();
@@ -210,6 +230,7 @@ Result<FlowTableStatus> MemoryDataplane::flow_table_status() {
 }
 
 Result<SweepReport> MemoryDataplane::sweep(std::size_t) {
+    const std::lock_guard lock(mutex_);
     SweepReport report;
     report.looked_at = kernel_->flows.size();
     report.removed = std::erase_if(kernel_->flows, [](const FlowRecord& flow) { return !live(flow); });
@@ -217,6 +238,7 @@ Result<SweepReport> MemoryDataplane::sweep(std::size_t) {
 }
 
 Result<SweepReport> MemoryDataplane::cut(std::span<const FlowRecord> flows) {
+    const std::lock_guard lock(mutex_);
     if (!kernel_->prepared) return no_state();
     SweepReport report;
     for (const FlowRecord& named : flows) {

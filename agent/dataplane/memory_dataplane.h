@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <set>
 #include <string>
@@ -50,6 +51,10 @@ struct MemoryKernel {
     std::optional<std::uint64_t> writes_left;
     std::set<std::string> broken_devices;
     std::set<std::string> devices_without_native;
+
+    // For tests with threads: called by apply(), and by visit_flows(), before it begins.
+    std::function<void()> before_apply = [] {};
+    std::function<void()> before_visit = [] {};
 };
 
 class MemoryDataplane final : public Dataplane {
@@ -58,6 +63,7 @@ class MemoryDataplane final : public Dataplane {
 
     Result<void> prepare(std::uint32_t flow_capacity) override;
     Result<ForwardingTables> read_tables() override;
+    Result<ForwardingTables> load_tables() override;
     Result<ApplyReport> apply(const ForwardingTables& wanted) override;
     Result<void> bump_generation() override;
     Result<std::uint16_t> generation() override;
@@ -98,8 +104,15 @@ class MemoryDataplane final : public Dataplane {
         AttachRequest request;
         Attachment attachment;
     };
+    template <typename List>
+    List copy_of(const List& list) const {
+        const std::lock_guard lock(mutex_);
+        return list;
+    }
     Attachment attach_one(const AttachRequest& request, ModeWish mode);
 
+    // Makes up for what the kernel does: reading calls of other threads meet no element half written.
+    mutable std::mutex mutex_;
     std::shared_ptr<MemoryKernel> kernel_;
     std::map<std::string, Attached> attached_;
     using Programs = std::map<std::string, std::pair<AttachRequest, Mode>>;  // by device

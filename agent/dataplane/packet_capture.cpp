@@ -125,7 +125,7 @@ Result<void> PacketCapture::make_maps() {
 
 Result<PacketCapture::Programs> PacketCapture::programs_now() const {
     Programs programs;
-    for (const Attachment& attachment : attacher_.attachments()) {
+    for (const Attachment& attachment : attacher_.links().still_attached()) {
         if (request_.device && *request_.device != attachment.slot) continue;
         const auto device = attacher_.device(attachment.slot);
         if (!device) continue;

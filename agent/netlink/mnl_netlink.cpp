@@ -139,8 +139,8 @@ Result<MnlNetlink::Socket> MnlNetlink::open_socket(int flags, unsigned socket_gr
     return socket;
 }
 
-Result<std::unique_ptr<MnlNetlink>> MnlNetlink::open() {
-    auto events = open_socket(SOCK_NONBLOCK, groups);
+Result<std::unique_ptr<MnlNetlink>> MnlNetlink::open(Following following) {
+    auto events = open_socket(SOCK_NONBLOCK, following == Following::events ? groups : 0);
     if (!events) {
         return tl::make_unexpected(events.error());
     }

@@ -19,8 +19,10 @@ namespace sallyport::netlink {
 
 class MnlNetlink final : public Netlink {
   public:
-    // Subscribes before it returns: what is read afterwards can be kept current from the events alone.
-    static Result<std::unique_ptr<MnlNetlink>> open();
+    // Subscribes before it returns: what is read afterwards can be kept current from the events alone. Who
+    // follows nothing has only questions, and no events come.
+    enum class Following { events, nothing };
+    static Result<std::unique_ptr<MnlNetlink>> open(Following following = Following::events);
 
     Result<std::vector<Link>> links() override;
     Result<std::vector<InterfaceAddress>> addresses() override;

@@ -43,10 +43,6 @@ bool same_to_plan(const netlink::Link& a, const netlink::Link& b) {
     return a.name == b.name && a.mac == b.mac && a.mtu == b.mtu && a.master == b.master && a.kind == b.kind;
 }
 
-bool shares_with_host(const model::DesiredState& desired) {
-    return std::ranges::any_of(desired.elastic_ips, &model::ElasticIp::shared_with_host);
-}
-
 }  // namespace
 
 Reconciler::Reconciler(dataplane::Dataplane& dataplane, netlink::Netlink& netlink, const Clock& clock)
@@ -62,23 +58,6 @@ void Reconciler::set_draining(std::set<std::string> elastic_ips) {
     if (elastic_ips == draining_) return;
     draining_ = std::move(elastic_ips);
     plan_is_old_ = true;
-}
-
-Result<dataplane::ForwardingTables> Reconciler::tables_for(const model::DesiredState& desired) const {
-    if (!prepared_) return failure("the data plane could not be read yet");
-    std::optional<NetworkView> read;
-    if (!view_) {
-        auto view = NetworkView::read(netlink_);
-        if (!view) return failure_within("network", view.error());
-        read = std::move(*view);
-    }
-    Identifiers identifiers = identifiers_;
-    const auto numbered = identifiers.provide(
-        names_of(desired), [this](auto kind, auto number) { return is_carried(kind, number); });
-    if (!numbered) return failure_within("numbers", numbered.error());
-    const auto host_ports = host_ports_for(desired);
-    if (!host_ports) return tl::make_unexpected(host_ports.error());
-    return make_plan(desired, read ? *read : *view_, identifiers, draining_, *host_ports).tables;
 }
 
 Result<Report> Reconciler::retry() {
@@ -120,20 +99,21 @@ Result<Report> Reconciler::reconcile() {
     if (usable) usable = note("network", read_host_ports());
     if (usable) {
         usable = note("numbers", identifiers_.provide(names_of(*desired_), [this](auto kind, auto number) {
-            return is_carried(kind, number);
+            return is_carried(dataplane_, kind, number);
         }));
     }
     if (usable) {
         Plan plan = make_plan(*desired_, *view_, identifiers_, draining_, host_ports_);
-        const dataplane::ForwardingTables before = tables_;
+        const std::shared_ptr<const dataplane::ForwardingTables> before = tables_;
         warnings_ = std::move(plan.warnings);
         wanted_neighbours_ = std::move(plan.wanted_neighbours);
         usable = note("data plane", write_tables(plan, report));
+        basis_ = std::make_shared<const Basis>(Basis{tables_, *view_, draining_});
         if (usable) usable = note("attach", attach(plan));
         note("routes", write_routes(plan, report));
         if (usable) {
             note("data plane", recheck_flows(report));
-            announce(before, report);
+            announce(*before, report);
             note("data plane", keep_next_hops_valid());
         }
     }
@@ -147,16 +127,8 @@ Result<Report> Reconciler::reconcile() {
     return report;
 }
 
-// None where they do not matter.
-Result<netlink::HostPorts> Reconciler::host_ports_for(const model::DesiredState& desired) const {
-    if (!shares_with_host(desired)) return netlink::HostPorts{};
-    auto ports = netlink_.host_ports();
-    if (!ports) return failure_within("read the host's ports", ports.error());
-    return ports;
-}
-
 Result<void> Reconciler::read_host_ports() {
-    auto ports = host_ports_for(*desired_);
+    auto ports = host_ports_for(*desired_, netlink_);
     if (!ports) return tl::make_unexpected(ports.error());
     host_ports_ = std::move(*ports);
     host_ports_read_at_.reset();
@@ -178,13 +150,13 @@ Result<void> Reconciler::look_at_host_ports() {
 Result<void> Reconciler::prepare() {
     if (auto made = dataplane_.prepare(desired_->gateway.flow_capacity); !made) return made;
     if (prepared_) return {};
-    auto tables = dataplane_.read_tables();
+    auto tables = dataplane_.load_tables();
     if (!tables) return tl::make_unexpected(tables.error());
     const auto flow_table = dataplane_.flow_table_status();
     if (!flow_table) return tl::make_unexpected(flow_table.error());
     made_capacity_ = flow_table->capacity;
     identifiers_ = Identifiers(tables->identifiers);
-    tables_ = std::move(*tables);
+    tables_ = std::make_shared<dataplane::ForwardingTables>(*std::move(tables));
     prepared_ = true;
     return {};
 }
@@ -210,13 +182,13 @@ Result<void> Reconciler::write_tables(Plan& plan, Report& report) {
             return tl::make_unexpected(detached.error());
         }
     }
-    if (!same_to_flows(tables_, plan.tables)) recheck_pending_ = true;
-    tables_ = std::move(plan.tables);
+    if (!same_to_flows(*tables_, plan.tables)) recheck_pending_ = true;
+    tables_ = std::make_shared<dataplane::ForwardingTables>(std::move(plan.tables));
     // A table that was made smaller than what is asked for now has its own half.
     if (!desired_->gateway.unanswered_flow_capacity) {
-        tables_.gateway.unanswered_capacity = static_cast<std::uint32_t>(made_capacity_ / 2);
+        tables_->gateway.unanswered_capacity = static_cast<std::uint32_t>(made_capacity_ / 2);
     }
-    const auto written = dataplane_.apply(tables_);
+    const auto written = dataplane_.apply(*tables_);
     tables_written_ = written.has_value();
     if (!written) {
         recheck_pending_ = true;
@@ -299,9 +271,9 @@ Result<void> Reconciler::recheck_flows(Report& report) {
 }
 
 void Reconciler::announce(const dataplane::ForwardingTables& before, Report& report) {
-    for (const auto& [address, entry] : tables_.elastic_ips) {
-        const auto device = tables_.devices.find(entry.on_link_device);
-        if (device == tables_.devices.end()) continue;
+    for (const auto& [address, entry] : tables_->elastic_ips) {
+        const auto device = tables_->devices.find(entry.on_link_device);
+        if (device == tables_->devices.end()) continue;
         const auto old = before.elastic_ips.find(address);
         const auto old_device = before.devices.find(entry.on_link_device);
         const bool known = old != before.elastic_ips.end() &&
@@ -326,33 +298,38 @@ void Reconciler::repeat_announcements() {
     const auto now = clock_.monotonic();
     std::erase_if(announcements_, [&](const Announcement& announcement) {
         if (announcement.due > now) return false;
-        const auto bound = tables_.elastic_ips.find(announcement.address);
-        if (view_ && bound != tables_.elastic_ips.end())
+        const auto bound = tables_->elastic_ips.find(announcement.address);
+        if (view_ && bound != tables_->elastic_ips.end())
             announce_one(announcement.ifindex, announcement.address);
         return true;
     });
 }
 
 // Neighbours come and go by the thousand, so they do not have a plan made anew.
+// Others read what the basis has.
+dataplane::ForwardingTables& Reconciler::own_tables() {
+    if (basis_ && basis_->tables == tables_)
+        tables_ = std::make_shared<dataplane::ForwardingTables>(*tables_);
+    return *tables_;
+}
+
 Result<void> Reconciler::settle_neighbours(Report& report) {
     bool differs = false;
     for (const dataplane::Neighbour& key : std::exchange(changed_neighbours_, {})) {
         const netlink::NeighbourEntry* neighbour = view_->neighbour(key);
-        const auto hop = neighbour == nullptr ? std::nullopt : next_hop_of(*neighbour, tables_.devices);
-        const auto at = tables_.next_hops.find(key);
-        if (hop && at == tables_.next_hops.end()) {
-            tables_.next_hops.emplace(key, *hop);
-        } else if (hop && at->second != *hop) {
-            at->second = *hop;
-        } else if (!hop && at != tables_.next_hops.end()) {
-            tables_.next_hops.erase(at);
+        const auto hop = neighbour == nullptr ? std::nullopt : next_hop_of(*neighbour, tables_->devices);
+        const auto at = tables_->next_hops.find(key);
+        const bool is_known = at != tables_->next_hops.end();
+        if (hop ? is_known && at->second == *hop : !is_known) continue;
+        if (hop) {
+            own_tables().next_hops.insert_or_assign(key, *hop);
         } else {
-            continue;
+            own_tables().next_hops.erase(key);
         }
         differs = true;
     }
     if (!differs) return {};
-    const auto written = dataplane_.apply(tables_);
+    const auto written = dataplane_.apply(*tables_);
     tables_written_ = written.has_value();
     if (!written) return failure_within("next hops", written.error());
     report.tables = *written;
@@ -467,7 +444,7 @@ void Reconciler::probe_in_turns(const std::set<dataplane::Neighbour>& neighbours
     std::vector<dataplane::Neighbour> chosen;
     const auto choose = [&](auto from, auto to) {
         for (; from != to && chosen.size() < probes_at_once; ++from) {
-            if (tables_.next_hops.contains(*from)) chosen.push_back(*from);
+            if (tables_->next_hops.contains(*from)) chosen.push_back(*from);
         }
     };
     const auto turn = neighbours.upper_bound(last);
@@ -493,7 +470,8 @@ Result<void> Reconciler::detach() {
     prepared_ = false;
     tables_written_ = false;
     identifiers_ = Identifiers();
-    tables_ = {};
+    tables_ = std::make_shared<dataplane::ForwardingTables>();
+    basis_.reset();
     wanted_neighbours_.clear();
     devices_.clear();
     warnings_.clear();
@@ -506,16 +484,6 @@ Result<void> Reconciler::detach() {
 bool Reconciler::ready() const {
     return desired_ && tables_written_ && !devices_.empty() &&
            std::ranges::all_of(devices_, [](const DeviceStatus& device) { return device.attached; });
-}
-
-bool Reconciler::is_carried(std::uint32_t kind, std::uint32_t number) const {
-    bool carried = false;
-    const auto visited = dataplane_.visit_flows([&](const dataplane::FlowRecord& flow) {
-        carried = kind == IDENTIFIER_VPC ? flow.zone == number
-                                         : kind == IDENTIFIER_NAT_GATEWAY && flow.nat_gateway == number;
-        return !carried;
-    });
-    return carried || !visited;
 }
 
 }  // namespace sallyport::reconcile

@@ -21,6 +21,7 @@
 #include "dataplane/dataplane.h"
 #include "model/resources.h"
 #include "netlink/netlink.h"
+#include "reconcile/basis.h"
 #include "reconcile/identifiers.h"
 #include "reconcile/network_view.h"
 #include "reconcile/plan.h"
@@ -95,9 +96,9 @@ class Reconciler {
         return identifiers_.name_of(kind, number);
     }
     // What the data plane holds, or is to hold if needs_retry().
-    [[nodiscard]] const dataplane::ForwardingTables& tables() const { return tables_; }
-    // What apply() would have the data plane hold. Changes nothing.
-    [[nodiscard]] Result<dataplane::ForwardingTables> tables_for(const model::DesiredState& desired) const;
+    [[nodiscard]] const dataplane::ForwardingTables& tables() const { return *tables_; }
+    // For plans; null before the first reconciliation that came as far as the tables.
+    [[nodiscard]] std::shared_ptr<const Basis> basis() const { return basis_; }
 
   private:
     struct Announcement {
@@ -115,14 +116,13 @@ class Reconciler {
     void announce(const dataplane::ForwardingTables& before, Report& report);
     bool announce_one(std::uint32_t ifindex, Ipv4Address address);
     Result<void> settle_neighbours(Report& report);
+    dataplane::ForwardingTables& own_tables();
     Result<void> keep_next_hops_valid();
     void probe_neighbours();
     void probe_in_turns(const std::set<dataplane::Neighbour>& neighbours, dataplane::Neighbour& last);
     void repeat_announcements();
-    Result<netlink::HostPorts> host_ports_for(const model::DesiredState& desired) const;
     Result<void> read_host_ports();
     Result<void> look_at_host_ports();
-    [[nodiscard]] bool is_carried(std::uint32_t kind, std::uint32_t number) const;
     bool is_ours(const netlink::Link& link) const;
 
     void on(const netlink::LinkChanged& event);
@@ -145,7 +145,9 @@ class Reconciler {
     bool prepared_ = false;            // the three below were read
     std::uint64_t made_capacity_ = 0;  // flows that the pinned table was made for
     Identifiers identifiers_;
-    dataplane::ForwardingTables tables_;
+    // Never null. The basis has them too, until next hops change: own_tables().
+    std::shared_ptr<dataplane::ForwardingTables> tables_ = std::make_shared<dataplane::ForwardingTables>();
+    std::shared_ptr<const Basis> basis_;
     std::set<dataplane::Neighbour> wanted_neighbours_;  // of the plan
     bool tables_written_ = false;                       // all of tables_ is in the data plane
     std::vector<DeviceStatus> devices_;

@@ -13,10 +13,12 @@
 #include <utility>
 #include <vector>
 
+#include "api/api_access_in_thread.h"
 #include "api/doctor_query.h"
 #include "api/event_loop.h"
 #include "api/http_server.h"
 #include "api/listener.h"
+#include "api/loop_thread.h"
 #include "api/network_api.h"
 #include "api/revision_watch.h"
 #include "api/router.h"
@@ -24,6 +26,7 @@
 #include "control/captures.h"
 #include "control/drop_feed.h"
 #include "control/gateway.h"
+#include "control/gateway_reader.h"
 #include "control/log.h"
 #include "control/port_block_log.h"
 #include "core/clock.h"
@@ -45,6 +48,9 @@ using namespace std::chrono_literals;
 // Longer than the loop is ever busy with one thing. Fragments that come early when the agent has ended are
 // dropped.
 constexpr std::chrono::seconds fragments_held_for{5};
+
+// No query takes as long, whatever the size of the flow table.
+constexpr std::chrono::seconds thread_patience{30};
 
 constexpr int exit_failed = 1;
 // The Linux Standard Base's "program is not configured": the service manager does not try again.
@@ -118,6 +124,7 @@ class Agent {
     void reload_by_signal();
     void stop_by_signal(const char* name);
     void tell_status();
+    void look_after_threads();
     [[nodiscard]] telemetry::Subject subject() const;
 
     const Options& options_;
@@ -127,25 +134,32 @@ class Agent {
     // In the order of dependence: what stands below uses what stands above, and goes first.
     std::optional<DirectoryLock> run_dir_;
     std::optional<DirectoryLock> state_dir_;
-    std::unique_ptr<api::EventLoop> loop_;
+    std::unique_ptr<api::EventLoop> loop_;          // of commands and upkeep
+    std::unique_ptr<api::LoopThread> queries_;      // of what reads
+    std::unique_ptr<api::LoopThread> connections_;  // of those who ask
     std::unique_ptr<store::Store> store_;
+    std::unique_ptr<store::StoreReader> store_reader_;
     std::unique_ptr<netlink::Netlink> netlink_;
     std::unique_ptr<dataplane::Dataplane> dataplane_;
     std::unique_ptr<reconcile::Reconciler> reconciler_;
     std::optional<config::ApiSettings> api_settings_;  // as the file had them at the start
     std::unique_ptr<control::Gateway> gateway_;
+    std::unique_ptr<control::GatewayReader> reader_;
     std::unique_ptr<control::DropFeed> drops_;
     std::unique_ptr<control::Captures> captures_;
     std::unique_ptr<control::PortBlockLog> port_blocks_;
+    std::unique_ptr<netlink::Netlink> host_netlink_;
     std::unique_ptr<doctor::Host> host_;
     std::unique_ptr<telemetry::Metrics> metrics_;
     std::unique_ptr<api::RevisionWatch> watch_;
     std::unique_ptr<api::RevisionWatch> network_watch_;
+    api::RunningKeys running_keys_;
     std::unique_ptr<api::Router> api_router_;
     std::unique_ptr<api::Router> network_router_;
     std::unique_ptr<api::Router> metrics_router_;
     std::unique_ptr<api::HttpServer> api_server_;
     std::unique_ptr<api::NetworkApi> network_api_;
+    std::unique_ptr<api::ApiAccessInThread> api_access_;
     std::unique_ptr<api::HttpServer> metrics_server_;
     api::EventLoop::Watch drop_events_;
     int drop_events_fd_ = -1;
@@ -155,6 +169,7 @@ class Agent {
     int fragments_fd_ = -1;
     std::vector<api::EventLoop::Watch> watches_;
     std::string told_status_;
+    bool stuck_ = false;  // a thread does not answer any more
 };
 
 bool Agent::open_parts() {
@@ -169,10 +184,20 @@ bool Agent::open_parts() {
     auto loop = api::EventLoop::make();
     if (!loop) return fail(loop.error());
     loop_ = *std::move(loop);
+    auto queries = api::LoopThread::make("queries");
+    if (!queries) return fail(queries.error());
+    queries_ = *std::move(queries);
+    auto connections = api::LoopThread::make("connections");
+    if (!connections) return fail(connections.error());
+    connections_ = *std::move(connections);
 
-    auto store = store::SqliteStore::open(options_.state_dir + "/sallyport.db");
+    const std::string database = options_.state_dir + "/sallyport.db";
+    auto store = store::SqliteStore::open(database);
     if (!store) return fail(store.error());
     store_ = *std::move(store);
+    auto store_reader = store::SqliteStore::open_reader(database);
+    if (!store_reader) return fail(store_reader.error());
+    store_reader_ = *std::move(store_reader);
 
     auto opening = control::find_opening(*store_, options_.config);
     if (!opening) {
@@ -198,7 +223,14 @@ bool Agent::open_parts() {
     port_blocks_ = std::make_unique<control::PortBlockLog>(
         control::PortBlockLog::Parts{*dataplane_, *store_, clock_, log_},
         [this] { return gateway_->view(); });
-    host_ = std::make_unique<doctor::LinuxHost>(*netlink_);
+    auto host_netlink = netlink::MnlNetlink::open(netlink::MnlNetlink::Following::nothing);
+    if (!host_netlink) return fail(host_netlink.error());
+    host_netlink_ = *std::move(host_netlink);
+    host_ = std::make_unique<doctor::LinuxHost>(*host_netlink_);
+    reader_ = std::make_unique<control::GatewayReader>(
+        control::GatewayReader::Parts{gateway_->published(), *dataplane_, *store_reader_, *host_netlink_,
+                                      clock_},
+        options_.config);
     metrics_ = std::make_unique<telemetry::Metrics>(
         *dataplane_, [this] { return subject(); }, SALLYPORT_VERSION);
     return true;
@@ -210,33 +242,43 @@ bool Agent::start() {
     // Listening comes before the first change of the kernel: a port that is taken must not leave a gateway
     // half started. Requests are answered once the loop runs.
     const std::optional<gid_t> group = api::group_named("sallyport");
-    const auto revision = [this] { return std::to_string(gateway_->view()->desired_revision); };
+    const auto revision = [this] { return std::to_string(reader_->view()->desired_revision); };
     const auto admit_all = [](const std::optional<api::Peer>&) { return true; };
     // Whoever waits leaves half of the connections to others, and nobody on the network those of the socket.
-    watch_ = std::make_unique<api::RevisionWatch>(*loop_, api::ServerLimits{}.connections / 2);
-    network_watch_ = std::make_unique<api::RevisionWatch>(*loop_, api::NetworkApi::connections / 2);
+    watch_ = std::make_unique<api::RevisionWatch>(queries_->loop(), api::ServerLimits{}.connections / 2);
+    network_watch_ = std::make_unique<api::RevisionWatch>(queries_->loop(), api::NetworkApi::connections / 2);
     gateway_->follow_revisions([this] {
-        watch_->look();
-        network_watch_->look();
+        queries_->loop().post([this] {
+            watch_->look();
+            network_watch_->look();
+        });
     });
-    const auto services = [this](api::RevisionWatch& watch) {
-        return api::Services{*gateway_, *drops_, *captures_, *host_, *loop_, watch, options_.pin_dir};
+    const auto routes = [this](api::RevisionWatch& watch) {
+        return api::api_routes({.reader = *reader_,
+                                .host = *host_,
+                                .watch = watch,
+                                .pin_dir = options_.pin_dir,
+                                .gateway = *gateway_,
+                                .drops = *drops_,
+                                .captures = *captures_,
+                                .loop = *loop_});
     };
-    api_router_ =
-        std::make_unique<api::Router>(api::api_routes(services(*watch_)), api::admit_peers(group), revision);
-    network_router_ =
-        std::make_unique<api::Router>(api::api_routes(services(*network_watch_)), admit_all, revision);
-    metrics_router_ = std::make_unique<api::Router>(api::metrics_routes(*metrics_), admit_all, revision);
+    const api::Lanes lanes{queries_->loop(), *loop_, connections_->loop(), running_keys_};
+    api_router_ = std::make_unique<api::Router>(routes(*watch_), api::admit_peers(group), revision, lanes);
+    network_router_ = std::make_unique<api::Router>(routes(*network_watch_), admit_all, revision, lanes);
+    metrics_router_ =
+        std::make_unique<api::Router>(api::metrics_routes(*metrics_), admit_all, revision, lanes);
 
     auto metrics_listener = api::listen_tcp(options_.metrics_listen);
     if (!metrics_listener) return fail(metrics_listener.error().within("serve metrics (--metrics-listen)"));
-    auto metrics_server = api::HttpServer::start(*loop_, *std::move(metrics_listener), *metrics_router_);
+    auto metrics_server =
+        api::HttpServer::start(connections_->loop(), *std::move(metrics_listener), *metrics_router_);
     if (!metrics_server) return fail(metrics_server.error());
     metrics_server_ = *std::move(metrics_server);
 
     auto listener = api::listen_unix(options_.run_dir + "/api.sock", group);
     if (!listener) return fail(listener.error());
-    auto server = api::HttpServer::start(*loop_, *std::move(listener), *api_router_);
+    auto server = api::HttpServer::start(connections_->loop(), *std::move(listener), *api_router_);
     if (!server) return fail(server.error());
     api_server_ = *std::move(server);
 
@@ -247,8 +289,8 @@ bool Agent::start() {
 }
 
 bool Agent::open_network_api() {
-    network_api_ = std::make_unique<api::NetworkApi>(api::NetworkApi::Parts{*loop_, *network_router_, log_},
-                                                     options_.api_listen);
+    network_api_ = std::make_unique<api::NetworkApi>(
+        api::NetworkApi::Parts{connections_->loop(), *network_router_, log_}, options_.api_listen);
     if (api_settings_) {
         const auto prepared = network_api_->prepare(*api_settings_);
         if (!prepared) return fail(prepared.error());
@@ -258,7 +300,8 @@ bool Agent::open_network_api() {
         log_.error(fmt::format("{} has faults, see `sallyport check`: the API is not served over TCP",
                                options_.config));
     }
-    gateway_->follow_api_settings(*network_api_, api_settings_.value_or(config::ApiSettings{}));
+    api_access_ = std::make_unique<api::ApiAccessInThread>(*network_api_, *connections_);
+    gateway_->follow_api_settings(*api_access_, api_settings_.value_or(config::ApiSettings{}));
     return true;
 }
 
@@ -291,6 +334,7 @@ bool Agent::watch() {
         port_blocks_->tick();
         captures_->tick();
         tell_status();
+        look_after_threads();
     }));
     // An error means that the data plane is detached, or that fragments wait for the next call.
     const auto tend_fragments = [this] { std::ignore = dataplane_->tend_fragments(); };
@@ -324,7 +368,12 @@ int Agent::run() {
                             gateway_->view()->ready() ? "ready" : "running", status));
     told_status_ = status;
     sd_notifyf(0, "READY=1\nSTATUS=%s", status.c_str());
+    // Only now, so that nobody is answered before all is there; and no one after commands have ended.
+    connections_->start();
+    queries_->start();
     const Result<void> ended = loop_->run();
+    connections_->stop();
+    queries_->stop();
     if (!ended) {
         fail(ended.error());
         return exit_failed;
@@ -339,6 +388,19 @@ telemetry::Subject Agent::subject() const {
         subject.api_waits_refused += watch->refused();
     }
     return subject;
+}
+
+// systemd's watchdog is served by this thread, and stands for all of them.
+void Agent::look_after_threads() {
+    for (const auto* thread : {queries_.get(), connections_.get()}) {
+        if (thread->silent_for() < thread_patience || stuck_) continue;
+        stuck_ = true;
+        log_.error(fmt::format("the thread \"{}\" has stood still for {} seconds", thread->name(),
+                               std::chrono::duration_cast<std::chrono::seconds>(thread_patience).count()));
+        loop_->fail_watchdog();
+    }
+    queries_->ask_for_sign();
+    connections_->ask_for_sign();
 }
 
 void Agent::tell_status() {

@@ -199,6 +199,24 @@ Result<std::unique_ptr<SqliteStore>> SqliteStore::open(const std::string& path) 
     return store;
 }
 
+Result<std::unique_ptr<StoreReader>> SqliteStore::open_reader(const std::string& path) {
+    sqlite3* opened = nullptr;
+    const int status = sqlite3_open_v2(
+        path.c_str(), &opened, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_EXRESCODE, nullptr);
+    std::unique_ptr<sqlite3, Close> database(opened);
+    if (status != SQLITE_OK) {
+        return failure(fmt::format("read the revision history {}: {}", path,
+                                   database ? sqlite3_errmsg(database.get()) : "out of memory"));
+    }
+    // A reader waits for no writer. What is left is the moment in which a connection begins or ends.
+    sqlite3_busy_timeout(database.get(), 2000);
+    std::unique_ptr<SqliteStore> store(new SqliteStore(std::move(database)));
+    for (const char* sql : {"PRAGMA query_only = ON", "PRAGMA trusted_schema = OFF"}) {
+        if (Result<void> done = store->execute(sql); !done) return tl::unexpected(done.error());
+    }
+    return store;
+}
+
 Result<void> SqliteStore::execute(const char* sql) {
     if (sqlite3_exec(database_.get(), sql, nullptr, nullptr, nullptr) != SQLITE_OK) {
         return failure(sqlite3_errmsg(database_.get()));

@@ -20,6 +20,11 @@ class SqliteStore final : public Store {
     // that goes with this object.
     static Result<std::unique_ptr<SqliteStore>> open(const std::string& path);
 
+    // A second connection to a store that is open, for another thread. It reads while the first one writes,
+    // and sees each commit as a whole from the moment on that it is answered. It must go before the first
+    // one.
+    static Result<std::unique_ptr<StoreReader>> open_reader(const std::string& path);
+
     Result<std::uint64_t> commit(const NewRevision& revision) override;
     Result<std::optional<Revision>> newest() override;
     Result<std::optional<Revision>> find(std::uint64_t number) override;

@@ -131,10 +131,27 @@ struct PortBlockRecord {
     bool operator==(const PortBlockRecord&) const = default;
 };
 
-class Store {
+// What queries read.
+class StoreReader {
   public:
-    virtual ~Store() = default;
+    virtual ~StoreReader() = default;
 
+    virtual Result<std::vector<RevisionSummary>> history(std::size_t limit) = 0;  // newest first
+    // The same of those with lower numbers than `number`, which need not be there.
+    virtual Result<std::vector<RevisionSummary>> history_before(std::uint64_t number, std::size_t limit) = 0;
+
+    // digest() of the configuration file and its fragments when they were last read, or empty. It differs
+    // from the newest revision's when an apply came later, or when a reload found nothing but new comments.
+    virtual Result<std::string> loaded_file_hash() = 0;
+
+    // Who had the port at any moment from `first` to `last`, newest first.
+    virtual Result<std::vector<PortBlockRecord>> port_blocks(Ipv4Address elastic_ip, std::uint16_t port,
+                                                             std::chrono::system_clock::time_point first,
+                                                             std::chrono::system_clock::time_point last) = 0;
+};
+
+class Store : public StoreReader {
+  public:
     // Makes the next revision, entirely or not at all, and returns its number. It costs what differs, and not
     // what there is. It is on disk when this
     // returns, and revisions beyond revisions_kept are gone. A number is never given twice. A commit with
@@ -144,10 +161,6 @@ class Store {
 
     virtual Result<std::optional<Revision>> newest() = 0;
     virtual Result<std::optional<Revision>> find(std::uint64_t number) = 0;
-    virtual Result<std::vector<RevisionSummary>> history(std::size_t limit) = 0;  // newest first
-    // The same of those with lower numbers than `number`, which need not be there.
-    virtual Result<std::vector<RevisionSummary>> history_before(std::uint64_t number, std::size_t limit) = 0;
-
     // Keeps the record of a request that made no revision.
     virtual Result<void> remember(const IdempotencyRecord& record,
                                   std::chrono::system_clock::time_point now) = 0;
@@ -169,9 +182,6 @@ class Store {
     virtual Result<void> set_drain(const Drain& drain) = 0;
     virtual Result<void> clear_drain(std::string_view elastic_ip) = 0;
 
-    // digest() of the configuration file and its fragments when they were last read, or empty. It differs
-    // from the newest revision's when an apply came later, or when a reload found nothing but new comments.
-    virtual Result<std::string> loaded_file_hash() = 0;
     virtual Result<void> set_loaded_file_hash(std::string_view hash) = 0;
 
     // Notes in order, all or none, that blocks were allocated (`until` is none) or released. An allocation
@@ -179,10 +189,6 @@ class Store {
     // release of what is not known to be allocated changes nothing. A loss of power may take the newest of
     // these with it, though never a revision: nobody waits for a disk to receive packets.
     virtual Result<void> note_port_blocks(std::span<const PortBlockRecord> changes) = 0;
-    // Who had the port at any moment from `first` to `last`, newest first.
-    virtual Result<std::vector<PortBlockRecord>> port_blocks(Ipv4Address elastic_ip, std::uint16_t port,
-                                                             std::chrono::system_clock::time_point first,
-                                                             std::chrono::system_clock::time_point last) = 0;
     virtual Result<std::vector<PortBlockRecord>> allocated_port_blocks() = 0;
 };
 

@@ -16,7 +16,7 @@ std::uint32_t FlowCensus::ports_of(Ipv4Address elastic_ip, Protocol protocol) co
     return found == ports_in_use.end() ? 0 : found->second;
 }
 
-Result<FlowCensus> take_census(dataplane::Dataplane& dataplane) {
+Result<FlowCensus> take_census(dataplane::DataplaneReader& dataplane) {
     using Ports = std::bitset<65536>;
     FlowCensus census;
     std::map<std::pair<Ipv4Address, Protocol>, std::unique_ptr<Ports>> seen;

@@ -25,6 +25,6 @@ struct FlowCensus {
     [[nodiscard]] std::uint32_t ports_of(Ipv4Address elastic_ip, Protocol protocol) const;
 };
 
-Result<FlowCensus> take_census(dataplane::Dataplane& dataplane);
+Result<FlowCensus> take_census(dataplane::DataplaneReader& dataplane);
 
 }  // namespace sallyport::telemetry

@@ -229,7 +229,7 @@ void add_state(Families& families, const Subject& subject,
 
 class Metrics::Collector final : public prometheus::Collectable {
   public:
-    Collector(dataplane::Dataplane& dataplane, std::function<Subject()> subject)
+    Collector(dataplane::DataplaneReader& dataplane, std::function<Subject()> subject)
         : dataplane_(dataplane), subject_(std::move(subject)) {}
 
     [[nodiscard]] Families Collect() const override {
@@ -247,7 +247,7 @@ class Metrics::Collector final : public prometheus::Collectable {
     }
 
   private:
-    dataplane::Dataplane& dataplane_;
+    dataplane::DataplaneReader& dataplane_;
     std::function<Subject()> subject_;
 };
 
@@ -256,7 +256,7 @@ struct Metrics::Registry {
     prometheus::Registry registry;
 };
 
-Metrics::Metrics(dataplane::Dataplane& dataplane, std::function<Subject()> subject, std::string version)
+Metrics::Metrics(dataplane::DataplaneReader& dataplane, std::function<Subject()> subject, std::string version)
     : collector_(std::make_unique<Collector>(dataplane, std::move(subject))),
       registry_(std::make_unique<Registry>()) {
     prometheus::BuildGauge()

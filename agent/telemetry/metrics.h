@@ -48,7 +48,7 @@ struct Subject {
 class Metrics {
   public:
     // `dataplane` must outlive this; `subject` is asked at each scrape.
-    Metrics(dataplane::Dataplane& dataplane, std::function<Subject()> subject, std::string version);
+    Metrics(dataplane::DataplaneReader& dataplane, std::function<Subject()> subject, std::string version);
     ~Metrics();
 
     static constexpr const char* content_type = "text/plain; version=0.0.4; charset=utf-8";

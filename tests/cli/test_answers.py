@@ -240,6 +240,16 @@ class TestCreate:
         assert [request.body for request in agent.requests] == 3 * [{"cidrs": ["10.1.0.0/16"], "name": "lab"}]
         assert len({request.headers["Idempotency-Key"] for request in agent.requests}) == 1
 
+    def test_what_is_still_being_carried_out_is_asked_for_again(self, sallyport, agent):
+        busy = problem(409, "Conflict", "a request with this key is still being carried out")
+        agent.headers["Retry-After"] = "1"
+        agent.answers["POST /v1/vpcs"] = [(0, {}), busy, (201, {"name": "lab"})]
+        assert sallyport("create", "vpcs", "lab", "cidrs=[10.1.0.0/16]").returncode == 0
+        assert len({request.headers["Idempotency-Key"] for request in agent.requests}) == 1
+        del agent.headers["Retry-After"]
+        agent.answers["POST /v1/vpcs"] = [problem(409, "Conflict", "there is a VPC \"lab\" already")]
+        assert sallyport("create", "vpcs", "lab", "cidrs=[10.1.0.0/16]").returncode == 5
+
     @pytest.mark.parametrize(("words", "code", "message"), [
         (["a.b=1", "a=2", "a.c=3"], 2, "a is no map, and a.c leads into it"),
         (["a=[1"], 2, "sallyport: a:1:"), (["a={b: 1, b: 2}"], 2, "duplicate key \"b\""),

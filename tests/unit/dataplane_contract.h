@@ -7,8 +7,10 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <atomic>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "dataplane/dataplane.h"
@@ -489,6 +491,60 @@ TEST_P(DataplaneContract, a_capture_ends_when_the_program_of_its_device_does) {
     ASSERT_TRUE(dataplane_->detach_all());
     EXPECT_EQ(dataplane_->poll_capture(10, ignore).error().code, ENODEV);
     EXPECT_EQ(dataplane_->begin_capture({}).error().code, ENODEV);
+}
+
+// Queries have a thread of their own, and come at any time: also while all is written, detached and made
+// anew.
+TEST_P(DataplaneContract, reading_goes_on_beside_everything) {
+    const ForwardingTables example = example_tables(*world_);
+    const std::vector<AttachRequest> both{world_->first_device(), world_->second_device()};
+    std::atomic<bool> ended = false;
+    std::atomic<int> rounds = 0;
+    std::thread reading([&] {
+        const auto works = [](const auto& result) {
+            if (!result) {
+                EXPECT_EQ(result.error().code, ENODEV) << result.error().message;
+            }
+            return result.has_value();
+        };
+        DataplaneReader& reader = *dataplane_;
+        while (!ended) {
+            if (const auto tables = reader.read_tables(); works(tables)) {
+                for (const auto& [slot, device] : tables->devices)
+                    EXPECT_TRUE(example.devices.contains(slot));
+                for (const auto& [number, gateway] : tables->nat_gateways)
+                    EXPECT_TRUE(example.nat_gateways.contains(number));
+            }
+            if (const auto counters = reader.counters(); works(counters)) {
+                for (const auto& [slot, counted] : counters->devices)
+                    EXPECT_EQ(counted.received_packets, 0U) << "they received nothing";
+            }
+            for (const Attachment& attachment : reader.attachments())
+                EXPECT_TRUE(attachment.name == both[0].name || attachment.name == both[1].name);
+            works(reader.generation());
+            works(reader.flow_table_status());
+            works(reader.visit_flows([](const FlowRecord&) { return true; }));
+            works(reader.visit_inner_flows([](const InnerFlowKey&, const InnerFlow&) { return true; }));
+            works(reader.inner_flow({}));
+            works(reader.next_hop({both[0].ifindex, Ipv4Address(10, 0, 1, 5), Ipv4Address(203, 0, 113, 9)}));
+            ++rounds;
+        }
+    });
+    for (int i = 0; i < 4 || rounds < 4; ++i) {
+        apply(example);
+        attach(both);
+        EXPECT_TRUE(dataplane_->bump_generation());
+        EXPECT_TRUE(dataplane_->keep_next_hops_valid(std::chrono::seconds{30}));
+        EXPECT_TRUE(dataplane_->sweep(0));
+        EXPECT_TRUE(dataplane_->tend_fragments());
+        apply({});
+        attach({});
+        if (i % 2 == 0) continue;
+        EXPECT_TRUE(dataplane_->detach_all());
+        EXPECT_TRUE(dataplane_->prepare(1000));
+    }
+    ended = true;
+    reading.join();
 }
 
 }  // namespace sallyport::dataplane

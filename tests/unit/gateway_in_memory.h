@@ -13,6 +13,7 @@
 #include "control/captures.h"
 #include "control/drop_feed.h"
 #include "control/gateway.h"
+#include "control/gateway_reader.h"
 #include "control/log.h"
 #include "control/port_block_log.h"
 #include "core/clock.h"
@@ -67,6 +68,7 @@ class GatewayInMemory {
 
     // A new agent on the same store, network and kernel; the previous one is gone, as after a kill.
     control::Outcome<void> start() {
+        reader.reset();
         gateway.reset();
         auto opening = control::find_opening(*store, config_path);
         if (!opening) return tl::unexpected(opening.error());
@@ -75,6 +77,8 @@ class GatewayInMemory {
         gateway = std::make_unique<control::Gateway>(
             control::Gateway::Parts{*store, *dataplane, netlink, *reconciler, clock, log}, config_path,
             *std::move(opening));
+        reader = std::make_unique<control::GatewayReader>(
+            control::GatewayReader::Parts{gateway->published(), *dataplane, *store, netlink, clock}, config_path);
         drops = std::make_unique<control::DropFeed>(*dataplane, clock);
         captures = std::make_unique<control::Captures>(*dataplane, clock);
         port_blocks = std::make_unique<control::PortBlockLog>(
@@ -96,6 +100,7 @@ class GatewayInMemory {
     std::unique_ptr<dataplane::MemoryDataplane> dataplane;
     std::unique_ptr<reconcile::Reconciler> reconciler;
     std::unique_ptr<control::Gateway> gateway;
+    std::unique_ptr<control::GatewayReader> reader;
     std::unique_ptr<control::DropFeed> drops;
     std::unique_ptr<control::Captures> captures;
     std::unique_ptr<control::PortBlockLog> port_blocks;

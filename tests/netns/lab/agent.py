@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """sallyportd and sallyport in the gateway's namespace."""
 
+import contextlib
 import http.client
 import json
 import os
@@ -143,7 +144,9 @@ class Agent:
 
     def _receive_notifications(self, wait: float) -> list[str]:
         while self._notifications and select.select([self._notifications], [], [], wait)[0]:
-            self.notified += self._notifications.recv(8192).decode().split("\n")
+            with contextlib.suppress(BlockingIOError):  # another thread has it
+                received = self._notifications.recv(8192, socket.MSG_DONTWAIT)
+                self.notified += received.decode().split("\n")
         return self.notified
 
     def await_notification(self, wanted: str, timeout: float = 10.0) -> None:
@@ -224,6 +227,7 @@ class Agent:
 
     def request(self, method: str, path: str, body: Any = None) -> tuple[int, dict[str, str], Any]:
         """Speaks to the API over its socket. Gives status, header fields and what the body says."""
+        self._receive_notifications(wait=0)  # as run() does
         connection = http.client.HTTPConnection("localhost")
         connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         connection.sock.settimeout(40)

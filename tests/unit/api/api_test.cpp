@@ -12,6 +12,7 @@
 #include "api/routes.h"
 #include "doctor/memory_host.h"
 #include "unit/api/http_client.h"
+#include "unit/api/one_thread.h"
 #include "unit/gateway_in_memory.h"
 
 namespace sallyport::api {
@@ -26,11 +27,9 @@ class ApiTest : public testing::Test {
         ASSERT_TRUE(here_.start());
         loop_ = std::move(*EventLoop::make());
         watch_ = std::make_unique<RevisionWatch>(*loop_, 3);
-        router_ = std::make_unique<Router>(api_routes({*here_.gateway, *here_.drops, *here_.captures, host_,
-                                                       *loop_, *watch_, "/sys/fs/bpf/sallyport"}),
-                                           admit_peers(std::nullopt), [this] {
-                                               return std::to_string(here_.gateway->view()->desired_revision);
-                                           });
+        router_ = std::make_unique<Router>(
+            routes(), admit_peers(std::nullopt),
+            [this] { return std::to_string(here_.gateway->view()->desired_revision); }, here_only_.lanes);
         here_.gateway->follow_revisions([this] { watch_->look(); });
         const std::string path = here_.folder / "api.sock";
         auto server = HttpServer::start(*loop_, std::move(*listen_unix(path, std::nullopt)), *router_);
@@ -39,6 +38,16 @@ class ApiTest : public testing::Test {
         client_ = std::make_unique<HttpClient>(*loop_, path);
     }
 
+    std::vector<Route> routes() {
+        return api_routes({.reader = *here_.reader,
+                           .host = host_,
+                           .watch = *watch_,
+                           .pin_dir = "/sys/fs/bpf/sallyport",
+                           .gateway = *here_.gateway,
+                           .drops = *here_.drops,
+                           .captures = *here_.captures,
+                           .loop = *loop_});
+    }
     json get(const std::string& target, long status = 200) {
         const Answer answer = client_->get(target);
         EXPECT_EQ(answer.status, status) << answer.body;
@@ -75,6 +84,7 @@ class ApiTest : public testing::Test {
     doctor::MemoryHost host_;
     std::unique_ptr<EventLoop> loop_;
     std::unique_ptr<RevisionWatch> watch_;
+    OneThread here_only_;
     std::unique_ptr<Router> router_;
     std::unique_ptr<HttpServer> server_;
     std::unique_ptr<HttpClient> client_;
@@ -534,7 +544,6 @@ TEST_F(ApiTest, WhatHasChangedAlreadyIsTold) {
     get("/v1/vpcs?after_revision=2");
     get("/v1/instances?after_revision=2");
     EXPECT_EQ(client_->get("/v1/subnets?after_revision=2").status, 304);
-    ASSERT_TRUE(here_.start());
     for (const char* wrong : {"after_revision=x", "after_revision=-1", "after_revision=", "wait=5",
                               "after_revision=1&wait=31", "after_revision=1&wait=x"}) {
         get(std::string("/v1/vpcs?") + wrong, 400);
@@ -617,8 +626,8 @@ TEST_F(ApiTest, ACaptureThatIsAskedForWronglyIsRefused) {
 
 TEST_F(ApiTest, PacketsAreNotCapturedOverTheNetwork) {
     Router network(
-        api_routes({*here_.gateway, *here_.drops, *here_.captures, host_, *loop_, *watch_, "/sys/fs/bpf"}),
-        [](const std::optional<Peer>&) { return true; }, [] { return std::string("1"); });
+        routes(), [](const std::optional<Peer>&) { return true; }, [] { return std::string("1"); },
+        here_only_.lanes);
     for (const char* method : {"POST", "GET", "DELETE"}) {
         Request request;
         request.method = method;

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "unit/api/http_client.h"
+#include "unit/api/one_thread.h"
 
 namespace sallyport::api {
 namespace {
@@ -21,7 +22,8 @@ class NetworkApiTest : public testing::Test {
                 [](const Call&, const Respond& respond) {
                     respond({200, "text/plain", "here", {}});
                 }}},
-              [](const std::optional<Peer>&) { return true; }, [] { return std::string("7"); }),
+              [](const std::optional<Peer>&) { return true; }, [] { return std::string("7"); },
+              here_only_.lanes),
           api_({*loop_, router_, log_}, std::nullopt),
           client_(*loop_, "") {}
 
@@ -36,6 +38,7 @@ class NetworkApiTest : public testing::Test {
     }
 
     std::unique_ptr<EventLoop> loop_;
+    OneThread here_only_;
     Router router_;
     control::MemoryLog log_;
     NetworkApi api_;

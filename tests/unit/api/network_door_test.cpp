@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "store/store.h"
+#include "unit/api/one_thread.h"
 
 namespace sallyport::api {
 namespace {
@@ -18,7 +19,8 @@ class NetworkDoorTest : public testing::Test {
                {"POST", "/v1/apply", Purpose::command, {}, say()},
                {"GET", "/v1/{kind}", Purpose::query, {}, say()},
                {"POST", "/v1/{kind}", Purpose::command, {}, say()}},
-              [](const std::optional<Peer>&) { return true; }, [] { return std::string("7"); }),
+              [](const std::optional<Peer>&) { return true; }, [] { return std::string("7"); },
+              here_only_.lanes),
           door_(router_) {
         NetworkPolicy policy;
         policy.tokens = *BearerTokens::parse("alice:" + store::digest("secret"), "tokens");
@@ -55,6 +57,7 @@ class NetworkDoorTest : public testing::Test {
     }
 
     int handled_ = 0;
+    OneThread here_only_;
     Router router_;
     NetworkDoor door_;
 };

@@ -26,8 +26,14 @@ class OpenApi : public testing::Test {
         ASSERT_TRUE(here_.start());
         loop_ = std::move(*EventLoop::make());
         watch_ = std::make_unique<RevisionWatch>(*loop_, 3);
-        routes_ = api_routes(
-            {*here_.gateway, *here_.drops, *here_.captures, host_, *loop_, *watch_, "/sys/fs/bpf/sallyport"});
+        routes_ = api_routes({.reader = *here_.reader,
+                              .host = host_,
+                              .watch = *watch_,
+                              .pin_dir = "/sys/fs/bpf/sallyport",
+                              .gateway = *here_.gateway,
+                              .drops = *here_.drops,
+                              .captures = *here_.captures,
+                              .loop = *loop_});
         std::vector<config::Fault> faults;
         document_ = config::parse_document(openapi_document(routes_, "1.2.3"), "openapi.yaml", faults);
         ASSERT_TRUE(faults.empty()) << faults.front().to_string();

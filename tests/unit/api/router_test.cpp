@@ -4,9 +4,14 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <deque>
+#include <functional>
 #include <nlohmann/json.hpp>
+#include <utility>
+#include <vector>
 
 #include "api/problem.h"
+#include "unit/api/one_thread.h"
 
 namespace sallyport::api {
 namespace {
@@ -19,6 +24,7 @@ bool admit_none(const std::optional<Peer>&) {
 }
 
 Router router_for_test(Admission admit = admit_all) {
+    static OneThread here_only;
     const auto say = [](const std::string& text) {
         return [text](const Call& call, const Respond& respond) {
             std::string body = text;
@@ -26,12 +32,13 @@ Router router_for_test(Admission admit = admit_all) {
             respond({200, "text/plain", body, {}});
         };
     };
-    return Router({{"GET", "/v1/status", Purpose::query, {}, say("status")},
-                   {"GET", "/v1/flows", Purpose::query, {"limit", "count"}, say("flows")},
-                   {"POST", "/v1/apply", Purpose::command, {}, say("apply")},
-                   {"GET", "/v1/{kind}", Purpose::query, {}, say("kind")},
-                   {"GET", "/v1/{kind}/{name}", Purpose::query, {}, say("object")}},
-                  std::move(admit), [] { return std::string("7"); });
+    return Router(
+        {{"GET", "/v1/status", Purpose::query, {}, say("status")},
+         {"GET", "/v1/flows", Purpose::query, {"limit", "count"}, say("flows")},
+         {"POST", "/v1/apply", Purpose::command, {}, say("apply")},
+         {"GET", "/v1/{kind}", Purpose::query, {}, say("kind")},
+         {"GET", "/v1/{kind}/{name}", Purpose::query, {}, say("object")}},
+        std::move(admit), [] { return std::string("7"); }, here_only.lanes);
 }
 
 Request request_of(std::string method, std::string path) {
@@ -112,6 +119,107 @@ TEST(Router, PeersWithoutPermissionAreRefusedWhateverTheyAsk) {
     Router router = router_for_test(admit_none);
     EXPECT_EQ(answer(router, request_of("GET", "/v1/status")).status, 403u);
     EXPECT_EQ(answer(router, request_of("GET", "/nowhere")).status, 403u);
+}
+
+// Keeps what it is to do, until it is told.
+class Patient final : public Executor {
+  public:
+    void post(std::function<void()> task) override { tasks_.push_back(std::move(task)); }
+    [[nodiscard]] std::size_t waiting() const { return tasks_.size(); }
+    void do_all() {
+        while (!tasks_.empty()) {
+            const auto task = std::move(tasks_.front());
+            tasks_.pop_front();
+            task();
+        }
+    }
+
+  private:
+    std::deque<std::function<void()>> tasks_;
+};
+
+class RouterWithLanes : public testing::Test {
+  protected:
+    static std::function<void(const Call&, Respond)> say(unsigned status) {
+        return [status](const Call& call, const Respond& respond) {
+            respond({status, "text/plain", call.request.body, {}});
+        };
+    }
+    void ask(const Request& request) {
+        router_.handle(request, [this](Response response) { answers_.push_back(std::move(response)); });
+    }
+    static Request command(const std::string& key) {
+        Request request = request_of("POST", "/v1/apply");
+        if (!key.empty()) request.headers = {{"idempotency-key", key}};
+        return request;
+    }
+
+    Patient queries_, commands_, sending_;
+    RunningKeys running_;
+    std::string revision_ = "7";
+    Router router_{{{"GET", "/v1/status", Purpose::query, {}, say(200)},
+                    {"POST", "/v1/plan", Purpose::query_in_turn, {}, say(200)},
+                    {"POST", "/v1/apply", Purpose::command, {}, say(201), {.repeatable = true}},
+                    {"POST", "/v1/detach", Purpose::command, {}, say(200)}},
+                   admit_all,
+                   [this] { return revision_; },
+                   {queries_, commands_, sending_, running_}};
+    std::vector<Response> answers_;
+};
+
+TEST_F(RouterWithLanes, EachPurposeHasItsLaneAndAnswersHaveTheirOwn) {
+    ask(request_of("GET", "/v1/status"));
+    EXPECT_EQ(queries_.waiting(), 1U);
+    EXPECT_EQ(commands_.waiting(), 0U);
+    ask(request_of("POST", "/v1/plan"));
+    ask(command(""));
+    EXPECT_EQ(queries_.waiting(), 1U);
+    EXPECT_EQ(commands_.waiting(), 2U);
+    queries_.do_all();
+    EXPECT_TRUE(answers_.empty());
+    sending_.do_all();
+    ASSERT_EQ(answers_.size(), 1U);
+    EXPECT_EQ(answers_[0].status, 200U);
+}
+
+TEST_F(RouterWithLanes, AnAnswerTellsTheRevisionOfTheMomentInWhichItWasMade) {
+    ask(command(""));
+    commands_.do_all();
+    revision_ = "8";
+    sending_.do_all();
+    const std::pair<std::string, std::string> expected{"Sallyport-Revision", "7"};
+    ASSERT_EQ(answers_.size(), 1U);
+    EXPECT_EQ(answers_[0].headers.at(0), expected);
+}
+
+TEST_F(RouterWithLanes, AKeyIsRefusedForAsLongAsItsRequestIsCarriedOut) {
+    ask(command("a"));
+    ask(command("a"));
+    ask(command("b"));
+    EXPECT_EQ(commands_.waiting(), 2U);
+    ASSERT_EQ(answers_.size(), 1U);
+    EXPECT_EQ(answers_[0].status, 409U);
+    EXPECT_EQ(answers_[0].headers.back().first, "Retry-After");
+
+    commands_.do_all();
+    ask(command("a"));
+    EXPECT_EQ(commands_.waiting(), 0U) << "it is not answered yet";
+    sending_.do_all();
+    answers_.clear();
+    ask(command("a"));
+    commands_.do_all();
+    sending_.do_all();
+    ASSERT_EQ(answers_.size(), 1U);
+    EXPECT_EQ(answers_[0].status, 201U);
+}
+
+TEST_F(RouterWithLanes, AKeyMeansNothingWhereRequestsAreNotRepeatable) {
+    Request request = request_of("POST", "/v1/detach");
+    request.headers = {{"idempotency-key", "a"}};
+    ask(request);
+    ask(request);
+    EXPECT_EQ(commands_.waiting(), 2U);
+    EXPECT_TRUE(answers_.empty());
 }
 
 TEST(AdmitPeers, RootTheOwnUserAndTheGroup) {

@@ -58,8 +58,9 @@ class FatedDataplane final : public dataplane::Dataplane {
     Result<void> prepare(std::uint32_t capacity) override {
         return fate_.around([&] { return inner_->prepare(capacity); });
     }
-    Result<dataplane::ForwardingTables> read_tables() override {
-        return fate_.around([&] { return inner_->read_tables(); });
+    Result<dataplane::ForwardingTables> read_tables() override { return inner_->read_tables(); }
+    Result<dataplane::ForwardingTables> load_tables() override {
+        return fate_.around([&] { return inner_->load_tables(); });
     }
     Result<dataplane::ApplyReport> apply(const dataplane::ForwardingTables& wanted) override {
         return fate_.around([&] { return inner_->apply(wanted); });

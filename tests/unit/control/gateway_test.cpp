@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/gateway.h"
+#include "control/plan.h"
 
 #include <gtest/gtest.h>
 
@@ -86,7 +87,7 @@ TEST_F(GatewayTest, AWrongDocumentChangesNothingAndEveryFaultIsTold) {
     const std::uint64_t writes = here_.kernel->writes;
     const std::string wrong = configuration("eip-9") + "surprise: 1\n";
     for (const auto& refused : {here_.gateway->apply({{"new.yaml", wrong}}, "test").error(),
-                                here_.gateway->plan({{"new.yaml", wrong}}).error()}) {
+                                plan_for(here_.reader->now(), {{"new.yaml", wrong}}).error()}) {
         EXPECT_EQ(refused.kind, Refusal::Kind::invalid);
         ASSERT_GE(refused.faults.size(), 1u);
         EXPECT_EQ(refused.faults[0].file, "new.yaml");
@@ -99,7 +100,7 @@ TEST_F(GatewayTest, AWrongDocumentChangesNothingAndEveryFaultIsTold) {
 TEST_F(GatewayTest, PlanTellsAndChangesNothing) {
     start();
     const std::uint64_t writes = here_.kernel->writes;
-    const auto plan = here_.gateway->plan({{"new.yaml", configuration("eip-2")}});
+    const auto plan = plan_for(here_.reader->now(), {{"new.yaml", configuration("eip-2")}});
     ASSERT_TRUE(plan);
     EXPECT_EQ(plan->changes.size(), 1u);
     EXPECT_EQ(here_.kernel->writes, writes);
@@ -120,13 +121,13 @@ TEST_F(GatewayTest, PlanTellsHowManyFlowsWouldBeCut) {
     here_.kernel->flows = {flow, flow, flow};
     const std::uint64_t writes = here_.kernel->writes;
     const auto numbers = here_.reconciler->tables().identifiers;
-    EXPECT_EQ(here_.gateway->plan({{"same.yaml", configuration()}})->flows_cut, 0u);
-    EXPECT_EQ(here_.gateway->plan({{"more.yaml", configuration("eip-1, eip-2")}})->flows_cut, 0u);
-    EXPECT_EQ(here_.gateway->plan({{"other.yaml", configuration("eip-2")}})->flows_cut, 3u);
+    EXPECT_EQ(plan_for(here_.reader->now(), {{"same.yaml", configuration()}})->flows_cut, 0u);
+    EXPECT_EQ(plan_for(here_.reader->now(), {{"more.yaml", configuration("eip-1, eip-2")}})->flows_cut, 0u);
+    EXPECT_EQ(plan_for(here_.reader->now(), {{"other.yaml", configuration("eip-2")}})->flows_cut, 3u);
     EXPECT_EQ(here_.kernel->writes, writes);
     EXPECT_EQ(here_.reconciler->tables().identifiers, numbers);
     ASSERT_TRUE(here_.gateway->detach("test"));
-    EXPECT_EQ(here_.gateway->plan({{"other.yaml", configuration("eip-2")}})->flows_cut, 0u);
+    EXPECT_EQ(plan_for(here_.reader->now(), {{"other.yaml", configuration("eip-2")}})->flows_cut, 0u);
 }
 
 // With fragments beside the configuration file.
@@ -148,13 +149,13 @@ TEST_F(FragmentsTest, AreReadAtAStartAndByAReload) {
     start();
     EXPECT_EQ(vpcs(), 2u);
     EXPECT_EQ(view()->files, (std::vector<std::string>{here_.config_path, path("10-more.yaml")}));
-    EXPECT_FALSE(*here_.gateway->files_have_changed());
+    EXPECT_FALSE(*files_have_changed(here_.reader->now()));
     const auto same = here_.gateway->reload("test");
     ASSERT_TRUE(same);
     EXPECT_EQ(same->revision, 1u);
 
     put("20-third.yaml", "vpcs: [ { name: third, cidrs: [10.2.0.0/16] } ]\n");
-    EXPECT_TRUE(*here_.gateway->files_have_changed());
+    EXPECT_TRUE(*files_have_changed(here_.reader->now()));
     const auto reloaded = here_.gateway->reload("test");
     ASSERT_TRUE(reloaded) << reloaded.error().message;
     EXPECT_EQ(reloaded->revision, 2u);
@@ -191,7 +192,7 @@ TEST_F(FragmentsTest, OneWithFaultsOrThatCannotBeReadChangesNothing) {
     std::filesystem::remove(path("20-wrong.yaml"));
     std::filesystem::create_symlink("nowhere", path("30-gone.yaml"));
     EXPECT_EQ(here_.gateway->reload("test").error().kind, Refusal::Kind::failed);
-    EXPECT_FALSE(here_.gateway->files_have_changed());
+    EXPECT_FALSE(files_have_changed(here_.reader->now()));
     EXPECT_EQ(view()->desired_revision, 1u);
     EXPECT_EQ(here_.kernel->writes, writes);
     EXPECT_FALSE(find_opening(*here_.store, here_.config_path));
@@ -221,10 +222,10 @@ TEST_F(FragmentsTest, ApplyTakesWhatItIsGiven) {
     const config::Sources both{
         {"x.yaml", configuration()},
         {"y.yaml", "api_version: sallyport/v1\nvpcs: [ { name: y, cidrs: [10.9.0.0/16] } ]\n"}};
-    EXPECT_EQ(here_.gateway->plan(both)->changes.size(), 1u);
+    EXPECT_EQ(plan_for(here_.reader->now(), both)->changes.size(), 1u);
     ASSERT_TRUE(here_.gateway->apply(both, "test"));
     EXPECT_EQ(vpcs(), 2u);
-    EXPECT_FALSE(*here_.gateway->files_have_changed()) << "they are as they were read";
+    EXPECT_FALSE(*files_have_changed(here_.reader->now())) << "they are as they were read";
 }
 
 TEST_F(GatewayTest, TellsOfNewRevisionsAndWhatTheyChanged) {

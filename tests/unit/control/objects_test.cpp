@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "control/gateway.h"
+#include "control/plan.h"
 #include "unit/gateway_in_memory.h"
 
 namespace sallyport::control {
@@ -137,7 +138,7 @@ TEST_F(ObjectsTest, ThoseOfTheFileAreLeftToIt) {
 
 TEST_F(ObjectsTest, StayWhenTheFileChanges) {
     create(Kind::elastic_ips, eip3);
-    const auto planned = gateway().plan({{"new.yaml", configuration("eip-1, eip-2")}});
+    const auto planned = plan_for(here_.reader->now(), {{"new.yaml", configuration("eip-1, eip-2")}});
     ASSERT_TRUE(planned);
     ASSERT_EQ(planned->changes.size(), 1u);
     EXPECT_EQ(planned->changes[0].kind, "nat_gateways");
@@ -163,8 +164,9 @@ TEST_F(ObjectsTest, FileThatDoesNotGoWithThemIsRefused) {
     const std::uint64_t writes = here_.kernel->writes;
     here_.write_config(file);
     for (const auto& refusal :
-         {gateway().apply({{"new.yaml", file}}, "test").error(), gateway().plan({{"new.yaml", file}}).error(),
-          gateway().reload("test").error(), find_opening(*here_.store, here_.config_path).error()}) {
+         {gateway().apply({{"new.yaml", file}}, "test").error(),
+          plan_for(here_.reader->now(), {{"new.yaml", file}}).error(), gateway().reload("test").error(),
+          find_opening(*here_.store, here_.config_path).error()}) {
         EXPECT_EQ(refusal.kind, Refusal::Kind::conflict);
         EXPECT_NE(refusal.message.find("does not go with the objects"), std::string::npos);
         ASSERT_EQ(refusal.faults.size(), 1u);
@@ -174,7 +176,7 @@ TEST_F(ObjectsTest, FileThatDoesNotGoWithThemIsRefused) {
     EXPECT_EQ(view()->desired_revision, 2u);
     EXPECT_EQ(here_.kernel->writes, writes);
 
-    const auto pruned = gateway().plan({{"new.yaml", file}}, true);
+    const auto pruned = plan_for(here_.reader->now(), {{"new.yaml", file}}, true);
     ASSERT_TRUE(pruned) << pruned.error().message;
     EXPECT_EQ(pruned->changes.size(), 2u);
     ASSERT_TRUE(gateway().apply({{"new.yaml", file}}, "test", {}, true));

@@ -124,7 +124,7 @@ TEST_F(ReconcilerTest, ports_of_the_host_are_looked_at_again) {
     network_.close_socket({{Ipv4Address(), 22}, true});
     EXPECT_EQ(apply().tables.written, 1U) << "and whenever something is applied";
     EXPECT_EQ(ports(), (std::vector<PortRange>{{32768, 60999}}));
-    const auto wanted = reconciler_->tables_for(desired_);
+    const auto wanted = reconciler_->basis()->tables_for(desired_, *dataplane_, network_);
     ASSERT_TRUE(wanted);
     EXPECT_EQ(*wanted, kernel_->tables);
 }

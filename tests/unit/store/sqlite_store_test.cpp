@@ -587,6 +587,42 @@ TEST_F(SqliteStoreTest, WhatWasAnsweredWithoutARevisionIsKeptToo) {
     EXPECT_FALSE(*store->newest());
 }
 
+TEST_F(SqliteStoreTest, AReaderSeesWhatIsCommittedAndWaitsForNobody) {
+    auto store = open();
+    ASSERT_TRUE(store->commit(revision_of("one", Source::file)));
+    auto reader = SqliteStore::open_reader(path_);
+    ASSERT_TRUE(reader) << reader.error().message;
+    EXPECT_EQ((*reader)->history(10)->size(), 1U);
+    EXPECT_EQ(*(*reader)->loaded_file_hash(), *store->loaded_file_hash());
+
+    sqlite3* writer = nullptr;
+    ASSERT_EQ(sqlite3_open(path_.c_str(), &writer), SQLITE_OK);
+    ASSERT_EQ(sqlite3_exec(writer, "BEGIN IMMEDIATE; DELETE FROM revisions", nullptr, nullptr, nullptr),
+              SQLITE_OK)
+        << sqlite3_errmsg(writer);
+    const auto begun = std::chrono::steady_clock::now();
+    EXPECT_EQ((*reader)->history(10)->size(), 1U) << "what is under way is not there yet";
+    EXPECT_LT(std::chrono::steady_clock::now() - begun, std::chrono::seconds{1});
+    ASSERT_EQ(sqlite3_exec(writer, "ROLLBACK", nullptr, nullptr, nullptr), SQLITE_OK);
+    sqlite3_close(writer);
+
+    ASSERT_TRUE(store->commit(revision_of("two")));
+    const auto both = (*reader)->history_before(INT64_MAX, 10);
+    ASSERT_EQ(both->size(), 2U);
+    EXPECT_EQ(both->front().number, 2U);
+    PortBlockRecord block;
+    block.elastic_ip = Ipv4Address(198, 51, 100, 10);
+    block.ports = {1024, 1151};
+    block.from = system_clock::time_point{std::chrono::seconds{1700000000}};
+    ASSERT_TRUE(store->note_port_blocks(std::array{block}));
+    EXPECT_EQ((*reader)->port_blocks(block.elastic_ip, 1030, block.from, block.from)->size(), 1U);
+}
+
+TEST_F(SqliteStoreTest, AReaderNeedsAStore) {
+    EXPECT_FALSE(SqliteStore::open_reader(path_));
+    EXPECT_FALSE(std::filesystem::exists(path_));
+}
+
 TEST_F(SqliteStoreTest, RecordsOfKeysAreBoundedInNumber) {
     const auto store = open();
     run_sql(("WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < " +
