@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <iterator>
 #include <new>
 #include <utility>
 
@@ -253,19 +254,29 @@ class TreeBuilder {
             fault(event, "a list or a map was read where a key belongs; expected a plain word");
             return false;
         }
-        open_.push_back(Node{.type = type, .mark = mark(event)});
+        open_.push_back({Node{.type = type, .mark = mark(event)}, keys_.size(), children_.size()});
         return true;
     }
 
     [[nodiscard]] bool end() {
-        Node done = std::move(open_.back());
+        auto [done, first_key, first_child] = std::move(open_.back());
         open_.pop_back();
+        done.keys = take_from(keys_, first_key);
+        done.children = take_from(children_, first_child);
         return add_value(std::move(done));
     }
 
+    template <typename T>
+    static std::vector<T> take_from(std::vector<T>& list, std::size_t first) {
+        const auto begin = list.begin() + static_cast<std::ptrdiff_t>(first);
+        std::vector<T> taken(std::make_move_iterator(begin), std::make_move_iterator(list.end()));
+        list.erase(begin, list.end());
+        return taken;
+    }
+
     [[nodiscard]] bool key_comes() const {
-        return !open_.empty() && open_.back().type == Node::Type::map &&
-               open_.back().keys.size() == open_.back().children.size();
+        if (open_.empty() || open_.back().node.type != Node::Type::map) return false;
+        return keys_.size() - open_.back().first_key == children_.size() - open_.back().first_child;
     }
 
     [[nodiscard]] bool add_value(Node value) {
@@ -276,9 +287,9 @@ class TreeBuilder {
         if (open_.empty()) {
             root_ = std::move(value);
         } else if (key_comes()) {
-            open_.back().keys.push_back({std::move(value.scalar), value.mark});
+            keys_.push_back({std::move(value.scalar), value.mark});
         } else {
-            open_.back().children.push_back(std::move(value));
+            children_.push_back(std::move(value));
         }
         return true;
     }
@@ -308,7 +319,15 @@ class TreeBuilder {
     const std::string& file_name_;
     std::vector<Fault>& faults_;
     unsigned file_;
-    std::vector<Node> open_;  // lists and maps that have not ended, the outermost first
+    struct Open {
+        Node node;
+        std::size_t first_key = 0;    // of its own in keys_
+        std::size_t first_child = 0;  // the same in children_
+    };
+    std::vector<Open> open_;  // lists and maps that have not ended, the outermost first
+    // Of all that are open, until each gets its own at once: most are small, and growing is dear.
+    std::vector<Key> keys_;
+    std::vector<Node> children_;
     Node root_;
     std::size_t values_ = 0;
     int documents_ = 0;

@@ -121,7 +121,23 @@ void Reader::unknown_key(const Key& key, const std::vector<std::string_view>& kn
     }
 }
 
+namespace {
+
+// Whether that is known without much ado; false says nothing. Nearly all maps have a few keys.
+bool are_different(const std::vector<Key>& keys) {
+    constexpr std::size_t few = 16;
+    if (keys.size() > few) return false;
+    for (auto key = keys.begin(); key != keys.end(); ++key) {
+        if (std::any_of(keys.begin(), key, [&](const Key& other) { return other.text == key->text; }))
+            return false;
+    }
+    return true;
+}
+
+}  // namespace
+
 void Reader::refuse_duplicates(const Node& map) {
+    if (are_different(map.keys)) return;
     std::map<std::string_view, const Key*> seen;
     for (const Key& key : map.keys) {
         const auto [first, added] = seen.emplace(key.text, &key);
@@ -201,37 +217,36 @@ std::string Reader::pointer() const {
     return text;
 }
 
-const std::string* Reader::scalar(const Node& node, const std::string& expected, bool plain_only) {
+bool Reader::is_scalar(const Node& node, bool plain_only) {
+    return node.type == Node::Type::scalar && !(plain_only && node.quoted) &&
+           node.scalar.size() <= scalar_most;
+}
+
+void Reader::refuse_scalar(const Node& node, std::string expected) {
     if (node.type != Node::Type::scalar) {
-        wrong_type(node, expected);
-        return nullptr;
-    }
-    if (plain_only && node.quoted) {
-        wrong(node.mark, node.scalar, expected, fmt::format("the text \"{}\" was read", node.scalar));
-        return nullptr;
-    }
-    if (node.scalar.size() > scalar_most) {
-        wrong(node.mark, node.scalar.substr(0, 32) + "…", expected,
+        wrong_type(node, std::move(expected));
+    } else if (node.scalar.size() > scalar_most) {
+        wrong(node.mark, node.scalar.substr(0, 32) + "…", std::move(expected),
               fmt::format("a text of {} bytes was read", node.scalar.size()));
-        return nullptr;
+    } else {
+        wrong(node.mark, node.scalar, std::move(expected),
+              fmt::format("the text \"{}\" was read", node.scalar));
     }
-    return &node.scalar;
 }
 
 void Reader::read_value(const Node& node, std::string& value, const model::FieldFacts& facts) {
-    const std::string expected = wanted<std::string>(facts);
     if (node.typed) {
-        wrong_type(node, expected);
+        wrong_type(node, wanted<std::string>(facts));
         return;
     }
-    const std::string* text = scalar(node, expected, false);
+    const std::string* text = scalar<std::string>(node, facts, false);
     if (text == nullptr) return;
     if (text->empty() && facts.text != model::Text::free) {
-        wrong(node.mark, {}, expected, "an empty text was read");
+        wrong(node.mark, {}, wanted<std::string>(facts), "an empty text was read");
         return;
     }
     if (facts.text == model::Text::path && !text->starts_with('/')) {
-        wrong(node.mark, *text, expected, fmt::format("\"{}\" is no absolute path", *text));
+        wrong(node.mark, *text, wanted<std::string>(facts), fmt::format("\"{}\" is no absolute path", *text));
         return;
     }
     value = *text;
@@ -273,13 +288,12 @@ void Reader::read_value(const Node& node, Ipv4Address& value, const model::Field
 }
 
 void Reader::read_value(const Node& node, Ipv4Prefix& value, const model::FieldFacts&) {
-    const std::string expected = wanted<Ipv4Prefix>({});
-    const std::string* text = scalar(node, expected, false);
+    const std::string* text = scalar<Ipv4Prefix>(node, {}, false);
     if (text == nullptr) return;
     if (const auto parsed = Ipv4Prefix::parse(*text)) {
         value = *parsed;
     } else {
-        wrong(node.mark, *text, prefix_meant(*text).value_or(expected), parsed.error().message);
+        wrong(node.mark, *text, prefix_meant(*text).value_or(wanted<Ipv4Prefix>({})), parsed.error().message);
     }
 }
 

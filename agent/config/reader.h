@@ -71,17 +71,25 @@ class Reader {
     void unknown_key(const Key& key, const std::vector<std::string_view>& known);
 
     // The text of a scalar, or nothing and a fault. Where `plain_only`, quotes are refused: "5" is no number.
-    const std::string* scalar(const Node& node, const std::string& expected, bool plain_only);
+    // What is wanted is put into words only for a fault: a large file has a hundred thousand scalars and
+    // none.
+    template <typename T>
+    const std::string* scalar(const Node& node, const model::FieldFacts& facts, bool plain_only) {
+        if (is_scalar(node, plain_only)) return &node.scalar;
+        refuse_scalar(node, wanted<T>(facts));
+        return nullptr;
+    }
+    [[nodiscard]] static bool is_scalar(const Node& node, bool plain_only);
+    void refuse_scalar(const Node& node, std::string expected);
 
     template <typename T, typename Parse>
     void read_parsed(const Node& node, T& value, bool plain_only, Parse parse) {
-        const std::string expected = wanted<T>({});
-        const std::string* text = scalar(node, expected, plain_only);
+        const std::string* text = scalar<T>(node, {}, plain_only);
         if (text == nullptr) return;
         if (auto parsed = parse(*text)) {
             value = *parsed;
         } else {
-            wrong(node.mark, *text, expected, parsed.error().message);
+            wrong(node.mark, *text, wanted<T>({}), parsed.error().message);
         }
     }
 
@@ -100,13 +108,12 @@ class Reader {
 
     template <model::Worded E>
     void read_value(const Node& node, E& value, const model::FieldFacts& facts) {
-        const std::string expected = wanted<E>(facts);
-        const std::string* text = scalar(node, expected, false);
+        const std::string* text = scalar<E>(node, facts, false);
         if (text == nullptr) return;
         if (const auto parsed = model::parse_enum<E>(*text)) {
             value = *parsed;
         } else {
-            wrong(node.mark, *text, expected, fmt::format("\"{}\" is not known", *text));
+            wrong(node.mark, *text, wanted<E>(facts), fmt::format("\"{}\" is not known", *text));
         }
     }
 
@@ -160,7 +167,7 @@ class Reader {
 
     template <typename T>
     void read_map(const Node& node, T& value) {
-        const auto known = keys_of<T>();
+        static const auto known = keys_of<T>();
         refuse_duplicates(node);
         for (const Key& key : node.keys) {
             if (std::ranges::find(known, key.text) == known.end()) unknown_key(key, known);
