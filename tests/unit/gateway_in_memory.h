@@ -78,7 +78,8 @@ class GatewayInMemory {
             control::Gateway::Parts{*store, *dataplane, netlink, *reconciler, clock, log}, config_path,
             *std::move(opening));
         reader = std::make_unique<control::GatewayReader>(
-            control::GatewayReader::Parts{gateway->published(), *dataplane, *store, netlink, clock}, config_path);
+            control::GatewayReader::Parts{gateway->published(), *dataplane, *store, netlink, clock},
+            config_path);
         drops = std::make_unique<control::DropFeed>(*dataplane, clock);
         captures = std::make_unique<control::Captures>(*dataplane, clock);
         port_blocks = std::make_unique<control::PortBlockLog>(
