@@ -23,6 +23,9 @@ using SteadyClock = std::chrono::steady_clock;
 // What a client that means it needs to say what it wants, also over a bad line.
 constexpr std::chrono::milliseconds in_a_hurry{500};
 
+// In which the library takes a connection up again and sends its answer.
+constexpr int turns_of_a_resumed = 3;
+
 // TLS 1.2 for clients that have nothing newer, and of it only what has forward secrecy and authenticates.
 constexpr const char* tls_priorities =
     "SECURE128:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:-KX-ALL:+ECDHE-ECDSA:+ECDHE-RSA:-CIPHER-ALL:+AES-256-GCM:"
@@ -122,12 +125,16 @@ class HttpServer::Implementation {
     ~Implementation() {
         if (daemon_ == nullptr) return;
         readable_ = {};  // before its descriptor is closed
+        stopping_ = true;
         // A suspended connection must be resumed before the daemon may stop.
         for (auto& [exchange, shared] : waiting_) {
-            exchange->response = Response{503, "text/plain", "the agent is stopping\n", {}};
+            exchange->response = stopping();
             MHD_resume_connection(std::exchange(exchange->suspended, nullptr));
         }
         waiting_.clear();
+        // What was answered a moment ago is sent as well, as far as its client takes it at once: a command
+        // may have been carried out, and is not to look as if it was not.
+        for (int turn = 0; turn < turns_of_a_resumed; ++turn) MHD_run(daemon_);
         MHD_stop_daemon(daemon_);
     }
 
@@ -298,6 +305,7 @@ class HttpServer::Implementation {
         } else if (exchange->no_room) {
             exchange->response = handler_.too_busy(exchange->request);
         }
+        if (stopping_ && !exchange->response) exchange->response = stopping();
         if (!exchange->response && !exchange->handled) {
             exchange->handled = true;
             handler_.handle(std::move(exchange->request),
@@ -315,6 +323,8 @@ class HttpServer::Implementation {
         MHD_suspend_connection(connection);
         return MHD_YES;
     }
+
+    static Response stopping() { return {503, "text/plain", "the agent is stopping\n", {}}; }
 
     void forget_body(Exchange& exchange) { buffered_ -= std::exchange(exchange.buffered, 0); }
 
@@ -429,6 +439,7 @@ class HttpServer::Implementation {
     std::optional<TlsIdentity> tls_;  // the daemon keeps pointers to it
     std::size_t buffered_ = 0;        // bytes of all bodies that are coming in
     bool retired_ = false;
+    bool stopping_ = false;  // no handler is asked any more
     MHD_Daemon* daemon_ = nullptr;
     bool resumed_ = false;  // an answer waits for a suspended connection to be taken up again
     std::list<Connection> connections_;

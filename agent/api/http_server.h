@@ -45,7 +45,8 @@ class HttpServer {
     static Result<std::unique_ptr<HttpServer>> start(EventLoop& loop, UniqueFd listener,
                                                      RequestHandler& handler, ServerLimits limits = {},
                                                      std::optional<TlsIdentity> tls = {});
-    // Closes all connections; answers given later go nowhere.
+    // Sends what has been answered, tells those who wait that they are not answered any more, and closes all
+    // connections; answers given later go nowhere.
     ~HttpServer();
     HttpServer(const HttpServer&) = delete;
     HttpServer& operator=(const HttpServer&) = delete;

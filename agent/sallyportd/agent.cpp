@@ -368,12 +368,13 @@ int Agent::run() {
                             gateway_->view()->ready() ? "ready" : "running", status));
     told_status_ = status;
     sd_notifyf(0, "READY=1\nSTATUS=%s", status.c_str());
-    // Only now, so that nobody is answered before all is there; and no one after commands have ended.
+    // Only now, so that nobody is answered before all is there. Who is left without an answer in the end is
+    // told by the servers, when they go.
     connections_->start();
     queries_->start();
     const Result<void> ended = loop_->run();
-    connections_->stop();
     queries_->stop();
+    connections_->stop();
     if (!ended) {
         fail(ended.error());
         return exit_failed;

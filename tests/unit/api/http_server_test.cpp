@@ -163,7 +163,20 @@ TEST_F(HttpServerTest, StopsWithRequestsUnderWay) {
     server_.reset();
     echo_.pending[0]({200, "text/plain", "too late", {}});
     client_->finish(late);
-    client_->end(late);
+    EXPECT_EQ(client_->end(late).status, 503);
+}
+
+TEST_F(HttpServerTest, SendsWhatWasAnsweredBeforeItStopped) {
+    start();
+    CURL* late = begin("/later");
+    CURL* never = begin("/later");
+    while (echo_.pending.size() < 2) client_->turn();
+    echo_.pending[0]({200, "text/plain", "in time", {}});
+    server_.reset();
+    client_->finish(late);
+    client_->finish(never);
+    const std::set<std::string> told{client_->end(late).body, client_->end(never).body};
+    EXPECT_EQ(told, (std::set<std::string>{"in time", "the agent is stopping\n"})) << "whichever came first";
 }
 
 TEST_F(HttpServerTest, WaitingForAnAnswerIsNotTheClientsFault) {
