@@ -4,7 +4,7 @@
 // The store remembers them, so that a drain goes on over a restart, and the reconciler tells the data plane.
 //
 // A drain is no part of the desired state: it ends with the Elastic IP, or when somebody ends it, and a
-// rollback neither brings it back nor takes it away. Everything here runs in the thread of the event loop.
+// rollback neither brings it back nor takes it away. Everything here runs in the thread of commands.
 #pragma once
 
 #include <chrono>

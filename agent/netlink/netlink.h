@@ -2,9 +2,9 @@
 //
 // What the agent needs of rtnetlink, and which ports the host uses. Implementations: MnlNetlink (libmnl; the
 // only user of it) and MemoryNetlink (a fake). Both pass the contract tests in
-// tests/unit/netlink/netlink_contract.h. All calls are made from one thread, in the network namespace that
-// the object was made in. Only IPv4. Errors carry the errno of the kernel in `code` and, where the kernel
-// says one, its reason in words.
+// tests/unit/netlink/netlink_contract.h. All calls to one object are made from one thread, in the network
+// namespace that the object was made in. Only IPv4. Errors carry the errno of the kernel in `code` and, where
+// the kernel says one, its reason in words.
 #pragma once
 
 #include <cstdint>

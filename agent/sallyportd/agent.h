@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The agent as a whole: every part, wired to the one event loop.
+// The agent as a whole: every part, wired to the event loops of its threads.
 #pragma once
 
 #include "options.h"

@@ -3,7 +3,7 @@
 // What the agent must still know after a restart: the desired states that were committed, in order, with
 // who asked for each and what it changed, and which of them the kernel has; what was answered to requests
 // that may be repeated; and who had which external ports when. Implementation: SqliteStore, which on
-// ":memory:" is also the fake of the layers above. All calls are made from one thread.
+// ":memory:" is also the fake of the layers above. All calls to one object are made from one thread.
 #pragma once
 
 #include <chrono>
