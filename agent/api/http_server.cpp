@@ -14,6 +14,8 @@
 #include <utility>
 #include <vector>
 
+#include "api/problem.h"
+
 namespace sallyport::api {
 
 namespace {
@@ -324,7 +326,7 @@ class HttpServer::Implementation {
         return MHD_YES;
     }
 
-    static Response stopping() { return {503, "text/plain", "the agent is stopping\n", {}}; }
+    static Response stopping() { return problem(503, "the agent is stopping"); }
 
     void forget_body(Exchange& exchange) { buffered_ -= std::exchange(exchange.buffered, 0); }
 
