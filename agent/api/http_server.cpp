@@ -439,7 +439,7 @@ class HttpServer::Implementation {
     RequestHandler& handler_;
     ServerLimits limits_;
     std::optional<TlsIdentity> tls_;  // the daemon keeps pointers to it
-    std::size_t buffered_ = 0;        // bytes of all bodies that are coming in
+    std::size_t buffered_ = 0;        // bytes of all bodies, until their requests are answered
     bool retired_ = false;
     bool stopping_ = false;  // no handler is asked any more
     MHD_Daemon* daemon_ = nullptr;

@@ -9,6 +9,7 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <utility>
 
 #include "api/event_loop.h"
 #include "core/result.h"
@@ -35,8 +36,8 @@ class LoopThread {
     // itself, nor by one that this thread waits for.
     void call(const std::function<void()>& task);
 
-    // For those who watch over it: asks the thread for a sign of life, unless one is awaited already, and
-    // says for how long it is.
+    // For who watches over it: asks the thread for a sign of life, unless one is awaited already; and for how
+    // long it is awaited.
     void ask_for_sign();
     [[nodiscard]] std::chrono::nanoseconds silent_for() const;
 

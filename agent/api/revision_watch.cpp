@@ -19,20 +19,15 @@ bool RevisionWatch::wait(std::chrono::seconds patience, std::function<bool()> is
 }
 
 void RevisionWatch::look() {
-    if (waiting_.empty()) return;
-    next_look_ = loop_.after(std::chrono::microseconds{0}, [this] { end_all_due(); });
-}
-
-void RevisionWatch::end(std::uint64_t number) {
-    if (auto node = waiting_.extract(number)) node.mapped().done();
-}
-
-void RevisionWatch::end_all_due() {
     std::vector<std::uint64_t> due;
     for (const auto& [number, waiting] : waiting_) {
         if (waiting.is_due()) due.push_back(number);
     }
     for (const std::uint64_t number : due) end(number);
+}
+
+void RevisionWatch::end(std::uint64_t number) {
+    if (auto node = waiting_.extract(number)) node.mapped().done();
 }
 
 }  // namespace sallyport::api

@@ -27,7 +27,7 @@ class RevisionWatch {
     [[nodiscard]] bool wait(std::chrono::seconds patience, std::function<bool()> is_due,
                             std::function<void()> done);
 
-    // To be called when there is a new revision. They are asked in the loop's next turn.
+    // To be called by the loop when there is a new revision, and by no handler of a request.
     void look();
 
     [[nodiscard]] std::size_t waiting() const { return waiting_.size(); }
@@ -40,14 +40,12 @@ class RevisionWatch {
         EventLoop::Watch timer;
     };
     void end(std::uint64_t number);
-    void end_all_due();
 
     EventLoop& loop_;
     std::size_t most_;
     std::map<std::uint64_t, Waiting> waiting_;
     std::uint64_t next_ = 0;
     std::uint64_t refused_ = 0;
-    EventLoop::Watch next_look_;
 };
 
 }  // namespace sallyport::api

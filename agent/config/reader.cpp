@@ -56,6 +56,17 @@ std::optional<std::string> prefix_meant(std::string_view text) {
     return Ipv4Prefix(*address, everything->length()).to_string();
 }
 
+// Whether that is known without much ado; false says nothing. Nearly all maps have a few keys.
+bool are_different(const std::vector<Key>& keys) {
+    constexpr std::size_t few = 16;
+    if (keys.size() > few) return false;
+    for (auto key = keys.begin(); key != keys.end(); ++key) {
+        if (std::any_of(keys.begin(), key, [&](const Key& other) { return other.text == key->text; }))
+            return false;
+    }
+    return true;
+}
+
 }  // namespace
 
 std::optional<std::string_view> similar_word(std::string_view typed,
@@ -120,21 +131,6 @@ void Reader::unknown_key(const Key& key, const std::vector<std::string_view>& kn
         wrong(key.mark, key.text, std::move(expected), fmt::format("unknown key \"{}\"", key.text));
     }
 }
-
-namespace {
-
-// Whether that is known without much ado; false says nothing. Nearly all maps have a few keys.
-bool are_different(const std::vector<Key>& keys) {
-    constexpr std::size_t few = 16;
-    if (keys.size() > few) return false;
-    for (auto key = keys.begin(); key != keys.end(); ++key) {
-        if (std::any_of(keys.begin(), key, [&](const Key& other) { return other.text == key->text; }))
-            return false;
-    }
-    return true;
-}
-
-}  // namespace
 
 void Reader::refuse_duplicates(const Node& map) {
     if (are_different(map.keys)) return;

@@ -1,35 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dataplane/bpf_dataplane.h"
 
-#include <arpa/inet.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <fmt/format.h>
-#include <time.h>
 
 #include <algorithm>
 #include <charconv>
 #include <cstddef>
 #include <mutex>
-#include <new>
 #include <optional>
 #include <string_view>
-#include <tuple>
 #include <utility>
 #include <vector>
 
 #include "core/file.h"
-#include "dataplane/attacher.h"
-#include "dataplane/bpf_tables.h"
 #include "dataplane/codec.h"
-#include "dataplane/early_fragments.h"
-#include "dataplane/flow_scan.h"
-#include "dataplane/map_memory.h"
-#include "dataplane/packet_capture.h"
-#include "dataplane/pinned_state.h"
-#include "dataplane/programs.h"
+#include "dataplane/live_state.h"
 #include "dataplane/table_difference.h"
-#include "dataplane/tcp_resets.h"
 
 namespace sallyport::dataplane {
 namespace {
@@ -52,297 +40,20 @@ std::uint64_t kernel_memory_of(int map) {
 // kept to a fraction of a millisecond.
 constexpr std::size_t reap_run = 256;
 
-std::uint64_t coarse_clock_ns() {
-    timespec now{};
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);  // cannot fail with a clock that exists
-    return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000U + static_cast<std::uint64_t>(now.tv_nsec);
-}
-
 std::uint32_t ticks(std::chrono::seconds duration) {
     return static_cast<std::uint32_t>(static_cast<std::uint64_t>(duration.count()) * 1'000'000'000U >>
                                       FLOW_TICK_SHIFT);
 }
 
-DropEvent decode(const drop_event& event) {
-    DropEvent result;
-    result.time_ns = event.time_ns;
-    result.reason = drop_reason_label(event.reason);
-    result.device = event.device;
-    result.protocol = event.protocol;
-    result.source = Endpoint{Ipv4Address::from_network(event.source), ntohs(event.source_port)};
-    result.destination =
-        Endpoint{Ipv4Address::from_network(event.destination), ntohs(event.destination_port)};
-    result.length = event.length;
-    result.tcp_flags = event.tcp_flags;
-    return result;
-}
-
-PortBlockEvent decode(const port_block_event& event) {
-    PortBlockEvent result;
-    result.time_ns = event.time_ns;
-    result.block.elastic_ip = Ipv4Address::from_network(event.elastic_ip);
-    result.block.ports = {event.first_port, event.last_port};
-    result.block.instance = Ipv4Address::from_network(event.instance);
-    result.block.zone = event.zone;
-    result.block.nat_gateway = event.nat_gateway;
-    result.happening = event.happened == PORT_BLOCK_RELEASED ? PortBlockEvent::Happening::released
-                                                             : PortBlockEvent::Happening::allocated;
-    return result;
-}
-
-// A ring buffer of `Raw` as a list of `Event`.
-template <typename Raw, typename Event>
-class EventRing {
-  public:
-    Result<void> open(const PinnedState& state, const char* map) {
-        name_ = map;
-        ring_.reset(ring_buffer__new(state.map(map), collect, &events_, nullptr));
-        if (!ring_) return system_failure(std::string("open the ring buffer ") + map);
-        return {};
-    }
-
-    Result<void> poll(const std::function<void(const Event&)>& handle) {
-        events_.clear();
-        if (const int count = ring_buffer__consume(ring_.get()); count < 0)
-            return system_failure(std::string("read the ring buffer ") + name_, -count);
-        for (const Event& event : events_) handle(event);
-        return {};
-    }
-
-    [[nodiscard]] int fd() const { return ring_buffer__epoll_fd(ring_.get()); }
-
-  private:
-    // libbpf calls this, through C frames that no exception may cross: an event for which there is no memory
-    // is lost, as one is for which the ring has no room.
-    static int collect(void* context, void* data, std::size_t size) {
-        if (size < sizeof(Raw)) return 0;
-        try {
-            static_cast<std::vector<Event>*>(context)->push_back(decode(*static_cast<const Raw*>(data)));
-        } catch (const std::bad_alloc&) {
-            return 0;
-        }
-        return 0;
-    }
-    struct Deleter {
-        void operator()(ring_buffer* ring) const { ring_buffer__free(ring); }
-    };
-
-    const char* name_ = "";
-    std::vector<Event> events_;
-    std::unique_ptr<ring_buffer, Deleter> ring_;
-};
-
 Error no_state() {
     return Error{"the data plane is detached", ENODEV};
 }
-
-// What the counters and the list of attachments are asked for. It stays as it was.
-struct InUse {
-    std::vector<std::uint8_t> devices;        // slots
-    std::vector<std::uint16_t> nat_gateways;  // numbers
-    AttachedLinks links;
-};
-
-// Everything that stands on the pinned state and goes with it. Queries of other threads call what is const,
-// and keep it alive for as long as they need it.
-class Live {
-  public:
-    static Result<std::shared_ptr<Live>> open(const PinDirectory& directory, std::uint32_t flow_capacity,
-                                              const std::string& version) {
-        auto state = PinnedState::open_or_make(directory, flow_capacity, version);
-        if (!state) return tl::make_unexpected(state.error());
-        auto buckets = MapMemory<const flow_bucket>::open(
-            state->map("flow_buckets"), std::size_t{state->description().flow_regions} * FLOW_REGION_BUCKETS);
-        if (!buckets) return failure_within("map flow_buckets", buckets.error());
-        auto batch = MapMemory<reap_request>::open(state->map("reap_batch"), REAP_BATCH_MAX);
-        if (!batch) return failure_within("map reap_batch", batch.error());
-        auto reaper = load_reaper(state->description(), state->maps());
-        if (!reaper) return failure_within("program reaper", reaper.error());
-
-        std::shared_ptr<Live> live(
-            new Live(std::move(*state), std::move(*buckets), std::move(*batch), std::move(*reaper)));
-        if (auto loaded = live->load_tables(); !loaded) return tl::make_unexpected(loaded.error());
-        if (auto opened = live->drop_events.open(live->state, "drop_events"); !opened)
-            return tl::make_unexpected(opened.error());
-        if (auto opened = live->port_block_events.open(live->state, "port_block_events"); !opened)
-            return tl::make_unexpected(opened.error());
-        auto early =
-            EarlyFragments::open(live->state, live->attacher, [&live = *live] { return live.now_ticks(); });
-        if (!early) return tl::make_unexpected(early.error());
-        live->early_fragments = std::move(*early);
-        return live;
-    }
-
-    // To be called before it goes, which may be in another thread. Nobody is there to take fragments any
-    // more: what has been handed over is dropped, and counted.
-    void end() {
-        capture.reset();
-        std::ignore = change_settings([](settings& value, std::uint32_t now_in_ticks) {
-            value.fragments_held_until = now_in_ticks - 1;
-        });
-        std::ignore = early_fragments->tend();
-        early_fragments->give_up_all();
-    }
-    ~Live() = default;
-    Live(const Live&) = delete;
-    Live& operator=(const Live&) = delete;
-
-    PinnedState state;
-    MapMemory<const flow_bucket> buckets;
-    MapMemory<reap_request> reap_batch;
-    UniqueFd reaper;
-    BpfTables tables{state};
-    Attacher attacher{state};
-    ForwardingTables now;  // what the maps hold; after a change, note_what_is_in_use()
-    EventRing<drop_event, DropEvent> drop_events;
-    EventRing<port_block_event, PortBlockEvent> port_block_events;
-    std::size_t sweep_position = 0;
-    std::optional<TcpResets> resets;  // once they are wanted
-
-    Result<ForwardingTables> load_tables() {
-        auto loaded = tables.load();
-        if (loaded) now = *loaded;
-        note_what_is_in_use();
-        return loaded;
-    }
-
-    void note_what_is_in_use() {
-        auto noted = std::make_shared<InUse>();
-        for (const auto& [slot, entry] : now.devices) noted->devices.push_back(slot);
-        for (const auto& [number, entry] : now.nat_gateways) noted->nat_gateways.push_back(number);
-        noted->links = attacher.links();
-        const std::lock_guard lock(in_use_mutex_);
-        in_use_ = std::move(noted);
-    }
-    std::shared_ptr<const InUse> in_use() const {
-        const std::lock_guard lock(in_use_mutex_);
-        return in_use_;
-    }
-
-    Result<void> prepare_resets() {
-        if (resets) return {};
-        auto opened = TcpResets::open();
-        if (!opened) return tl::make_unexpected(opened.error());
-        resets.emplace(std::move(*opened));
-        return {};
-    }
-    [[nodiscard]] bool resets_are_wanted(std::uint16_t nat_gateway) const {
-        const auto found = now.nat_gateways.find(nat_gateway);
-        return found != now.nat_gateways.end() && found->second.reset_on_idle;
-    }
-    std::unique_ptr<EarlyFragments> early_fragments;
-    std::unique_ptr<PacketCapture> capture;  // while there is one
-
-    // Only the agent writes the settings, and all of them at once.
-    Result<settings> read_settings() const {
-        settings value{};
-        const std::uint32_t first = 0;
-        if (bpf_map_lookup_elem(state.map("settings"), &first, &value) != 0) {
-            return system_failure("read map settings");
-        }
-        return value;
-    }
-
-    template <typename Change>
-    Result<void> change_settings(Change&& change) {
-        auto value = read_settings();
-        if (!value) return tl::make_unexpected(value.error());
-        change(*value, clock_ticks(coarse_clock_ns(), value->clock_offset_ns));
-        const std::uint32_t first = 0;
-        if (bpf_map_update_elem(state.map("settings"), &first, &*value, BPF_ANY) != 0) {
-            return system_failure("update map settings");
-        }
-        return {};
-    }
-
-    Result<FlowScan> scan() const {
-        const auto value = read_settings();
-        if (!value) return tl::make_unexpected(value.error());
-        return FlowScan(buckets.elements(), clock_ticks(coarse_clock_ns(), value->clock_offset_ns));
-    }
-
-    // The flows' clock; where the settings cannot be read, as if the agent had never shifted it.
-    std::uint32_t now_ticks() const {
-        const auto value = read_settings();
-        return clock_ticks(coarse_clock_ns(), value ? value->clock_offset_ns : 0);
-    }
-
-    Result<NextHopAnswer> ask_next_hop(const NextHopQuestion& asked) const {
-        const auto program = next_hop_query();
-        if (!program) return tl::make_unexpected(program.error());
-        next_hop_question question{};
-        question.source = asked.source.to_network();
-        question.destination = asked.destination.to_network();
-        question.role = asked.inward ? DEVICE_INSIDE : DEVICE_OUTSIDE;
-        question.zone = asked.inward ? asked.zone : std::uint16_t{ZONE_OUTSIDE};
-        question.inward = asked.inward ? 1 : 0;
-        next_hop_question answer{};
-        xdp_md where{};
-        where.data_end = sizeof question;
-        where.ingress_ifindex = asked.ifindex;
-        LIBBPF_OPTS(bpf_test_run_opts, run);
-        run.ctx_in = &where;
-        run.ctx_size_in = sizeof where;
-        run.data_in = &question;
-        run.data_size_in = sizeof question;
-        run.data_out = &answer;
-        run.data_size_out = sizeof answer;
-        run.repeat = 1;
-        if (const int error = bpf_prog_test_run_opts(*program, &run); error != 0)
-            return system_failure("ask for the next hop", -error);
-        NextHopAnswer result;
-        result.reason = answer.reason;
-        if (answer.refused != 0) result.icmp_code = static_cast<std::uint8_t>(answer.refused - 1);
-        result.device = static_cast<std::uint8_t>(answer.device);
-        result.towards = Ipv4Address::from_network(answer.towards);
-        result.resolved = answer.resolved != 0;
-        result.elsewhere = answer.elsewhere != 0;
-        return result;
-    }
-
-    // Ends what stands in reap_batch; returns how many that were.
-    Result<std::uint64_t> reap(std::size_t count, reap_mode mode) {
-        reap_command command{};
-        command.count = static_cast<std::uint32_t>(count);
-        command.mode = mode;
-        reap_command answer{};
-        LIBBPF_OPTS(bpf_test_run_opts, run);
-        run.data_in = &command;
-        run.data_size_in = sizeof command;
-        run.data_out = &answer;
-        run.data_size_out = sizeof answer;
-        run.repeat = 1;
-        if (const int error = bpf_prog_test_run_opts(reaper.get(), &run); error != 0) {
-            return system_failure("run the reaper", -error);
-        }
-        return answer.removed;
-    }
-
-  private:
-    Result<int> next_hop_query() const {
-        const std::lock_guard lock(next_hop_query_mutex_);
-        if (!next_hop_query_) {
-            auto loaded = load_next_hop_query(state.description(), state.maps());
-            if (!loaded) return failure_within("program next_hop_query", loaded.error());
-            next_hop_query_ = std::move(*loaded);
-        }
-        return next_hop_query_.get();
-    }
-
-    mutable std::mutex next_hop_query_mutex_;
-    mutable UniqueFd next_hop_query_;  // once somebody has asked
-    mutable std::mutex in_use_mutex_;  // held for the copy of a pointer
-    std::shared_ptr<const InUse> in_use_;
-
-    Live(PinnedState s, MapMemory<const flow_bucket> b, MapMemory<reap_request> r, UniqueFd p)
-        : state(std::move(s)), buckets(std::move(b)), reap_batch(std::move(r)), reaper(std::move(p)) {}
-};
 
 // Ends flows, many with one run of the reaper, and sends the resets that their connections are to get.
 class Harvest {
   public:
     // All of them must outlive it.
-    Harvest(Live& live, const FlowScan& scan, reap_mode mode, SweepReport& report)
+    Harvest(LiveState& live, const FlowScan& scan, reap_mode mode, SweepReport& report)
         : live_(live), scan_(scan), mode_(mode), report_(report) {}
 
     void add(const reap_request& request, const std::optional<TcpConnection>& connection) {
@@ -373,7 +84,7 @@ class Harvest {
         }
     }
 
-    Live& live_;
+    LiveState& live_;
     const FlowScan& scan_;
     reap_mode mode_;
     SweepReport& report_;
@@ -394,21 +105,21 @@ class BpfDataplane::Impl {
     PinDirectory directory;
     std::string version;
     // None after detach_all(). Only the thread of the writing calls changes it, and may look at it as it is.
-    std::shared_ptr<Live> live;
+    std::shared_ptr<LiveState> live;
 
     // For all others. Who holds one may go on reading what has been detached meanwhile.
-    std::shared_ptr<const Live> held() const {
+    std::shared_ptr<const LiveState> held() const {
         const std::lock_guard lock(live_mutex_);
         return live;
     }
-    void begin_live(std::shared_ptr<Live> made) {
+    void begin_live(std::shared_ptr<LiveState> made) {
         const std::lock_guard lock(live_mutex_);
         live = std::move(made);
     }
     void end_live() {
         if (!live) return;
         live->end();
-        std::shared_ptr<Live> gone;
+        std::shared_ptr<LiveState> gone;
         const std::lock_guard lock(live_mutex_);
         gone.swap(live);
     }
@@ -434,7 +145,7 @@ Result<std::unique_ptr<BpfDataplane>> BpfDataplane::open(const BpfDataplaneOptio
 
 Result<void> BpfDataplane::prepare(std::uint32_t flow_capacity) {
     if (impl_->live) return {};
-    auto live = Live::open(impl_->directory, flow_capacity, impl_->version);
+    auto live = LiveState::open(impl_->directory, flow_capacity, impl_->version);
     if (!live) return tl::make_unexpected(live.error());
     impl_->begin_live(std::move(*live));
     return {};
@@ -453,7 +164,7 @@ Result<ForwardingTables> BpfDataplane::load_tables() {
 
 Result<ApplyReport> BpfDataplane::apply(const ForwardingTables& wanted) {
     if (!impl_->live) return tl::make_unexpected(no_state());
-    Live& live = *impl_->live;
+    LiveState& live = *impl_->live;
     auto report = write_difference(live.now, wanted, live.tables);
     if (!report && report.error().code == ENOSPC) {
         // Numbers of next hops may have run out; those that no flow names any more can be had again.
@@ -651,7 +362,7 @@ Result<FlowTableStatus> BpfDataplane::flow_table_status() {
 Result<SweepReport> BpfDataplane::sweep(std::size_t buckets) {
     SweepReport report;
     if (!impl_->live) return report;
-    Live& live = *impl_->live;
+    LiveState& live = *impl_->live;
     const auto scan = live.scan();
     if (!scan) return tl::make_unexpected(scan.error());
     const std::size_t total = live.buckets.elements().size();
@@ -678,7 +389,7 @@ Result<SweepReport> BpfDataplane::sweep(std::size_t buckets) {
 
 Result<SweepReport> BpfDataplane::cut(std::span<const FlowRecord> flows) {
     if (!impl_->live) return tl::make_unexpected(no_state());
-    Live& live = *impl_->live;
+    LiveState& live = *impl_->live;
     const auto scan = live.scan();
     if (!scan) return tl::make_unexpected(scan.error());
     if (auto ready = live.prepare_resets(); !ready) return tl::make_unexpected(ready.error());

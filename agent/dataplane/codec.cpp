@@ -491,4 +491,31 @@ Identifier decode(const identifier_key& key) {
     return Identifier{key.kind, std::string(key.name, strnlen(key.name, sizeof key.name))};
 }
 
+DropEvent decode(const drop_event& event) {
+    DropEvent result;
+    result.time_ns = event.time_ns;
+    result.reason = drop_reason_label(event.reason);
+    result.device = event.device;
+    result.protocol = event.protocol;
+    result.source = Endpoint{Ipv4Address::from_network(event.source), ntohs(event.source_port)};
+    result.destination =
+        Endpoint{Ipv4Address::from_network(event.destination), ntohs(event.destination_port)};
+    result.length = event.length;
+    result.tcp_flags = event.tcp_flags;
+    return result;
+}
+
+PortBlockEvent decode(const port_block_event& event) {
+    PortBlockEvent result;
+    result.time_ns = event.time_ns;
+    result.block.elastic_ip = Ipv4Address::from_network(event.elastic_ip);
+    result.block.ports = {event.first_port, event.last_port};
+    result.block.instance = Ipv4Address::from_network(event.instance);
+    result.block.zone = event.zone;
+    result.block.nat_gateway = event.nat_gateway;
+    result.happening = event.happened == PORT_BLOCK_RELEASED ? PortBlockEvent::Happening::released
+                                                             : PortBlockEvent::Happening::allocated;
+    return result;
+}
+
 }  // namespace sallyport::dataplane

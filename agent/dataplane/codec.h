@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <string>
 
+#include "dataplane/dataplane.h"
 #include "dataplane/tables.h"
 #include "sallyport/abi/flow.h"
 #include "sallyport/abi/maps.h"
@@ -77,5 +78,8 @@ NextHopEntry decode(const next_hop& value);
 
 identifier_key encode(const Identifier& key);
 Identifier decode(const identifier_key& key);
+
+DropEvent decode(const drop_event& event);
+PortBlockEvent decode(const port_block_event& event);
 
 }  // namespace sallyport::dataplane

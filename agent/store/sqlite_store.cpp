@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "store/layout.h"
+#include "store/sqlite_statement.h"
 
 namespace sallyport::store {
 
@@ -45,14 +46,6 @@ class ObjectsDigest {
     std::string text_ = std::string(64, '0');
 };
 
-std::int64_t to_microseconds(std::chrono::system_clock::time_point time) {
-    return std::chrono::duration_cast<std::chrono::microseconds>(time.time_since_epoch()).count();
-}
-
-std::chrono::system_clock::time_point from_microseconds(std::int64_t count) {
-    return std::chrono::system_clock::time_point{std::chrono::microseconds{count}};
-}
-
 // By kind and name; nothing where the text is not what versions 4 and 5 of the layout kept.
 std::optional<std::map<std::pair<std::string, std::string>, std::string>> objects_in(
     const std::string& text) {
@@ -70,96 +63,21 @@ std::optional<std::map<std::pair<std::string, std::string>, std::string>> object
     return objects;
 }
 
-tl::unexpected<Error> sqlite_failure(sqlite3* database, std::string_view doing) {
-    return failure(fmt::format("{}: {}", doing, sqlite3_errmsg(database)));
-}
-
 }  // namespace
 
-// A prepared statement; parameters are numbered from 1, columns from 0.
-class SqliteStore::Statement {
-  public:
-    Statement(sqlite3* database, const char* sql) : database_(database) {
-        sqlite3_prepare_v2(database, sql, -1, &statement_, nullptr);
+Result<std::unique_ptr<SqliteStore>> SqliteStore::connect(const std::string& path, int flags) {
+    sqlite3* opened = nullptr;
+    const int status = sqlite3_open_v2(
+        path.c_str(), &opened, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_EXRESCODE | flags,
+        nullptr);
+    std::unique_ptr<sqlite3, Close> database(opened);
+    if (status != SQLITE_OK) {
+        return failure(fmt::format("open the revision history {}: {}", path,
+                                   database ? sqlite3_errmsg(database.get()) : "out of memory"));
     }
-    Statement(const Statement&) = delete;
-    Statement& operator=(const Statement&) = delete;
-    ~Statement() { sqlite3_finalize(statement_); }
-
-    // The text must outlive the statement.
-    void bind(int parameter, std::string_view text) {
-        sqlite3_bind_text64(statement_, parameter, text.data(), text.size(), SQLITE_STATIC, SQLITE_UTF8);
-    }
-    void bind(int parameter, std::int64_t number) { sqlite3_bind_int64(statement_, parameter, number); }
-
-    // True: there is a row. False: done.
-    Result<bool> step() {
-        if (statement_ == nullptr) return sqlite_failure(database_, "prepare a statement");
-        switch (sqlite3_step(statement_)) {
-            case SQLITE_ROW:
-                return true;
-            case SQLITE_DONE:
-                return false;
-            default:
-                return sqlite_failure(database_, "run a statement");
-        }
-    }
-    Result<void> run() {
-        const Result<bool> stepped = step();
-        if (!stepped) return failure_within("write", stepped.error());
-        return {};
-    }
-    void reset() { sqlite3_reset(statement_); }
-
-    bool is_null(int column) const { return sqlite3_column_type(statement_, column) == SQLITE_NULL; }
-    std::int64_t integer(int column) const { return sqlite3_column_int64(statement_, column); }
-    std::string text(int column) const {
-        const void* bytes = sqlite3_column_blob(statement_, column);
-        const auto size = static_cast<std::size_t>(sqlite3_column_bytes(statement_, column));
-        return bytes == nullptr ? std::string{} : std::string(static_cast<const char*>(bytes), size);
-    }
-
-  private:
-    sqlite3* database_;
-    sqlite3_stmt* statement_ = nullptr;
-};
-
-// Undone unless committed.
-class SqliteStore::Transaction {
-  public:
-    explicit Transaction(SqliteStore& store) : store_(store), begun_(store.execute("BEGIN IMMEDIATE")) {}
-    Transaction(const Transaction&) = delete;
-    Transaction& operator=(const Transaction&) = delete;
-    ~Transaction() {
-        if (begun_ && !committed_) (void)store_.execute("ROLLBACK");
-    }
-    const Result<void>& begun() const { return begun_; }
-    Result<void> commit() {
-        Result<void> result = store_.execute("COMMIT");
-        committed_ = result.has_value();
-        return result;
-    }
-
-  private:
-    SqliteStore& store_;
-    Result<void> begun_;
-    bool committed_ = false;
-};
-
-// While this lives, a commit does not wait for the disk: what it wrote is there after a crash of the agent,
-// and whole or not at all after a loss of power.
-class SqliteStore::QuickCommits {
-  public:
-    explicit QuickCommits(SqliteStore& store) : store_(store) {
-        (void)store_.execute("PRAGMA synchronous = NORMAL");
-    }
-    QuickCommits(const QuickCommits&) = delete;
-    QuickCommits& operator=(const QuickCommits&) = delete;
-    ~QuickCommits() { (void)store_.execute("PRAGMA synchronous = FULL"); }
-
-  private:
-    SqliteStore& store_;
-};
+    sqlite3_busy_timeout(database.get(), 2000);
+    return std::unique_ptr<SqliteStore>(new SqliteStore(std::move(database)));
+}
 
 Result<std::unique_ptr<SqliteStore>> SqliteStore::open(const std::string& path) {
     const auto refuse = [&path](const std::string& why) {
@@ -169,20 +87,12 @@ Result<std::unique_ptr<SqliteStore>> SqliteStore::open(const std::string& path) 
                         "empty history",
                         path, why));
     };
-    sqlite3* opened = nullptr;
     // The history holds documents of the operator: nobody else needs to read them.
     const mode_t previous_mask = umask(0077);
-    const int status = sqlite3_open_v2(
-        path.c_str(), &opened,
-        SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_EXRESCODE, nullptr);
+    auto connected = connect(path, SQLITE_OPEN_CREATE);
     umask(previous_mask);
-    std::unique_ptr<sqlite3, Close> database(opened);
-    if (status != SQLITE_OK) {
-        return failure(fmt::format("open the revision history {}: {}", path,
-                                   database ? sqlite3_errmsg(database.get()) : "out of memory"));
-    }
-    sqlite3_busy_timeout(database.get(), 2000);
-    std::unique_ptr<SqliteStore> store(new SqliteStore(std::move(database)));
+    if (!connected) return connected;
+    std::unique_ptr<SqliteStore> store = *std::move(connected);
     // A step of migration may replace a table that others refer to, and what refers to it stays.
     for (const char* sql : {"PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL",
                             "PRAGMA foreign_keys = OFF", "PRAGMA trusted_schema = OFF"}) {
@@ -200,21 +110,13 @@ Result<std::unique_ptr<SqliteStore>> SqliteStore::open(const std::string& path) 
 }
 
 Result<std::unique_ptr<StoreReader>> SqliteStore::open_reader(const std::string& path) {
-    sqlite3* opened = nullptr;
-    const int status = sqlite3_open_v2(
-        path.c_str(), &opened, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_EXRESCODE, nullptr);
-    std::unique_ptr<sqlite3, Close> database(opened);
-    if (status != SQLITE_OK) {
-        return failure(fmt::format("read the revision history {}: {}", path,
-                                   database ? sqlite3_errmsg(database.get()) : "out of memory"));
-    }
-    // A reader waits for no writer. What is left is the moment in which a connection begins or ends.
-    sqlite3_busy_timeout(database.get(), 2000);
-    std::unique_ptr<SqliteStore> store(new SqliteStore(std::move(database)));
+    // A reader waits for no writer, but for the moment in which a connection begins or ends.
+    auto store = connect(path, 0);
+    if (!store) return tl::unexpected(store.error());
     for (const char* sql : {"PRAGMA query_only = ON", "PRAGMA trusted_schema = OFF"}) {
-        if (Result<void> done = store->execute(sql); !done) return tl::unexpected(done.error());
+        if (Result<void> done = (*store)->execute(sql); !done) return tl::unexpected(done.error());
     }
-    return store;
+    return *std::move(store);
 }
 
 Result<void> SqliteStore::execute(const char* sql) {
@@ -735,116 +637,6 @@ Result<void> SqliteStore::set_loaded_file_hash(std::string_view hash) {
         return failure_within("note the digest of the loaded file", done.error());
     }
     return {};
-}
-
-Result<void> SqliteStore::note_port_blocks(std::span<const PortBlockRecord> changes) {
-    const auto within = [](const Error& error) { return failure_within("note port blocks", error); };
-    if (changes.empty()) return {};
-    const QuickCommits quick(*this);
-    Transaction transaction(*this);
-    if (!transaction.begun()) return within(transaction.begun().error());
-
-    // In all of them 1 to 3 are the block, 4 is the instance and 5 the time.
-    const std::string overlapping = fmt::format(
-        "UPDATE port_blocks SET until_us = max(from_us, ?5) WHERE until_us IS NULL AND elastic_ip = ?1 "
-        "AND first_port > ?2 - {} AND first_port <= ?3 AND last_port >= ?2",
-        largest_port_block);
-    Statement keep(
-        database_.get(),
-        "UPDATE port_blocks SET from_us = min(from_us, ?5) WHERE until_us IS NULL "
-        "AND elastic_ip = ?1 AND first_port = ?2 AND last_port = ?3 AND instance = ?4 AND vpc = ?6");
-    Statement end_overlapping(database_.get(), overlapping.c_str());
-    Statement begin(database_.get(),
-                    "INSERT INTO port_blocks (elastic_ip, first_port, last_port, instance, vpc, nat_gateway, "
-                    "from_us, until_us) VALUES (?1, ?2, ?3, ?4, ?6, ?7, ?5, NULL)");
-    Statement end(database_.get(),
-                  "UPDATE port_blocks SET until_us = max(from_us, ?5) WHERE until_us IS NULL "
-                  "AND elastic_ip = ?1 AND first_port = ?2 AND last_port = ?3 AND instance = ?4");
-    for (const PortBlockRecord& change : changes) {
-        const std::string elastic_ip = change.elastic_ip.to_string();
-        const std::string instance = change.instance.to_string();
-        const auto ready = [&](Statement& statement) -> Statement& {
-            statement.reset();
-            statement.bind(1, elastic_ip);
-            statement.bind(2, std::int64_t{change.ports.first});
-            statement.bind(3, std::int64_t{change.ports.last});
-            statement.bind(4, instance);
-            statement.bind(5, to_microseconds(change.until.value_or(change.from)));
-            return statement;
-        };
-        if (change.until) {
-            if (Result<void> done = ready(end).run(); !done) return within(done.error());
-            continue;
-        }
-        ready(keep).bind(6, change.vpc);
-        if (Result<void> done = keep.run(); !done) return within(done.error());
-        if (sqlite3_changes(database_.get()) != 0) continue;
-        if (Result<void> done = ready(end_overlapping).run(); !done) return within(done.error());
-        ready(begin).bind(6, change.vpc);
-        begin.bind(7, change.nat_gateway);
-        if (Result<void> done = begin.run(); !done) return within(done.error());
-    }
-    if (Result<void> done = forget_port_blocks(); !done) return within(done.error());
-    if (Result<void> done = transaction.commit(); !done) return within(done.error());
-    return {};
-}
-
-Result<void> SqliteStore::forget_port_blocks() {
-    Statement count(database_.get(), "SELECT count(*) FROM port_blocks");
-    const Result<bool> counted = count.step();
-    if (!counted) return tl::unexpected(counted.error());
-    const std::int64_t surplus = count.integer(0) - static_cast<std::int64_t>(port_block_records_kept);
-    if (surplus <= 0) return {};
-    Statement statement(database_.get(),
-                        "DELETE FROM port_blocks WHERE number IN "
-                        "(SELECT number FROM port_blocks ORDER BY until_us IS NULL, number LIMIT ?)");
-    statement.bind(1, surplus);
-    return statement.run();
-}
-
-Result<std::vector<PortBlockRecord>> SqliteStore::read_port_blocks(Statement& statement) {
-    std::vector<PortBlockRecord> records;
-    for (;;) {
-        const Result<bool> row = statement.step();
-        if (!row) return failure_within("read the log of port blocks", row.error());
-        if (!*row) return records;
-        const Result<Ipv4Address> elastic_ip = Ipv4Address::parse(statement.text(0));
-        const Result<Ipv4Address> instance = Ipv4Address::parse(statement.text(3));
-        if (!elastic_ip || !instance) return failure("read the log of port blocks: an address is damaged");
-        PortBlockRecord& record = records.emplace_back();
-        record.elastic_ip = *elastic_ip;
-        record.ports = {static_cast<std::uint16_t>(statement.integer(1)),
-                        static_cast<std::uint16_t>(statement.integer(2))};
-        record.instance = *instance;
-        record.vpc = statement.text(4);
-        record.nat_gateway = statement.text(5);
-        record.from = from_microseconds(statement.integer(6));
-        if (!statement.is_null(7)) record.until = from_microseconds(statement.integer(7));
-    }
-}
-
-Result<std::vector<PortBlockRecord>> SqliteStore::port_blocks(Ipv4Address elastic_ip, std::uint16_t port,
-                                                              std::chrono::system_clock::time_point first,
-                                                              std::chrono::system_clock::time_point last) {
-    Statement statement(database_.get(),
-                        "SELECT elastic_ip, first_port, last_port, instance, vpc, nat_gateway, from_us, "
-                        "until_us FROM port_blocks WHERE elastic_ip = ?1 "
-                        "AND first_port > ?2 - ?3 AND first_port <= ?2 AND last_port >= ?2 AND from_us <= ?5 "
-                        "AND (until_us IS NULL OR until_us >= ?4) ORDER BY from_us DESC, number DESC");
-    const std::string address = elastic_ip.to_string();
-    statement.bind(1, address);
-    statement.bind(2, std::int64_t{port});
-    statement.bind(3, std::int64_t{largest_port_block});
-    statement.bind(4, to_microseconds(first));
-    statement.bind(5, to_microseconds(last));
-    return read_port_blocks(statement);
-}
-
-Result<std::vector<PortBlockRecord>> SqliteStore::allocated_port_blocks() {
-    Statement statement(database_.get(),
-                        "SELECT elastic_ip, first_port, last_port, instance, vpc, nat_gateway, from_us, "
-                        "until_us FROM port_blocks WHERE until_us IS NULL ORDER BY number");
-    return read_port_blocks(statement);
 }
 
 }  // namespace sallyport::store

@@ -59,6 +59,7 @@ class SqliteStore final : public Store {
 
     explicit SqliteStore(std::unique_ptr<sqlite3, Close> database) : database_(std::move(database)) {}
 
+    static Result<std::unique_ptr<SqliteStore>> connect(const std::string& path, int flags);
     Result<void> execute(const char* sql);
     Result<void> migrate();
     Result<void> keep_objects_apart();

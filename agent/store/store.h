@@ -136,8 +136,7 @@ class StoreReader {
   public:
     virtual ~StoreReader() = default;
 
-    virtual Result<std::vector<RevisionSummary>> history(std::size_t limit) = 0;  // newest first
-    // The same of those with lower numbers than `number`, which need not be there.
+    // The revisions with lower numbers than `number`, which need not be there, newest first.
     virtual Result<std::vector<RevisionSummary>> history_before(std::uint64_t number, std::size_t limit) = 0;
 
     // digest() of the configuration file and its fragments when they were last read, or empty. It differs
@@ -161,6 +160,7 @@ class Store : public StoreReader {
 
     virtual Result<std::optional<Revision>> newest() = 0;
     virtual Result<std::optional<Revision>> find(std::uint64_t number) = 0;
+    virtual Result<std::vector<RevisionSummary>> history(std::size_t limit) = 0;  // newest first
     // Keeps the record of a request that made no revision.
     virtual Result<void> remember(const IdempotencyRecord& record,
                                   std::chrono::system_clock::time_point now) = 0;

@@ -13,6 +13,7 @@
 #include "doctor/memory_host.h"
 #include "unit/api/http_client.h"
 #include "unit/api/one_thread.h"
+#include "unit/api/services_in_memory.h"
 #include "unit/gateway_in_memory.h"
 
 namespace sallyport::api {
@@ -29,8 +30,8 @@ class ApiTest : public testing::Test {
         watch_ = std::make_unique<RevisionWatch>(*loop_, 3);
         router_ = std::make_unique<Router>(
             routes(), admit_peers(std::nullopt),
-            [this] { return std::to_string(here_.gateway->view()->desired_revision); }, here_only_.lanes);
-        here_.gateway->follow_revisions([this] { watch_->look(); });
+            [this] { return std::to_string(here_.gateway->view()->desired_revision); }, one_thread_.lanes);
+        here_.gateway->follow_revisions([this] { loop_->post([this] { watch_->look(); }); });
         const std::string path = here_.folder / "api.sock";
         auto server = HttpServer::start(*loop_, std::move(*listen_unix(path, std::nullopt)), *router_);
         ASSERT_TRUE(server);
@@ -38,16 +39,7 @@ class ApiTest : public testing::Test {
         client_ = std::make_unique<HttpClient>(*loop_, path);
     }
 
-    std::vector<Route> routes() {
-        return api_routes({.reader = *here_.reader,
-                           .host = host_,
-                           .watch = *watch_,
-                           .pin_dir = "/sys/fs/bpf/sallyport",
-                           .gateway = *here_.gateway,
-                           .drops = *here_.drops,
-                           .captures = *here_.captures,
-                           .loop = *loop_});
-    }
+    std::vector<Route> routes() { return api_routes(services_of(here_, host_, *watch_, *loop_)); }
     json get(const std::string& target, long status = 200) {
         const Answer answer = client_->get(target);
         EXPECT_EQ(answer.status, status) << answer.body;
@@ -84,7 +76,7 @@ class ApiTest : public testing::Test {
     doctor::MemoryHost host_;
     std::unique_ptr<EventLoop> loop_;
     std::unique_ptr<RevisionWatch> watch_;
-    OneThread here_only_;
+    OneThread one_thread_;
     std::unique_ptr<Router> router_;
     std::unique_ptr<HttpServer> server_;
     std::unique_ptr<HttpClient> client_;
@@ -627,7 +619,7 @@ TEST_F(ApiTest, ACaptureThatIsAskedForWronglyIsRefused) {
 TEST_F(ApiTest, PacketsAreNotCapturedOverTheNetwork) {
     Router network(
         routes(), [](const std::optional<Peer>&) { return true; }, [] { return std::string("1"); },
-        here_only_.lanes);
+        one_thread_.lanes);
     for (const char* method : {"POST", "GET", "DELETE"}) {
         Request request;
         request.method = method;

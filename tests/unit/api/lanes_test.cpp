@@ -20,6 +20,7 @@
 #include "api/routes.h"
 #include "doctor/memory_host.h"
 #include "unit/api/http_client.h"
+#include "unit/api/services_in_memory.h"
 #include "unit/gateway_in_memory.h"
 
 namespace sallyport::api {
@@ -71,14 +72,7 @@ class LanesTest : public testing::Test {
             *thread = std::move(*LoopThread::make("test"));
         watch_ = std::make_unique<RevisionWatch>(queries_->loop(), 3);
         here_.gateway->follow_revisions([this] { queries_->loop().post([this] { watch_->look(); }); });
-        routes_ = api_routes({.reader = *here_.reader,
-                              .host = host_,
-                              .watch = *watch_,
-                              .pin_dir = "/sys/fs/bpf/sallyport",
-                              .gateway = *here_.gateway,
-                              .drops = *here_.drops,
-                              .captures = *here_.captures,
-                              .loop = commands_->loop()});
+        routes_ = api_routes(services_of(here_, host_, *watch_, commands_->loop()));
         router_ = std::make_unique<Router>(
             routes_, admit_peers(std::nullopt),
             [this] { return std::to_string(here_.reader->view()->desired_revision); },

@@ -23,7 +23,7 @@ class NetworkApiTest : public testing::Test {
                     respond({200, "text/plain", "here", {}});
                 }}},
               [](const std::optional<Peer>&) { return true; }, [] { return std::string("7"); },
-              here_only_.lanes),
+              one_thread_.lanes),
           api_({*loop_, router_, log_}, std::nullopt),
           client_(*loop_, "") {}
 
@@ -38,7 +38,7 @@ class NetworkApiTest : public testing::Test {
     }
 
     std::unique_ptr<EventLoop> loop_;
-    OneThread here_only_;
+    OneThread one_thread_;
     Router router_;
     control::MemoryLog log_;
     NetworkApi api_;

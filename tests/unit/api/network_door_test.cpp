@@ -20,7 +20,7 @@ class NetworkDoorTest : public testing::Test {
                {"GET", "/v1/{kind}", Purpose::query, {}, say()},
                {"POST", "/v1/{kind}", Purpose::command, {}, say()}},
               [](const std::optional<Peer>&) { return true; }, [] { return std::string("7"); },
-              here_only_.lanes),
+              one_thread_.lanes),
           door_(router_) {
         NetworkPolicy policy;
         policy.tokens = *BearerTokens::parse("alice:" + store::digest("secret"), "tokens");
@@ -57,7 +57,7 @@ class NetworkDoorTest : public testing::Test {
     }
 
     int handled_ = 0;
-    OneThread here_only_;
+    OneThread one_thread_;
     Router router_;
     NetworkDoor door_;
 };

@@ -14,6 +14,7 @@
 #include "doctor/memory_host.h"
 #include "model/json.h"
 #include "model/json_schema.h"
+#include "unit/api/services_in_memory.h"
 #include "unit/gateway_in_memory.h"
 
 namespace sallyport::api {
@@ -26,14 +27,7 @@ class OpenApi : public testing::Test {
         ASSERT_TRUE(here_.start());
         loop_ = std::move(*EventLoop::make());
         watch_ = std::make_unique<RevisionWatch>(*loop_, 3);
-        routes_ = api_routes({.reader = *here_.reader,
-                              .host = host_,
-                              .watch = *watch_,
-                              .pin_dir = "/sys/fs/bpf/sallyport",
-                              .gateway = *here_.gateway,
-                              .drops = *here_.drops,
-                              .captures = *here_.captures,
-                              .loop = *loop_});
+        routes_ = api_routes(services_of(here_, host_, *watch_, *loop_));
         std::vector<config::Fault> faults;
         document_ = config::parse_document(openapi_document(routes_, "1.2.3"), "openapi.yaml", faults);
         ASSERT_TRUE(faults.empty()) << faults.front().to_string();

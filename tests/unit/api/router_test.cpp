@@ -24,7 +24,7 @@ bool admit_none(const std::optional<Peer>&) {
 }
 
 Router router_for_test(Admission admit = admit_all) {
-    static OneThread here_only;
+    static OneThread one_thread;
     const auto say = [](const std::string& text) {
         return [text](const Call& call, const Respond& respond) {
             std::string body = text;
@@ -38,7 +38,7 @@ Router router_for_test(Admission admit = admit_all) {
          {"POST", "/v1/apply", Purpose::command, {}, say("apply")},
          {"GET", "/v1/{kind}", Purpose::query, {}, say("kind")},
          {"GET", "/v1/{kind}/{name}", Purpose::query, {}, say("object")}},
-        std::move(admit), [] { return std::string("7"); }, here_only.lanes);
+        std::move(admit), [] { return std::string("7"); }, one_thread.lanes);
 }
 
 Request request_of(std::string method, std::string path) {

@@ -592,7 +592,7 @@ TEST_F(SqliteStoreTest, AReaderSeesWhatIsCommittedAndWaitsForNobody) {
     ASSERT_TRUE(store->commit(revision_of("one", Source::file)));
     auto reader = SqliteStore::open_reader(path_);
     ASSERT_TRUE(reader) << reader.error().message;
-    EXPECT_EQ((*reader)->history(10)->size(), 1U);
+    EXPECT_EQ((*reader)->history_before(INT64_MAX, 10)->size(), 1U);
     EXPECT_EQ(*(*reader)->loaded_file_hash(), *store->loaded_file_hash());
 
     sqlite3* writer = nullptr;
@@ -601,7 +601,7 @@ TEST_F(SqliteStoreTest, AReaderSeesWhatIsCommittedAndWaitsForNobody) {
               SQLITE_OK)
         << sqlite3_errmsg(writer);
     const auto begun = std::chrono::steady_clock::now();
-    EXPECT_EQ((*reader)->history(10)->size(), 1U) << "what is under way is not there yet";
+    EXPECT_EQ((*reader)->history_before(INT64_MAX, 10)->size(), 1U) << "what is under way is not there yet";
     EXPECT_LT(std::chrono::steady_clock::now() - begun, std::chrono::seconds{1});
     ASSERT_EQ(sqlite3_exec(writer, "ROLLBACK", nullptr, nullptr, nullptr), SQLITE_OK);
     sqlite3_close(writer);
