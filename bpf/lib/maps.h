@@ -332,6 +332,7 @@ struct port_claim {
 	__u8 forwards;	   /* the Elastic IP has ports that lead to instances */
 	__u8 is_new;	   /* nothing has been tried yet on this Elastic IP */
 	__u8 shares;	   /* the Elastic IP is the host's as well, and so are some of its ports */
+	__u16 looks;	   /* how many bits of the set may still be looked at */
 	__u32 host_ports;  /* version of these */
 	__s32 picked;	   /* a port whose bit in the set is this claim's, not tried yet */
 	__u32 result;	   /* enum port_result */

@@ -5,7 +5,8 @@
  * The flow table decides: a port is free towards a remote if the reverse entry for it can be inserted.
  * So ports are shared between remotes by themselves (RFC 7857 section 3), a tuple never has two owners,
  * and capacity is exact. The search is
- *   1. a few ports at random (RFC 6056 algorithm 1): enough unless most of the range is taken;
+ *   1. a port at random (RFC 6056 algorithm 1), and a few more if the remote has no port set: enough unless most of
+ *      the range is taken;
  *   2. then the remote's port set, which knows which ports are not worth a try: constant time up to the
  *      last free port;
  *   3. when the set says that nothing is left, a part of it is checked against the table, so that ports
@@ -205,15 +206,15 @@ verified_alone int port_set_has_room(__u32 number)
 }
 
 #define PORT_SET_FULL 0x10000
-#define PORT_SET_PICKS 8    /* words found full, or bits taken by others, before the search starts anew */
-#define PORT_SET_RANDOM 256 /* bits looked at anywhere before that */
+#define PORT_SET_PICKS 8   /* words found full, or bits taken by others, before the search starts anew */
+#define PORT_SET_LOOKS 256 /* bits looked at anywhere before words are searched */
 #define PORT_SET_UNPICKED (-1)
 
 /*
  * Looks at any bit. Searching on from one would favour ports behind a run of others, be they in use or reserved
  * (RFC 6056 section 5); looking at many single ones does not.
  */
-static long port_set_random_step(__u32 i, void *context)
+static long port_set_look_step(__u32 i, void *context)
 {
 	struct workspace *work = workspace_get();
 	struct port_claim *claim;
@@ -224,10 +225,15 @@ static long port_set_random_step(__u32 i, void *context)
 	if (!work)
 		return 1;
 	claim = &work->claim;
+	if (!claim->looks)
+		return 1;
+	claim->looks--;
 	number = claim->set;
 	set = bpf_map_lookup_elem(&port_sets, &number);
 	if (!set)
 		return 1;
+	if (claim->looks == PORT_SET_LOOKS - PORT_RANDOM_PROBES) /* what gives a remote a set keeps it */
+		WRITE_ONCE(set->last_used, claim->now);
 	port = port_at_random(claim);
 	bit = 1ULL << (port % 64);
 	word = &set->word[port / 64 % PORT_SET_WORDS];
@@ -243,9 +249,10 @@ verified_alone int port_set_pick(__u32 number)
 	struct port_set *set = bpf_map_lookup_elem(&port_sets, &number);
 	struct workspace *work = workspace_get();
 
-	if (!work)
+	if (!work || !set)
 		return PORT_SET_UNPICKED;
-	for (int i = 0; set && i < PORT_SET_PICKS; i++) {
+	WRITE_ONCE(set->last_used, work->claim.now);
+	for (int i = 0; i < PORT_SET_PICKS; i++) {
 		__u32 word = port_set_search(set, random_below(PORT_SET_WORDS)), turn;
 		__u64 taken, open, *full;
 
@@ -282,8 +289,10 @@ static long port_set_step(__u32 i, void *context)
 		return 1;
 	claim = &work->claim;
 	number = claim->set;
-	port = claim->picked;
 	claim->picked = PORT_SET_UNPICKED;
+	if (claim->looks)
+		bpf_loop(PORT_SET_LOOKS, port_set_look_step, NULL, 0);
+	port = claim->picked;
 	if (port < 0)
 		port = port_set_pick(number);
 	if (port < 0)
@@ -379,15 +388,41 @@ static __always_inline void port_set_look_again(struct port_set *set, const stru
 }
 
 /*
- * Number of the set of work->claim.key, made of one that nobody has used for a minute if there is none. What is
- * known of full words does not outlast the configuration that it was found with.
+ * Number of the set of work->claim.key, if it has one. What is known of full words does not outlast the configuration
+ * that it was found with.
  */
-verified_alone __u32 port_set_of(__u32 now)
+verified_alone __u32 port_set_known(void)
 {
 	struct workspace *work = workspace_get();
+	const struct port_claim *claim;
+	struct port_set *set;
+	__u32 *number, found;
+
+	if (!work)
+		return PORT_SET_NONE;
+	claim = &work->claim;
+	number = bpf_map_lookup_elem(&port_set_numbers, &claim->key);
+	if (!number)
+		return PORT_SET_NONE;
+	found = *number;
+	set = bpf_map_lookup_elem(&port_sets, &found);
+	if (!set)
+		return PORT_SET_NONE;
+	if (set->first_port != claim->first || set->last_port != claim->last ||
+	    set->generation != claim->generation)
+		port_set_take(set, found, claim);
+	else if (set->host_ports != claim->host_ports)
+		port_set_look_again(set, claim);
+	return found;
+}
+
+/* Number of a set for work->claim.key, made of one that nobody has used for a minute. */
+verified_alone __u32 port_set_make(__u32 now)
+{
+	struct workspace *work = workspace_get();
+	__u32 zero = 0, candidate, *number;
 	const struct port_set_key *key;
 	const struct port_claim *claim;
-	__u32 zero = 0, candidate, *number;
 	struct port_set *set;
 	struct meta *known;
 
@@ -395,20 +430,6 @@ verified_alone __u32 port_set_of(__u32 now)
 		return PORT_SET_NONE;
 	claim = &work->claim;
 	key = &claim->key;
-	number = bpf_map_lookup_elem(&port_set_numbers, key);
-	if (number) {
-		candidate = *number;
-		set = bpf_map_lookup_elem(&port_sets, &candidate);
-		if (!set)
-			return PORT_SET_NONE;
-		if (set->first_port != claim->first || set->last_port != claim->last ||
-		    set->generation != claim->generation)
-			port_set_take(set, candidate, claim);
-		else if (set->host_ports != claim->host_ports)
-			port_set_look_again(set, claim);
-		WRITE_ONCE(set->last_used, now);
-		return candidate;
-	}
 	known = bpf_map_lookup_elem(&meta, &zero);
 	if (!known || !known->port_sets)
 		return PORT_SET_NONE;
@@ -533,7 +554,6 @@ verified_alone int port_claim_begin(__u32 number)
 	port_claim_place(work, is_block);
 	claim->step = 1;
 	claim->result = PORT_NONE_FREE;
-	claim->picked = PORT_SET_UNPICKED;
 	if (flags & NAT_GATEWAY_PRESERVE_RANGE) {
 		if (wanted <= LOW_PORT_LAST) {
 			first = 1;
@@ -579,20 +599,25 @@ static __always_inline enum port_result port_claim(struct workspace *work,
 
 	if (!port_claim_begin(work->wish.nat_gateway))
 		return PORT_NONE_FREE;
-	bpf_loop(PORT_RANDOM_PROBES, port_random_step, NULL, 0);
+	bpf_loop(1, port_random_step, NULL, 0);
 	if (claim->result != PORT_IN_USE)
 		return claim->result;
 	port_set_key_of(&claim->key, &work->reverse.key, claim->first, nat_gateway);
-	claim->set = port_set_of(claim->now);
+	claim->set = port_set_known();
+	if (claim->set == PORT_SET_NONE) {
+		bpf_loop(PORT_RANDOM_PROBES - 1, port_random_step, NULL, 0);
+		if (claim->result != PORT_IN_USE)
+			return claim->result;
+		claim->set = port_set_make(claim->now);
+	}
 	if (claim->set == PORT_SET_NONE) {
 		bpf_loop(PORT_FALLBACK_STEPS, port_random_step, NULL, 0);
-	} else {
-		if (port_set_has_room(claim->set))
-			bpf_loop(PORT_SET_RANDOM, port_set_random_step, NULL, 0);
-		bpf_loop(PORT_SET_STEPS_MAX, port_set_step, NULL, 0);
-		if (claim->result == PORT_NONE_FREE)
-			port_set_check(claim, nat_gateway);
+		return claim->result == PORT_IN_USE ? PORT_NONE_FREE : claim->result;
 	}
+	claim->looks = port_set_has_room(claim->set) ? PORT_SET_LOOKS : 0;
+	bpf_loop(PORT_SET_STEPS_MAX, port_set_step, NULL, 0);
+	if (claim->result == PORT_NONE_FREE)
+		port_set_check(claim, nat_gateway);
 	return claim->result == PORT_IN_USE ? PORT_NONE_FREE : claim->result;
 }
 

@@ -45,7 +45,7 @@
 #define PORT_BLOCK_SIZE_MAX 4096
 #define PORT_BLOCKS_MAX 8 /* of an instance */
 #define PORT_BLOCK_EVENTS_BYTES (256 * 1024)
-#define PORT_RANDOM_PROBES 8 /* tries at a random port before a port set is consulted */
+#define PORT_RANDOM_PROBES 8 /* tries at a random port before a remote gets a port set */
 
 #define HOST_BUCKET_ENTRIES 15 /* instances that are counted under one lock */
 #define HOST_BUCKET_HEADER_BYTES 32

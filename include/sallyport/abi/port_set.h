@@ -4,9 +4,9 @@
  *
  * Whether a port is free is decided by the flow table alone: a reverse entry may be inserted only once.
  * Most new flows find a free port at the first random try and need nothing else. When
- * PORT_RANDOM_PROBES tries fail, the remote is a busy one and gets a set: a bit per port, with a summary
- * of which words are full. A set bit means "was found in use"; it is cleared when the flow goes. So a
- * set may be forgotten at any time without harm.
+ * PORT_RANDOM_PROBES tries fail, the remote is a busy one and gets a set, which is asked after the first
+ * try from then on: a bit per port, with a summary of which words are full. A set bit means "was found in
+ * use"; it is cleared when the flow goes. So a set may be forgotten at any time without harm.
  */
 #ifndef SALLYPORT_ABI_PORT_SET_H
 #define SALLYPORT_ABI_PORT_SET_H
