@@ -24,7 +24,7 @@ std::string actor_of(const Call& call) {
     return peer ? fmt::format("uid {} (process {})", peer->uid, peer->pid) : "unknown";
 }
 
-nlohmann::json applied_json(const control::Applied& applied) {
+nlohmann::json body_of(const control::Applied& applied) {
     nlohmann::json body{{"revision", applied.revision},
                         {"changes", changes_json(applied.changes)},
                         {"warnings", applied.warnings}};
@@ -32,10 +32,23 @@ nlohmann::json applied_json(const control::Applied& applied) {
     return body;
 }
 
-Response answer(const control::Outcome<control::Applied>& applied) {
-    if (!applied) return refusal_response(applied.error());
-    if (applied->replayed.empty()) return json_response(applied_json(*applied));
-    return {200, "application/json", applied->replayed + "\n", {{replayed_header, "true"}}};
+nlohmann::json body_of(const control::Confirmed& confirmed) {
+    return {{"revision", confirmed.revision}};
+}
+
+nlohmann::json body_of(const control::Detached& detached) {
+    return {{"detached", detached.devices}};
+}
+
+nlohmann::json body_of(const control::Draining& draining) {
+    return drain_json(draining.status);
+}
+
+template <typename Done>
+Response answer(const control::Outcome<Done>& done) {
+    if (!done) return refusal_response(done.error());
+    if (done->replayed.empty()) return json_response(body_of(*done));
+    return {200, "application/json", done->replayed + "\n", {{replayed_header, "true"}}};
 }
 
 // The object that the path names, as its kind, its name, and its tag if it is there.
@@ -89,12 +102,12 @@ tl::expected<std::optional<control::Idempotency>, Response> read_idempotency(con
         *key, store::digest(fmt::format("{}\n{}\n{}", request.method, request.path, request.body))};
 }
 
-tl::expected<std::optional<control::RepeatableRequest>, Response> read_repeatable(const Request& request) {
+template <typename Done>
+tl::expected<std::optional<control::Repeatable<Done>>, Response> read_repeatable(const Request& request) {
     const auto key = read_idempotency(request);
     if (!key) return tl::unexpected(key.error());
-    if (!*key) return std::optional<control::RepeatableRequest>{};
-    return control::RepeatableRequest{
-        **key, [](const control::Applied& applied) { return json_text(applied_json(applied)); }};
+    if (!*key) return std::optional<control::Repeatable<Done>>{};
+    return control::Repeatable<Done>{**key, [](const Done& done) { return json_text(body_of(done)); }};
 }
 
 }  // namespace
@@ -102,7 +115,7 @@ tl::expected<std::optional<control::RepeatableRequest>, Response> read_repeatabl
 Response apply(control::Gateway& gateway, const Call& call) {
     const auto document = read_document(call.request, true);
     if (!document) return document.error();
-    const auto repeatable = read_repeatable(call.request);
+    const auto repeatable = read_repeatable<control::Applied>(call.request);
     if (!repeatable) return repeatable.error();
     return answer(gateway.apply(document->sources, actor_of(call), document->confirm_within, document->prune,
                                 *repeatable));
@@ -110,39 +123,39 @@ Response apply(control::Gateway& gateway, const Call& call) {
 
 Response confirm(control::Gateway& gateway, const Call& call) {
     if (const auto none = expect_no_arguments(call.request); !none) return none.error();
-    const auto confirmed = gateway.confirm(actor_of(call));
-    if (!confirmed) return refusal_response(confirmed.error());
-    return json_response({{"revision", *confirmed}});
+    const auto repeatable = read_repeatable<control::Confirmed>(call.request);
+    if (!repeatable) return repeatable.error();
+    return answer(gateway.confirm(actor_of(call), *repeatable));
 }
 
 Response rollback(control::Gateway& gateway, const Call& call) {
     const auto revision = read_revision(call.request);
     if (!revision) return revision.error();
-    const auto repeatable = read_repeatable(call.request);
+    const auto repeatable = read_repeatable<control::Applied>(call.request);
     if (!repeatable) return repeatable.error();
     return answer(gateway.rollback(*revision, actor_of(call), *repeatable));
 }
 
 Response reload(control::Gateway& gateway, const Call& call) {
     if (const auto none = expect_no_arguments(call.request); !none) return none.error();
-    const auto repeatable = read_repeatable(call.request);
+    const auto repeatable = read_repeatable<control::Applied>(call.request);
     if (!repeatable) return repeatable.error();
     return answer(gateway.reload(actor_of(call), *repeatable));
 }
 
 Response detach(control::Gateway& gateway, const Call& call) {
     if (const auto none = expect_no_arguments(call.request); !none) return none.error();
-    const auto detached = gateway.detach(actor_of(call));
-    if (!detached) return refusal_response(detached.error());
-    return json_response({{"detached", *detached}});
+    const auto repeatable = read_repeatable<control::Detached>(call.request);
+    if (!repeatable) return repeatable.error();
+    return answer(gateway.detach(actor_of(call), *repeatable));
 }
 
 Response drain(control::Gateway& gateway, const Call& call) {
     const auto timeout = read_timeout(call.request);
     if (!timeout) return timeout.error();
-    const auto begun = gateway.drain(call.parts[0], *timeout, actor_of(call));
-    if (!begun) return refusal_response(begun.error());
-    return json_response(drain_json(*gateway.view()->drain(call.parts[0])));
+    const auto repeatable = read_repeatable<control::Draining>(call.request);
+    if (!repeatable) return repeatable.error();
+    return answer(gateway.drain(call.parts[0], *timeout, actor_of(call), *repeatable));
 }
 
 Response end_drain(control::Gateway& gateway, const Call& call) {

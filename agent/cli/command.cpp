@@ -164,6 +164,7 @@ std::span<const Command> commands() {
         {.name = "confirm",
          .summary = "keep the revision that awaits confirmation",
          .description = "Confirms the revision that `apply --confirm` has made: it is not rolled back.",
+         .options = {key},
          .run = run_confirm},
         {.name = "rollback",
          .summary = "go back to an earlier revision",
@@ -280,7 +281,8 @@ std::span<const Command> commands() {
                      {"--wait", "", Value::none, "", "answer when no flow is left"},
                      {"--status", "", Value::none, "",
                       "only show how many flows are left, and which instances have the most"},
-                     {"--abort", "", Value::none, "", "let it have new flows again"}},
+                     {"--abort", "", Value::none, "", "let it have new flows again"},
+                     key},
          .run = run_drain},
         {.name = "flows",
          .summary = "show flows that are tracked now",
@@ -377,6 +379,7 @@ std::span<const Command> commands() {
          .description = "Removes the programs and everything that is pinned: translation ends and all flows "
                         "are lost. The agent goes on, and attaches again with `reload` or `apply`. Stopping "
                         "the agent does not detach.",
+         .options = {key},
          .run = run_detach},
         {.name = "doctor",
          .summary = "find settings of the host that stand in the way",

@@ -213,14 +213,15 @@ ExitCode run_drain(Session& session) {
     const Invocation& given = session.invocation();
     const std::string name = given.value("eip");
     const bool only_look = given.has("status"), abort = given.has("abort");
-    if ((abort && only_look) || ((abort || only_look) && (given.has("timeout") || given.has("wait"))))
+    const bool begins = given.has("timeout") || given.has("wait") || given.has("idempotency-key");
+    if ((abort && only_look) || ((abort || only_look) && begins))
         return session.show(
             wrong_usage(fmt::format("{} goes with no other option", abort ? "--abort" : "--status")).value());
     if (abort) return abort_drain(session, name);
     if (!only_look) {
         Json body = Json::object();
         if (given.has("timeout")) body["timeout"] = given.value("timeout");
-        if (const Outcome begun = session.api().post(drain_path(name), body); !begun)
+        if (const Outcome begun = session.api().post(drain_path(name), body, session.key()); !begun)
             return session.show(begun.error());
     }
     Outcome now = session.api().get(drain_path(name));

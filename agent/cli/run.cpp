@@ -160,7 +160,8 @@ ExitCode run_apply(Session& session) {
 }
 
 ExitCode run_confirm(Session& session) {
-    return session.show(session.api().post(path_of({"confirm"}), Json::object()), confirm_view);
+    return session.show(session.api().post(path_of({"confirm"}), Json::object(), session.key()),
+                        confirm_view);
 }
 
 ExitCode run_rollback(Session& session) {
@@ -293,7 +294,7 @@ ExitCode run_monitor(Session& session) {
 }
 
 ExitCode run_detach(Session& session) {
-    return session.show(session.api().post(path_of({"detach"}), Json::object()), detach_view);
+    return session.show(session.api().post(path_of({"detach"}), Json::object(), session.key()), detach_view);
 }
 
 ExitCode run_history(Session& session) {

@@ -43,9 +43,12 @@ class Drains {
     // What the store remembers. To be called once, before anything else.
     Result<void> load();
 
-    // Without a timeout it waits for as long as there are flows. One that is there gets the new deadline.
-    Result<void> begin(const std::string& elastic_ip, std::optional<std::chrono::seconds> timeout,
-                       const std::string& actor);
+    // As it would be from now on. Without a timeout it waits for as long as there are flows; one that is
+    // there gets the new deadline.
+    [[nodiscard]] store::Drain wanted(const std::string& elastic_ip,
+                                      std::optional<std::chrono::seconds> timeout,
+                                      const std::string& actor) const;
+    Result<void> begin(store::Drain drain, const std::optional<store::Answered>& answered);
     // Returns whether there was one.
     Result<bool> end(const std::string& elastic_ip);
 

@@ -145,9 +145,9 @@ void Gateway::await(const store::Confirmation& confirmation) {
     publish(std::move(next));
 }
 
-Result<void> Gateway::await_nothing() {
+Result<void> Gateway::await_nothing(const std::optional<store::Answered>& answered) {
     if (!view_->confirmation) return {};
-    if (Result<void> cleared = parts_.store.clear_confirmation(); !cleared) return cleared;
+    if (Result<void> cleared = parts_.store.clear_confirmation(answered); !cleared) return cleared;
     auto next = std::make_shared<View>(*view_);
     next->confirmation.reset();
     publish(std::move(next));
@@ -188,28 +188,42 @@ Outcome<std::optional<std::string>> Gateway::answer_before(const Idempotency* ke
     return std::optional((*record)->answer);
 }
 
-template <typename Act>
-Outcome<Applied> Gateway::once(const std::optional<RepeatableRequest>& repeatable, const Act& act) {
+template <typename Done, typename Act>
+Outcome<Done> Gateway::once(const std::optional<Repeatable<Done>>& repeatable, const Act& act) {
     const auto before = answer_before(repeatable ? &*repeatable : nullptr);
     if (!before) return tl::unexpected(before.error());
-    if (*before) return Applied{view_->desired_revision, {}, {}, {}, **before};
-    return act();
+    if (!*before) return act();
+    Done done;
+    done.replayed = **before;
+    return done;
+}
+
+template <typename Done>
+std::optional<store::Answered> Gateway::answered(const std::optional<Repeatable<Done>>& repeatable,
+                                                 const Done& done) const {
+    if (!repeatable) return {};
+    return store::Answered{{repeatable->key, repeatable->request, repeatable->answer(done)},
+                           parts_.clock.wall()};
 }
 
 Outcome<Applied> Gateway::apply(const config::Sources& sources, const std::string& actor,
                                 std::optional<std::chrono::seconds> confirm_within, bool prune,
-                                const std::optional<RepeatableRequest>& repeatable) {
+                                const std::optional<Repeatable<Applied>>& repeatable) {
     return once(repeatable, [&] {
         return command(sources, prune, {store::Source::apply, actor, confirm_within, repeatable});
     });
 }
 
-Outcome<std::uint64_t> Gateway::confirm(const std::string& actor) {
-    if (!view_->confirmation) return conflict("no revision awaits confirmation");
-    const std::uint64_t revision = view_->confirmation->revision;
-    if (const Result<void> cleared = await_nothing(); !cleared) return failed(cleared.error());
-    parts_.log.notice(fmt::format("revision {} confirmed by {}", revision, actor));
-    return revision;
+Outcome<Confirmed> Gateway::confirm(const std::string& actor,
+                                    const std::optional<Repeatable<Confirmed>>& repeatable) {
+    return once(repeatable, [&]() -> Outcome<Confirmed> {
+        if (!view_->confirmation) return conflict("no revision awaits confirmation");
+        const Confirmed done{view_->confirmation->revision};
+        if (const Result<void> cleared = await_nothing(answered(repeatable, done)); !cleared)
+            return failed(cleared.error());
+        parts_.log.notice(fmt::format("revision {} confirmed by {}", done.revision, actor));
+        return done;
+    });
 }
 
 Outcome<std::uint64_t> Gateway::rollback_target() const {
@@ -221,12 +235,12 @@ Outcome<std::uint64_t> Gateway::rollback_target() const {
 }
 
 Outcome<Applied> Gateway::rollback(std::optional<std::uint64_t> revision, const std::string& actor,
-                                   const std::optional<RepeatableRequest>& repeatable) {
+                                   const std::optional<Repeatable<Applied>>& repeatable) {
     return once(repeatable, [&] { return go_back_to(revision, actor, repeatable); });
 }
 
 Outcome<Applied> Gateway::go_back_to(std::optional<std::uint64_t> revision, const std::string& actor,
-                                     const std::optional<RepeatableRequest>& repeatable) {
+                                     const std::optional<Repeatable<Applied>>& repeatable) {
     if (!revision) {
         const Outcome<std::uint64_t> target = rollback_target();
         if (!target) return tl::unexpected(target.error());
@@ -254,7 +268,7 @@ Outcome<Applied> Gateway::go_back_to(std::optional<std::uint64_t> revision, cons
 }
 
 Outcome<Applied> Gateway::reload(const std::string& actor,
-                                 const std::optional<RepeatableRequest>& repeatable) {
+                                 const std::optional<Repeatable<Applied>>& repeatable) {
     return once(repeatable, [&]() -> Outcome<Applied> {
         const Result<config::Sources> sources = config::read_sources(config_path_);
         if (!sources) return failed(sources.error());
@@ -301,13 +315,12 @@ Outcome<Applied> Gateway::commit(Candidate candidate, const Cause& cause) {
     const bool committed = !changes.empty() || first || moved;
     // A repetition is answered with what was known when this was stored: of the kernel's trouble, if there is
     // any, it learns how it stands then.
-    const auto record_of = [&](const std::optional<store::Confirmation>& confirmation) {
+    const auto answered_with = [&](const std::optional<store::Confirmation>& confirmation) {
         const Applied stored{before + (committed ? 1 : 0), changes, texts_of(loaded.warnings), confirmation};
-        return store::IdempotencyRecord{cause.repeatable->key, cause.repeatable->request,
-                                        cause.repeatable->answer(stored)};
+        return answered(cause.repeatable, stored);
     };
     if (!committed && cause.repeatable) {
-        const Result<void> kept = parts_.store.remember(record_of(view_->confirmation), parts_.clock.wall());
+        const Result<void> kept = parts_.store.remember(*answered_with(view_->confirmation));
         if (!kept) return failed(kept.error());
     }
     if (committed) {
@@ -322,7 +335,7 @@ Outcome<Applied> Gateway::commit(Candidate candidate, const Cause& cause) {
         if (cause.confirm_within)
             revision.confirmation =
                 store::Confirmation{before + 1, before, revision.time + *cause.confirm_within};
-        if (cause.repeatable) revision.idempotency = record_of(revision.confirmation);
+        if (cause.repeatable) revision.idempotency = answered_with(revision.confirmation)->record;
         const Result<std::uint64_t> number = parts_.store.commit(revision);
         if (!number) return failed(number.error());
         stored_ = next->state;
@@ -393,7 +406,8 @@ Outcome<ObjectAnswer> Gateway::commit_draft(const config::Draft& draft, bool cre
     ObjectAnswer answer{model::name_of(draft.object), model::to_json(draft.object).dump(), created};
     Cause cause{store::Source::api, actor};
     if (idempotency)
-        cause.repeatable = RepeatableRequest{*idempotency, [&answer](const Applied&) { return answer.json; }};
+        cause.repeatable =
+            Repeatable<Applied>{*idempotency, [&answer](const Applied&) { return answer.json; }};
     const Outcome<Applied> applied = commit_objects(*std::move(state), cause);
     if (!applied) return tl::unexpected(applied.error());
     return answer;
@@ -481,33 +495,44 @@ Outcome<void> Gateway::delete_object(model::Kind kind, const std::string& name, 
     return {};
 }
 
-Outcome<std::vector<std::string>> Gateway::detach(const std::string& actor) {
-    std::vector<std::string> names;
-    for (const reconcile::DeviceStatus& device : parts_.reconciler.devices()) {
-        if (device.attached) names.push_back(device.device);
-    }
-    const Result<void> detached = parts_.reconciler.detach();
-    // Nothing attaches again by itself.
-    if (const Result<void> cleared = await_nothing(); !cleared) parts_.log.error(cleared.error().message);
-    auto next = std::make_shared<View>(*view_);
-    next->detached = true;
-    publish(std::move(next));
-    retry_delay_ = 0s;
-    publish_progress();
-    if (!detached) return failed(detached.error());
-    parts_.log.notice(fmt::format("detached from {} by {}", fmt::join(names, ", "), actor));
-    return names;
+Outcome<Detached> Gateway::detach(const std::string& actor,
+                                  const std::optional<Repeatable<Detached>>& repeatable) {
+    return once(repeatable, [&]() -> Outcome<Detached> {
+        Detached done;
+        for (const reconcile::DeviceStatus& device : parts_.reconciler.devices()) {
+            if (device.attached) done.devices.push_back(device.device);
+        }
+        const Result<void> detached = parts_.reconciler.detach();
+        // Nothing attaches again by itself.
+        if (const Result<void> cleared = await_nothing(); !cleared) parts_.log.error(cleared.error().message);
+        auto next = std::make_shared<View>(*view_);
+        next->detached = true;
+        publish(std::move(next));
+        retry_delay_ = 0s;
+        publish_progress();
+        if (!detached) return failed(detached.error());
+        parts_.log.notice(fmt::format("detached from {} by {}", fmt::join(done.devices, ", "), actor));
+        if (const auto kept = answered(repeatable, done)) {
+            if (const Result<void> remembered = parts_.store.remember(*kept); !remembered)
+                return failed(remembered.error());
+        }
+        return done;
+    });
 }
 
-Outcome<void> Gateway::drain(const std::string& elastic_ip, std::optional<std::chrono::seconds> timeout,
-                             const std::string& actor) {
-    if (!model::find_object(*view_->state, model::Kind::elastic_ips, elastic_ip))
-        return missing_object(model::Kind::elastic_ips, elastic_ip);
-    if (const Result<void> begun = drains_.begin(elastic_ip, timeout, actor); !begun)
-        return failed(begun.error());
-    put_drains_in_force();
-    if (view_->error) return tl::unexpected(not_in_force());
-    return {};
+Outcome<Draining> Gateway::drain(const std::string& elastic_ip, std::optional<std::chrono::seconds> timeout,
+                                 const std::string& actor,
+                                 const std::optional<Repeatable<Draining>>& repeatable) {
+    return once(repeatable, [&]() -> Outcome<Draining> {
+        if (!model::find_object(*view_->state, model::Kind::elastic_ips, elastic_ip))
+            return missing_object(model::Kind::elastic_ips, elastic_ip);
+        const Draining done{{drains_.wanted(elastic_ip, timeout, actor)}};
+        if (const Result<void> begun = drains_.begin(done.status.drain, answered(repeatable, done)); !begun)
+            return failed(begun.error());
+        put_drains_in_force();
+        if (view_->error) return tl::unexpected(not_in_force());
+        return done;
+    });
 }
 
 Outcome<void> Gateway::end_drain(const std::string& elastic_ip, const std::string& actor) {

@@ -38,12 +38,29 @@
 
 namespace sallyport::control {
 
+// What commands have done. `replayed` is the answer to the same request before, and then nothing else is
+// told; empty: it was done now.
 struct Applied {
     std::uint64_t revision = 0;
     std::vector<model::Change> changes;  // none: the revision is the one that was there
     std::vector<std::string> warnings;
     std::optional<store::Confirmation> confirmation = {};  // that the revision awaits
-    std::string replayed = {};  // the answer to the same request before; empty: it was done now
+    std::string replayed = {};
+};
+
+struct Confirmed {
+    std::uint64_t revision = 0;  // the one that stays
+    std::string replayed = {};
+};
+
+struct Draining {
+    DrainStatus status = {};
+    std::string replayed = {};
+};
+
+struct Detached {
+    std::vector<std::string> devices = {};  // those that were attached
+    std::string replayed = {};
 };
 
 // A key of the client's own, with which a request may be repeated.
@@ -52,9 +69,10 @@ struct Idempotency {
     std::string request;  // digest of all that makes it the same request
 };
 
-// The same of a request that makes a revision, and how that is answered.
-struct RepeatableRequest : Idempotency {
-    std::function<std::string(const Applied&)> answer;
+// The same, and how the request is answered.
+template <typename Done>
+struct Repeatable : Idempotency {
+    std::function<std::string(const Done&)> answer;
 };
 
 struct ObjectAnswer {
@@ -95,15 +113,17 @@ class Gateway {
     // What was made through the API stays, unless `prune`.
     Outcome<Applied> apply(const config::Sources& sources, const std::string& actor,
                            std::optional<std::chrono::seconds> confirm_within = {}, bool prune = false,
-                           const std::optional<RepeatableRequest>& repeatable = {});
-    Outcome<std::uint64_t> confirm(const std::string& actor);  // the revision that stays
+                           const std::optional<Repeatable<Applied>>& repeatable = {});
+    Outcome<Confirmed> confirm(const std::string& actor,
+                               const std::optional<Repeatable<Confirmed>>& repeatable = {});
     // Makes an earlier revision the newest one again, both its document and its objects of the API. Without a
     // number: the one before the newest, or, while one awaits confirmation, the one that would come back.
     Outcome<Applied> rollback(std::optional<std::uint64_t> revision, const std::string& actor,
-                              const std::optional<RepeatableRequest>& repeatable = {});
+                              const std::optional<Repeatable<Applied>>& repeatable = {});
     Outcome<Applied> reload(const std::string& actor,
-                            const std::optional<RepeatableRequest>& repeatable = {});
-    Outcome<std::vector<std::string>> detach(const std::string& actor);
+                            const std::optional<Repeatable<Applied>>& repeatable = {});
+    Outcome<Detached> detach(const std::string& actor,
+                             const std::optional<Repeatable<Detached>>& repeatable = {});
 
     // Commands on one object of the API. Those of the file are refused; the texts are JSON (config/object.h).
     Outcome<ObjectAnswer> create_object(model::Kind kind, std::string_view json, const std::string& actor,
@@ -117,8 +137,9 @@ class Gateway {
 
     // The Elastic IP takes no new flows from now on. With a timeout, what is left of its flows ends then;
     // without, it waits for them. The same again sets another deadline.
-    Outcome<void> drain(const std::string& elastic_ip, std::optional<std::chrono::seconds> timeout,
-                        const std::string& actor);
+    Outcome<Draining> drain(const std::string& elastic_ip, std::optional<std::chrono::seconds> timeout,
+                            const std::string& actor,
+                            const std::optional<Repeatable<Draining>>& repeatable = {});
     // It takes new flows again, drained or not.
     Outcome<void> end_drain(const std::string& elastic_ip, const std::string& actor);
 
@@ -137,13 +158,17 @@ class Gateway {
         store::Source source;
         std::string actor;
         std::optional<std::chrono::seconds> confirm_within = {};
-        std::optional<RepeatableRequest> repeatable = {};
+        std::optional<Repeatable<Applied>> repeatable = {};
     };
     // What was answered to the same request before, if it comes again. Without a key it does not.
     [[nodiscard]] Outcome<std::optional<std::string>> answer_before(const Idempotency* key) const;
     // Does `act` unless it was done before.
-    template <typename Act>
-    Outcome<Applied> once(const std::optional<RepeatableRequest>& repeatable, const Act& act);
+    template <typename Done, typename Act>
+    Outcome<Done> once(const std::optional<Repeatable<Done>>& repeatable, const Act& act);
+    // The record of a request that was done now; none: it has no key.
+    template <typename Done>
+    [[nodiscard]] std::optional<store::Answered> answered(const std::optional<Repeatable<Done>>& repeatable,
+                                                          const Done& done) const;
     Outcome<Applied> command(const config::Sources& sources, bool prune, const Cause& cause);
     Outcome<Applied> commit(Candidate candidate, const Cause& cause);
     Outcome<Applied> commit_objects(model::DesiredState state, const Cause& cause);
@@ -157,9 +182,9 @@ class Gateway {
     [[nodiscard]] Refusal not_in_force() const;
     Outcome<std::uint64_t> rollback_target() const;
     Outcome<Applied> go_back_to(std::optional<std::uint64_t> revision, const std::string& actor,
-                                const std::optional<RepeatableRequest>& repeatable);
+                                const std::optional<Repeatable<Applied>>& repeatable);
     void await(const store::Confirmation& confirmation);  // and show it in the View
-    Result<void> await_nothing();
+    Result<void> await_nothing(const std::optional<store::Answered>& answered = {});
     bool roll_back_when_due();  // whether it did, and brought that into the kernel
     void reconcile();           // and tell in a new View how it went
     void settle();

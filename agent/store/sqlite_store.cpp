@@ -236,7 +236,7 @@ Result<std::uint64_t> SqliteStore::commit(const NewRevision& revision) {
         if (Result<void> done = insert_change.run(); !done) return within(done.error());
         insert_change.reset();
     }
-    if (Result<void> done = clear_confirmation(); !done) return within(done.error());
+    if (Result<void> done = execute("DELETE FROM confirmation"); !done) return within(done.error());
     if (revision.confirmation) {
         Statement await(
             database_.get(),
@@ -247,7 +247,7 @@ Result<std::uint64_t> SqliteStore::commit(const NewRevision& revision) {
         if (Result<void> done = await.run(); !done) return within(done.error());
     }
     if (revision.idempotency) {
-        if (Result<void> done = keep_record(*revision.idempotency, revision.time); !done)
+        if (Result<void> done = keep_record({*revision.idempotency, revision.time}); !done)
             return within(done.error());
     }
     if (revision.source == Source::file || revision.source == Source::reload) {
@@ -419,8 +419,8 @@ Result<void> SqliteStore::keep_objects_apart() {
         "DELETE FROM texts WHERE hash NOT IN (SELECT document_hash FROM revisions)");
 }
 
-Result<void> SqliteStore::keep_record(const IdempotencyRecord& record,
-                                      std::chrono::system_clock::time_point now) {
+Result<void> SqliteStore::keep_record(const Answered& answered) {
+    const auto& [record, now] = answered;
     // Those of the future were written before somebody set the clock back.
     Statement forget(database_.get(), "DELETE FROM idempotency WHERE time_us <= ?1 OR time_us > ?2");
     forget.bind(1, to_microseconds(now - idempotency_records_kept_for));
@@ -439,14 +439,22 @@ Result<void> SqliteStore::keep_record(const IdempotencyRecord& record,
     return bound.run();
 }
 
-Result<void> SqliteStore::remember(const IdempotencyRecord& record,
-                                   std::chrono::system_clock::time_point now) {
+Result<void> SqliteStore::run_and_keep(Statement& statement, const std::optional<Answered>& answered) {
+    if (!answered) return statement.run();
+    Transaction transaction(*this);
+    if (!transaction.begun()) return transaction.begun();
+    if (Result<void> done = statement.run(); !done) return done;
+    if (Result<void> done = keep_record(*answered); !done) return done;
+    return transaction.commit();
+}
+
+Result<void> SqliteStore::remember(const Answered& answered) {
     const auto within = [](const Error& error) {
         return failure_within("keep what was answered to a request", error);
     };
     Transaction transaction(*this);
     if (!transaction.begun()) return within(transaction.begun().error());
-    if (Result<void> done = keep_record(record, now); !done) return within(done.error());
+    if (Result<void> done = keep_record(answered); !done) return within(done.error());
     if (Result<void> done = transaction.commit(); !done) return within(done.error());
     return {};
 }
@@ -573,9 +581,9 @@ Result<std::optional<Confirmation>> SqliteStore::confirmation() {
                                       from_microseconds(statement.integer(2))});
 }
 
-Result<void> SqliteStore::clear_confirmation() {
+Result<void> SqliteStore::clear_confirmation(const std::optional<Answered>& answered) {
     Statement statement(database_.get(), "DELETE FROM confirmation");
-    if (Result<void> done = statement.run(); !done) {
+    if (Result<void> done = run_and_keep(statement, answered); !done) {
         return failure_within("note that nothing awaits confirmation", done.error());
     }
     return {};
@@ -598,7 +606,7 @@ Result<std::vector<Drain>> SqliteStore::drains() {
     }
 }
 
-Result<void> SqliteStore::set_drain(const Drain& drain) {
+Result<void> SqliteStore::set_drain(const Drain& drain, const std::optional<Answered>& answered) {
     Statement statement(database_.get(),
                         "INSERT OR REPLACE INTO drains (elastic_ip, started_us, deadline_us, audit) "
                         "VALUES (?, ?, CASE WHEN ? THEN ? END, ?)");
@@ -607,7 +615,7 @@ Result<void> SqliteStore::set_drain(const Drain& drain) {
     statement.bind(3, std::int64_t{drain.deadline.has_value()});
     statement.bind(4, to_microseconds(drain.deadline.value_or(drain.started)));
     statement.bind(5, drain.audit);
-    if (Result<void> done = statement.run(); !done) {
+    if (Result<void> done = run_and_keep(statement, answered); !done) {
         return failure_within(fmt::format("note that {} is being drained", drain.elastic_ip), done.error());
     }
     return {};

@@ -30,16 +30,15 @@ class SqliteStore final : public Store {
     Result<std::optional<Revision>> find(std::uint64_t number) override;
     Result<std::vector<RevisionSummary>> history(std::size_t limit) override;
     Result<std::vector<RevisionSummary>> history_before(std::uint64_t number, std::size_t limit) override;
-    Result<void> remember(const IdempotencyRecord& record,
-                          std::chrono::system_clock::time_point now) override;
+    Result<void> remember(const Answered& answered) override;
     Result<std::optional<IdempotencyRecord>> idempotency_record(
         std::string_view key, std::chrono::system_clock::time_point now) override;
     Result<std::uint64_t> applied_revision() override;
     Result<void> set_applied_revision(std::uint64_t number) override;
     Result<std::optional<Confirmation>> confirmation() override;
-    Result<void> clear_confirmation() override;
+    Result<void> clear_confirmation(const std::optional<Answered>& answered) override;
     Result<std::vector<Drain>> drains() override;
-    Result<void> set_drain(const Drain& drain) override;
+    Result<void> set_drain(const Drain& drain, const std::optional<Answered>& answered) override;
     Result<void> clear_drain(std::string_view elastic_ip) override;
     Result<std::string> loaded_file_hash() override;
     Result<void> set_loaded_file_hash(std::string_view hash) override;
@@ -71,7 +70,9 @@ class SqliteStore final : public Store {
     Result<void> keep_fragments(std::int64_t number, const std::optional<Document>& document);
     Result<std::vector<Fragment>> read_fragments(std::int64_t revision, bool& damaged);
     Result<void> keep_text(std::string_view hash, std::string_view text);
-    Result<void> keep_record(const IdempotencyRecord& record, std::chrono::system_clock::time_point now);
+    Result<void> keep_record(const Answered& answered);
+    // Runs the statement and keeps the record, both or neither.
+    Result<void> run_and_keep(Statement& statement, const std::optional<Answered>& answered);
     // Removes what the bound of the history leaves out, `newest` being the newest revision.
     Result<void> forget_before(std::int64_t newest);
     Result<std::optional<Revision>> read_revision(Statement& statement);

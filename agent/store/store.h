@@ -47,6 +47,12 @@ struct IdempotencyRecord {
     bool operator==(const IdempotencyRecord&) const = default;
 };
 
+// A record to be kept together with what the request did.
+struct Answered {
+    IdempotencyRecord record;
+    std::chrono::system_clock::time_point now;
+};
+
 // An object that was made through the API. Objects are known by their kind and name.
 struct ObjectText {
     std::string kind;
@@ -161,9 +167,8 @@ class Store : public StoreReader {
     virtual Result<std::optional<Revision>> newest() = 0;
     virtual Result<std::optional<Revision>> find(std::uint64_t number) = 0;
     virtual Result<std::vector<RevisionSummary>> history(std::size_t limit) = 0;  // newest first
-    // Keeps the record of a request that made no revision.
-    virtual Result<void> remember(const IdempotencyRecord& record,
-                                  std::chrono::system_clock::time_point now) = 0;
+    // Keeps the record of a request that changed nothing here.
+    virtual Result<void> remember(const Answered& answered) = 0;
     // The record with that key, as long as it is kept.
     virtual Result<std::optional<IdempotencyRecord>> idempotency_record(
         std::string_view key, std::chrono::system_clock::time_point now) = 0;
@@ -172,14 +177,14 @@ class Store : public StoreReader {
     virtual Result<std::uint64_t> applied_revision() = 0;
     virtual Result<void> set_applied_revision(std::uint64_t number) = 0;
 
-    // What awaits confirmation.
+    // What awaits confirmation. Where something is `answered` with a change, both are kept or neither is.
     virtual Result<std::optional<Confirmation>> confirmation() = 0;
-    virtual Result<void> clear_confirmation() = 0;
+    virtual Result<void> clear_confirmation(const std::optional<Answered>& answered) = 0;
 
     // In the order of names. set_drain() takes the place of one of the same Elastic IP; clearing what is not
     // there is no error.
     virtual Result<std::vector<Drain>> drains() = 0;
-    virtual Result<void> set_drain(const Drain& drain) = 0;
+    virtual Result<void> set_drain(const Drain& drain, const std::optional<Answered>& answered) = 0;
     virtual Result<void> clear_drain(std::string_view elastic_ip) = 0;
 
     virtual Result<void> set_loaded_file_hash(std::string_view hash) = 0;

@@ -793,6 +793,37 @@ TEST_F(ApiTest, AWholeDocumentWithAKeyIsAppliedOnce) {
     EXPECT_EQ(send("POST", "/v1/reload", "{}", {"Idempotency-Key: read"}).body, read.body);
 }
 
+TEST_F(ApiTest, ConfirmDrainAndDetachWithAKeyAreDoneOnce) {
+    const auto twice = [&](const std::string& path, const std::string& body) {
+        const std::vector<std::string> key{"Idempotency-Key: " + path};
+        const Answer first = send("POST", path, body, key);
+        EXPECT_EQ(first.status, 200) << first.body;
+        EXPECT_FALSE(first.headers.contains("idempotency-replayed")) << path;
+        here_.clock.advance(std::chrono::seconds{1});
+        const Answer again = send("POST", path, body, key);
+        EXPECT_EQ(again.status, 200) << again.body;
+        EXPECT_EQ(json::parse(again.body), json::parse(first.body));
+        EXPECT_EQ(again.headers.at("idempotency-replayed"), "true") << path;
+        return key;
+    };
+    const json tried{{"document", configuration("eip-2")}, {"confirm_within", "5m"}};
+    ASSERT_EQ(send("POST", "/v1/apply", tried.dump(), {}).status, 200);
+    const auto confirm = twice("/v1/confirm", "{}");
+    EXPECT_EQ(send("POST", "/v1/confirm", "{}", {}).status, 409) << "without the key nothing awaits it";
+
+    twice("/v1/elastic_ips/eip-2/drain", R"({"timeout": "90s"})");
+    const json drain = get("/v1/elastic_ips/eip-2/drain");
+    ASSERT_EQ(send("POST", "/v1/elastic_ips/eip-2/drain", R"({"timeout": "90s"})", {}).status, 200);
+    EXPECT_NE(get("/v1/elastic_ips/eip-2/drain")["deadline"], drain["deadline"])
+        << "without the key it is another deadline";
+
+    twice("/v1/detach", "{}");
+    EXPECT_EQ(send("POST", "/v1/reload", "{}", confirm).status, 422);
+    ASSERT_EQ(send("POST", "/v1/reload", "{}", {}).status, 200);
+    EXPECT_EQ(send("POST", "/v1/detach", "{}", {"Idempotency-Key: /v1/detach"}).status, 200);
+    EXPECT_FALSE(here_.gateway->view()->detached) << "what was asked for before the reload";
+}
+
 TEST_F(ApiTest, ReadersMayAskForARevision) {
     EXPECT_EQ(client_->get("/v1/elastic_ips?min_revision=1").status, 200);
     EXPECT_EQ(client_->get("/v1/elastic_ips/eip-1?min_revision=2").status, 412);

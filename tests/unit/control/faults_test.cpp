@@ -197,9 +197,8 @@ class FatedStore final : public store::Store {
                                                                std::size_t limit) override {
         return fate_.around([&] { return inner_.history_before(number, limit); });
     }
-    Result<void> remember(const store::IdempotencyRecord& record,
-                          std::chrono::system_clock::time_point now) override {
-        return fate_.around([&] { return inner_.remember(record, now); });
+    Result<void> remember(const store::Answered& answered) override {
+        return fate_.around([&] { return inner_.remember(answered); });
     }
     Result<std::optional<store::IdempotencyRecord>> idempotency_record(
         std::string_view key, std::chrono::system_clock::time_point now) override {
@@ -214,14 +213,15 @@ class FatedStore final : public store::Store {
     Result<std::optional<store::Confirmation>> confirmation() override {
         return fate_.around([&] { return inner_.confirmation(); });
     }
-    Result<void> clear_confirmation() override {
-        return fate_.around([&] { return inner_.clear_confirmation(); });
+    Result<void> clear_confirmation(const std::optional<store::Answered>& answered) override {
+        return fate_.around([&] { return inner_.clear_confirmation(answered); });
     }
     Result<std::vector<store::Drain>> drains() override {
         return fate_.around([&] { return inner_.drains(); });
     }
-    Result<void> set_drain(const store::Drain& drain) override {
-        return fate_.around([&] { return inner_.set_drain(drain); });
+    Result<void> set_drain(const store::Drain& drain,
+                           const std::optional<store::Answered>& answered) override {
+        return fate_.around([&] { return inner_.set_drain(drain, answered); });
     }
     Result<void> clear_drain(std::string_view elastic_ip) override {
         return fate_.around([&] { return inner_.clear_drain(elastic_ip); });
@@ -342,7 +342,10 @@ std::vector<Command> commands() {
         [wider](FatedGateway& gateway) {
             return verdict(gateway->apply({{"wider.yaml", wider}}, "test", 60s));
         },
-        [](FatedGateway& gateway) { return verdict(gateway->confirm("test")); },
+        [](FatedGateway& gateway) {
+            return verdict(gateway->confirm(
+                "test", Repeatable<Confirmed>{{"confirm", "request"}, [](const Confirmed&) { return "2"; }}));
+        },
         [](FatedGateway& gateway) {
             gateway.here().write_config(configuration("eip-2"));
             return verdict(gateway->reload("test"));

@@ -391,7 +391,7 @@ TEST_F(GatewayTest, WhatIsConfirmedStays) {
     start();
     EXPECT_EQ(here_.gateway->confirm("test").error().kind, Refusal::Kind::conflict);
     ASSERT_TRUE(here_.gateway->apply({{"new.yaml", configuration("eip-1, eip-2")}}, "test", 60s));
-    EXPECT_EQ(here_.gateway->confirm("test").value(), 2u);
+    EXPECT_EQ(here_.gateway->confirm("test")->revision, 2u);
     here_.clock.advance(3600s);
     here_.gateway->tick();
     EXPECT_EQ(view()->desired_revision, 2u);
@@ -506,7 +506,7 @@ TEST_F(GatewayTest, DetachEndsForwardingUntilReload) {
     start();
     const auto detached = here_.gateway->detach("test");
     ASSERT_TRUE(detached);
-    EXPECT_EQ(*detached, (std::vector<std::string>{"lan0", "wan0"}));
+    EXPECT_EQ(detached->devices, (std::vector<std::string>{"lan0", "wan0"}));
     EXPECT_TRUE(here_.kernel->links.empty());
     EXPECT_FALSE(view()->ready());
     // Nothing of the upkeep may bring it back.
@@ -518,7 +518,7 @@ TEST_F(GatewayTest, DetachEndsForwardingUntilReload) {
     here_.gateway->tick();
     EXPECT_TRUE(here_.kernel->links.empty());
     EXPECT_FALSE(here_.kernel->prepared);
-    EXPECT_TRUE(here_.gateway->detach("test")->empty());
+    EXPECT_TRUE(here_.gateway->detach("test")->devices.empty());
 
     const auto reloaded = here_.gateway->reload("test");
     ASSERT_TRUE(reloaded) << reloaded.error().message;

@@ -275,7 +275,7 @@ TEST_F(SqliteStoreTest, WhatAwaitsConfirmationIsKeptWithItsRevision) {
     awaiting.confirmation = Confirmation{0, 1, deadline};
     ASSERT_EQ(*open()->commit(awaiting), 2u);
     EXPECT_EQ(**open()->confirmation(), (Confirmation{2, 1, deadline}));
-    ASSERT_TRUE(open()->clear_confirmation());
+    ASSERT_TRUE(open()->clear_confirmation({}));
     EXPECT_FALSE(*open()->confirmation());
     ASSERT_TRUE(open()->commit(awaiting));
     ASSERT_TRUE(open()->commit(revision_of("three"))) << "takes its place";
@@ -286,15 +286,40 @@ TEST_F(SqliteStoreTest, DrainsAreKeptByElasticIp) {
     const std::chrono::system_clock::time_point started{std::chrono::microseconds{1'700'000'000'000'007}};
     Drain one{"eip-1", started, {}, "uid 0"},
         two{"eip-2", started, started + std::chrono::seconds{30}, "uid 7"};
-    ASSERT_TRUE(open()->set_drain(two));
-    ASSERT_TRUE(open()->set_drain(one));
+    ASSERT_TRUE(open()->set_drain(two, {}));
+    ASSERT_TRUE(open()->set_drain(one, {}));
     EXPECT_EQ(*open()->drains(), (std::vector{one, two}));
     one.deadline = started + std::chrono::seconds{90};
-    ASSERT_TRUE(open()->set_drain(one)) << "takes its place";
+    ASSERT_TRUE(open()->set_drain(one, {})) << "takes its place";
     EXPECT_EQ(*open()->drains(), (std::vector{one, two}));
     ASSERT_TRUE(open()->clear_drain("eip-1"));
     ASSERT_TRUE(open()->clear_drain("eip-1"));
     EXPECT_EQ(*open()->drains(), std::vector{two});
+}
+
+TEST_F(SqliteStoreTest, WhatWasAnsweredIsKeptWithWhatItDidOrNeitherIs) {
+    const std::chrono::system_clock::time_point now{std::chrono::microseconds{1'700'000'000'000'007}};
+    const Drain drain{"eip-1", now, {}, "uid 0"};
+    const Answered drained{{"key-1", digest("drain"), "drain"}, now};
+    const Answered confirmed{{"key-2", digest("confirm"), "confirm"}, now};
+    ASSERT_TRUE(open()->commit(revision_of("one")));
+    NewRevision awaiting = revision_of("two");
+    awaiting.confirmation = Confirmation{0, 1, now};
+    ASSERT_TRUE(open()->commit(awaiting));
+
+    run_sql("CREATE TRIGGER full BEFORE INSERT ON idempotency BEGIN SELECT raise(ABORT, 'disk full'); END");
+    EXPECT_FALSE(open()->set_drain(drain, drained));
+    EXPECT_FALSE(open()->clear_confirmation(confirmed));
+    EXPECT_TRUE(open()->drains()->empty());
+    EXPECT_TRUE(*open()->confirmation());
+
+    run_sql("DROP TRIGGER full");
+    ASSERT_TRUE(open()->set_drain(drain, drained));
+    ASSERT_TRUE(open()->clear_confirmation(confirmed));
+    EXPECT_EQ(*open()->drains(), std::vector{drain});
+    EXPECT_FALSE(*open()->confirmation());
+    EXPECT_EQ(*open()->idempotency_record("key-1", now), drained.record);
+    EXPECT_EQ(*open()->idempotency_record("key-2", now), confirmed.record);
 }
 
 TEST_F(SqliteStoreTest, AnotherProgramsDatabaseIsRefused) {
@@ -580,10 +605,10 @@ TEST_F(SqliteStoreTest, WhatWasAnsweredToAKeyIsKeptForADay) {
 TEST_F(SqliteStoreTest, WhatWasAnsweredWithoutARevisionIsKeptToo) {
     const NewRevision revision = revision_of("one");
     const IdempotencyRecord record{"key-1", digest("request"), "answer"};
-    ASSERT_TRUE(open()->remember(record, revision.time));
+    ASSERT_TRUE(open()->remember({record, revision.time}));
     const auto store = open();
     EXPECT_EQ(*store->idempotency_record("key-1", revision.time), record);
-    EXPECT_FALSE(store->remember(record, revision.time)) << "a key names one request";
+    EXPECT_FALSE(store->remember({record, revision.time})) << "a key names one request";
     EXPECT_FALSE(*store->newest());
 }
 
