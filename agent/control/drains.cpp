@@ -35,24 +35,15 @@ void Drains::note(store::Drain drain) {
     looked_at_.reset();
 }
 
-store::Drain Drains::wanted(const std::string& elastic_ip, std::optional<std::chrono::seconds> timeout,
-                            const std::string& actor) const {
+Result<void> Drains::begin(const std::string& elastic_ip, std::optional<std::chrono::seconds> timeout,
+                           const std::string& actor, const Answer& answered) {
     store::Drain drain{elastic_ip, parts_.clock.wall(), {}, actor};
     const auto known = drains_.find(elastic_ip);
     if (timeout) drain.deadline = drain.started + *timeout;
     if (known != drains_.end()) drain.started = known->second.status.drain.started;
-    return drain;
-}
-
-Result<void> Drains::begin(store::Drain drain, const std::optional<store::Answered>& answered) {
-    if (Result<void> kept = parts_.store.set_drain(drain, answered); !kept) return kept;
-    std::string within;
-    if (drain.deadline) {
-        const auto left = std::chrono::round<std::chrono::seconds>(*drain.deadline - parts_.clock.wall());
-        within = fmt::format(" within {} s", left.count());
-    }
-    parts_.log.notice(
-        fmt::format("Elastic IP {} is being drained{} by {}", drain.elastic_ip, within, drain.audit));
+    if (Result<void> kept = parts_.store.set_drain(drain, answered({drain})); !kept) return kept;
+    parts_.log.notice(fmt::format("Elastic IP {} is being drained{} by {}", elastic_ip,
+                                  timeout ? fmt::format(" within {} s", timeout->count()) : "", actor));
     note(std::move(drain));
     return {};
 }

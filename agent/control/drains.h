@@ -9,6 +9,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -43,12 +44,11 @@ class Drains {
     // What the store remembers. To be called once, before anything else.
     Result<void> load();
 
-    // As it would be from now on. Without a timeout it waits for as long as there are flows; one that is
-    // there gets the new deadline.
-    [[nodiscard]] store::Drain wanted(const std::string& elastic_ip,
-                                      std::optional<std::chrono::seconds> timeout,
-                                      const std::string& actor) const;
-    Result<void> begin(store::Drain drain, const std::optional<store::Answered>& answered);
+    // Without a timeout it waits for as long as there are flows. One that is there gets the new deadline.
+    // `answered` says what is to be kept with it, if anything.
+    using Answer = std::function<std::optional<store::Answered>(const DrainStatus&)>;
+    Result<void> begin(const std::string& elastic_ip, std::optional<std::chrono::seconds> timeout,
+                       const std::string& actor, const Answer& answered);
     // Returns whether there was one.
     Result<bool> end(const std::string& elastic_ip);
 

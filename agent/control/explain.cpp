@@ -4,11 +4,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <bitset>
 #include <iterator>
-#include <map>
 #include <set>
 
+#include "control/explain_room.h"
 #include "control/flow_rules.h"
 #include "sallyport/abi/drop_reason.h"
 #include "sallyport/abi/flow.h"
@@ -29,8 +28,6 @@ using dataplane::Role;
 using dataplane::RouteEntry;
 using dataplane::RouteKind;
 using dataplane::Rule;
-
-constexpr std::uint16_t last_low_port = 1023;
 
 // Addresses that are no single host's (bpf/lib/packet.h).
 bool is_multicast_or_broadcast(Ipv4Address address) {
@@ -56,15 +53,15 @@ struct Way {
     bool elsewhere = false;    // the host by itself would send it elsewhere
 };
 
-struct PortChoice {
-    std::optional<LeavingEndpoint> external;  // none: all are in use
-    std::string text;
-};
-
 class Walk {
   public:
     Walk(const Question& question, const LiveState& live, const Names& names)
-        : question_(question), live_(live), tables_(live.tables), rules_(live.tables), names_(names) {}
+        : question_(question),
+          live_(live),
+          tables_(live.tables),
+          rules_(live.tables),
+          room_(live, rules_),
+          names_(names) {}
 
     Result<Explanation> run();
 
@@ -131,11 +128,6 @@ class Walk {
     [[nodiscard]] const FlowRecord* inward_flow(const Endpoint& external, const Endpoint& remote) const;
     [[nodiscard]] const FlowRecord* mapping_of(std::uint16_t zone, const Endpoint& inside) const;
     [[nodiscard]] const FlowRecord* mapping_at(const Endpoint& external) const;
-    Result<std::uint32_t> admission_refusal(std::uint16_t number, std::uint16_t zone, Ipv4Address instance,
-                                            bool takes_port);
-    Result<PortChoice> choose_port(std::uint16_t number, std::uint16_t zone, bool mapped);
-    [[nodiscard]] std::vector<Ipv4Address> addresses_in_turn(const NatGatewayEntry& nat,
-                                                             std::uint16_t zone) const;
 
     // Words.
     [[nodiscard]] std::string gateway_name(std::uint16_t number) const;
@@ -147,6 +139,7 @@ class Walk {
     const LiveState& live_;
     const ForwardingTables& tables_;
     const FlowRules rules_;
+    const Room room_;
     const Names& names_;
     std::uint16_t zone_ = 0;
     const DeviceEntry* device_ = nullptr;  // that the packet comes in by, as far as is known
@@ -161,7 +154,7 @@ void Walk::drop(std::uint32_t reason, Told told) {
     answer_.translation.reset();
 }
 
-// Which flows the stages may ask for. All that is asked of the rest is how many there are: see choose_port().
+// Which flows the stages may ask for. What all the others leave free is room_'s to tell.
 Result<void> Walk::collect() {
     const auto visited = live_.visit_flows([&](const FlowRecord& flow) {
         if (flow.protocol == question_.protocol &&
@@ -646,7 +639,7 @@ Result<void> Walk::open_outwards(std::uint16_t number, const RouteEntry& route, 
         if (bound == nullptr || bound->nat_gateway != number) mapping = nullptr;
     }
     const auto refused =
-        admission_refusal(number, zone_, question_.source.address, !is_static && mapping == nullptr);
+        room_.refusal(number, zone_, question_.source.address, !is_static && mapping == nullptr);
     if (!refused) return tl::unexpected(refused.error());
     const Told exhausted = nat->exhaustion == Exhaustion::not_told ? Told::nothing
                            : nat->exhaustion == Exhaustion::administratively_prohibited
@@ -671,7 +664,7 @@ Result<void> Walk::open_outwards(std::uint16_t number, const RouteEntry& route, 
             }
         }
     } else if (!is_static) {
-        auto choice = choose_port(number, zone_, mapped);
+        auto choice = room_.choose_port(question_, number, zone_, mapped);
         if (!choice) return tl::unexpected(choice.error());
         if (!choice->external) {
             step(Stage::port, "", std::move(choice->text));
@@ -699,125 +692,6 @@ Result<void> Walk::open_outwards(std::uint16_t number, const RouteEntry& route, 
     }
     step(Stage::port, "", std::move(port_text));
     return leave(number, leaving, hairpin);
-}
-
-// The first address that an instance's flows are tried on is its home; the others follow in the list's order.
-std::vector<Ipv4Address> Walk::addresses_in_turn(const NatGatewayEntry& nat, std::uint16_t zone) const {
-    std::vector<Ipv4Address> addresses = nat.elastic_ips;
-    std::size_t home = 0;
-    std::uint64_t most = 0;
-    for (std::size_t i = 0; i < addresses.size(); ++i) {
-        const std::uint64_t weight =
-            elastic_ip_weight(addresses[i].to_network(), static_cast<std::uint32_t>(i),
-                              question_.source.address.to_network(), zone);
-        if (weight > most) {
-            most = weight;
-            home = i;
-        }
-    }
-    std::rotate(addresses.begin(), addresses.begin() + static_cast<std::ptrdiff_t>(home), addresses.end());
-    if (nat.strict_pairing && addresses.size() > 1) addresses.resize(1);
-    return addresses;
-}
-
-// bpf/lib/ports.h, without claiming anything. A port that rests is not known here and counts as free.
-Result<PortChoice> Walk::choose_port(std::uint16_t number, std::uint16_t zone, bool mapped) {
-    const NatGatewayEntry& nat = *rules_.nat_gateway(number);
-    const std::vector<Ipv4Address> addresses = addresses_in_turn(nat, zone);
-    std::map<Ipv4Address, std::bitset<65536>> in_use;
-    for (const Ipv4Address address : addresses) in_use[address];
-    const auto visited = live_.visit_flows([&](const FlowRecord& flow) {
-        if (flow.protocol != question_.protocol ||
-            (mapped ? !flow.mapped : flow.remote != question_.destination))
-            return true;
-        if (const auto used = in_use.find(flow.external.address); used != in_use.end())
-            used->second.set(flow.external.port);
-        return true;
-    });
-    if (!visited) return failure_within("read the flow table", visited.error());
-
-    const bool is_port = question_.protocol != Protocol::icmp;
-    const std::uint16_t wanted = question_.source.port;
-    std::uint32_t first = nat.ports.first;
-    std::uint32_t last = nat.ports.last;
-    std::uint32_t every = 1;
-    if (is_port && nat.preserve_range) {
-        if (wanted <= last_low_port) {
-            first = 1;
-            last = last_low_port;
-        } else {
-            first = std::max<std::uint32_t>(first, last_low_port + 1U);
-        }
-    }
-    if (is_port && nat.preserve_parity) {
-        first += (first ^ wanted) & 1U;
-        every = 2;
-    }
-    const auto reserved = tables_.reserved_ports.find(number);
-    const auto is_in = [](const std::vector<PortRange>& ranges, std::uint32_t port) {
-        return std::any_of(ranges.begin(), ranges.end(), [port](const PortRange& range) {
-            return range.contains(static_cast<std::uint16_t>(port));
-        });
-    };
-    for (const Ipv4Address address : addresses) {
-        const auto of_host = is_port ? tables_.host_ports.find(address) : tables_.host_ports.end();
-        const auto is_taken = [&](std::uint32_t port) {
-            if (in_use[address].test(port)) return true;
-            if (of_host != tables_.host_ports.end() && is_in(of_host->second.ranges, port)) return true;
-            if (nat.forwards_ports &&
-                port_forward(Endpoint{address, static_cast<std::uint16_t>(port)}) != nullptr)
-                return true;
-            return nat.reserves_ports && reserved != tables_.reserved_ports.end() &&
-                   is_in(reserved->second.ranges, port);
-        };
-        if (is_port && nat.preserve_port && nat.port_block_size == 0 && wanted >= first && wanted <= last &&
-            !is_taken(wanted))
-            return PortChoice{LeavingEndpoint{address, wanted}, "kept"};
-        for (std::uint32_t port = first; port <= last; port += every) {
-            if (is_taken(port)) continue;
-            return PortChoice{LeavingEndpoint{address, std::nullopt},
-                              nat.port_block_size != 0 ? "one of the instance's port blocks, chosen at random"
-                                                       : "one of the NAT gateway's, chosen at random"};
-        }
-    }
-    return PortChoice{std::nullopt, "none is free for this remote, as far as is known"};
-}
-
-// What flow_admit() of bpf/lib/flow.h counts, counted here: a flow that has timed out is none, and how fast
-// an instance opens flows is not known.
-Result<std::uint32_t> Walk::admission_refusal(std::uint16_t number, std::uint16_t zone, Ipv4Address instance,
-                                              bool takes_port) {
-    const std::uint32_t capacity = tables_.gateway.unanswered_capacity;
-    const NatGatewayEntry& nat = *rules_.nat_gateway(number);
-    const auto found = tables_.host_limits.find(number);
-    const bool limited = nat.limits && found != tables_.host_limits.end();
-    if (capacity == 0 && !limited) return reason_none;
-    std::uint32_t waiting = 0;
-    std::uint32_t waiting_here = 0;
-    std::uint32_t flows = 0;
-    std::set<std::tuple<Protocol, Endpoint, std::optional<Endpoint>>> ports;
-    const auto visited = live_.visit_flows([&](const FlowRecord& flow) {
-        const bool here = flow.zone == zone && flow.inside.address == instance;
-        if (flow.state == "opening" || flow.state == "opening_from_outside") {
-            ++waiting;
-            if (here) ++waiting_here;
-        }
-        if (here && limited && flow.nat_gateway == number) {
-            ++flows;
-            if (!flow.is_static)
-                ports.emplace(flow.protocol, flow.external,
-                              flow.mapped ? std::nullopt : std::optional(flow.remote));
-        }
-        return true;
-    });
-    if (!visited) return failure_within("read the flow table", visited.error());
-    if (capacity != 0 && (waiting >= capacity || waiting_here >= capacity - waiting))
-        return std::uint32_t{DROP_UNANSWERED_LIMIT};
-    if (!limited) return reason_none;
-    if (found->second.flows != 0 && flows >= found->second.flows) return std::uint32_t{DROP_FLOW_LIMIT};
-    if (takes_port && found->second.ports != 0 && ports.size() >= found->second.ports)
-        return std::uint32_t{DROP_PORT_LIMIT};
-    return reason_none;
 }
 
 // hairpin_refused() of bpf/lib/hairpin.h.
@@ -1051,7 +925,7 @@ Result<void> Walk::make_inward_flow(const Inward& packet, const Ends& ends, std:
         drop(DROP_ELASTIC_IP_DRAINING);
         return {};
     }
-    const auto refused = admission_refusal(number, ends.zone, ends.instance.address, false);
+    const auto refused = room_.refusal(number, ends.zone, ends.instance.address, false);
     if (!refused) return tl::unexpected(refused.error());
     if (*refused != reason_none) {
         drop(*refused);

@@ -170,7 +170,7 @@ bool Gateway::roll_back_when_due() {
     return false;
 }
 
-Outcome<std::optional<std::string>> Gateway::answer_before(const Idempotency* key) const {
+Outcome<std::optional<std::string>> Gateway::answer_before(const Idempotency* key, DoneWhen done_when) const {
     if (key == nullptr) return std::optional<std::string>{};
     const auto record = parts_.store.idempotency_record(key->key, parts_.clock.wall());
     if (!record) return failed(record.error());
@@ -183,14 +183,14 @@ Outcome<std::optional<std::string>> Gateway::answer_before(const Idempotency* ke
                                 key->key),
                     {}});
     }
-    // A repetition is told how it stands now.
-    if (view_->error) return tl::unexpected(not_in_force());
+    if (done_when == DoneWhen::in_force && view_->error) return tl::unexpected(not_in_force());
     return std::optional((*record)->answer);
 }
 
 template <typename Done, typename Act>
-Outcome<Done> Gateway::once(const std::optional<Repeatable<Done>>& repeatable, const Act& act) {
-    const auto before = answer_before(repeatable ? &*repeatable : nullptr);
+Outcome<Done> Gateway::once(const std::optional<Repeatable<Done>>& repeatable, DoneWhen done_when,
+                            const Act& act) {
+    const auto before = answer_before(repeatable ? &*repeatable : nullptr, done_when);
     if (!before) return tl::unexpected(before.error());
     if (!*before) return act();
     Done done;
@@ -209,14 +209,14 @@ std::optional<store::Answered> Gateway::answered(const std::optional<Repeatable<
 Outcome<Applied> Gateway::apply(const config::Sources& sources, const std::string& actor,
                                 std::optional<std::chrono::seconds> confirm_within, bool prune,
                                 const std::optional<Repeatable<Applied>>& repeatable) {
-    return once(repeatable, [&] {
+    return once(repeatable, DoneWhen::in_force, [&] {
         return command(sources, prune, {store::Source::apply, actor, confirm_within, repeatable});
     });
 }
 
 Outcome<Confirmed> Gateway::confirm(const std::string& actor,
                                     const std::optional<Repeatable<Confirmed>>& repeatable) {
-    return once(repeatable, [&]() -> Outcome<Confirmed> {
+    return once(repeatable, DoneWhen::stored, [&]() -> Outcome<Confirmed> {
         if (!view_->confirmation) return conflict("no revision awaits confirmation");
         const Confirmed done{view_->confirmation->revision};
         if (const Result<void> cleared = await_nothing(answered(repeatable, done)); !cleared)
@@ -236,7 +236,7 @@ Outcome<std::uint64_t> Gateway::rollback_target() const {
 
 Outcome<Applied> Gateway::rollback(std::optional<std::uint64_t> revision, const std::string& actor,
                                    const std::optional<Repeatable<Applied>>& repeatable) {
-    return once(repeatable, [&] { return go_back_to(revision, actor, repeatable); });
+    return once(repeatable, DoneWhen::in_force, [&] { return go_back_to(revision, actor, repeatable); });
 }
 
 Outcome<Applied> Gateway::go_back_to(std::optional<std::uint64_t> revision, const std::string& actor,
@@ -269,7 +269,7 @@ Outcome<Applied> Gateway::go_back_to(std::optional<std::uint64_t> revision, cons
 
 Outcome<Applied> Gateway::reload(const std::string& actor,
                                  const std::optional<Repeatable<Applied>>& repeatable) {
-    return once(repeatable, [&]() -> Outcome<Applied> {
+    return once(repeatable, DoneWhen::in_force, [&]() -> Outcome<Applied> {
         const Result<config::Sources> sources = config::read_sources(config_path_);
         if (!sources) return failed(sources.error());
         return command(*sources, false, {store::Source::reload, actor, {}, repeatable});
@@ -335,7 +335,7 @@ Outcome<Applied> Gateway::commit(Candidate candidate, const Cause& cause) {
         if (cause.confirm_within)
             revision.confirmation =
                 store::Confirmation{before + 1, before, revision.time + *cause.confirm_within};
-        if (cause.repeatable) revision.idempotency = answered_with(revision.confirmation)->record;
+        revision.answered = answered_with(revision.confirmation);
         const Result<std::uint64_t> number = parts_.store.commit(revision);
         if (!number) return failed(number.error());
         stored_ = next->state;
@@ -441,7 +441,7 @@ Outcome<std::optional<model::Object>> Gateway::changeable(model::Kind kind, cons
 Outcome<ObjectAnswer> Gateway::create_object(model::Kind kind, std::string_view json,
                                              const std::string& actor,
                                              const std::optional<Idempotency>& idempotency) {
-    const auto before = answer_before(idempotency ? &*idempotency : nullptr);
+    const auto before = answer_before(idempotency ? &*idempotency : nullptr, DoneWhen::in_force);
     if (!before) return tl::unexpected(before.error());
     if (*before) return ObjectAnswer{nlohmann::json::parse(**before).value("name", ""), **before, true, true};
     if (auto free = refuse_while_awaiting(); !free) return tl::unexpected(std::move(free.error()));
@@ -497,7 +497,7 @@ Outcome<void> Gateway::delete_object(model::Kind kind, const std::string& name, 
 
 Outcome<Detached> Gateway::detach(const std::string& actor,
                                   const std::optional<Repeatable<Detached>>& repeatable) {
-    return once(repeatable, [&]() -> Outcome<Detached> {
+    return once(repeatable, DoneWhen::stored, [&]() -> Outcome<Detached> {
         Detached done;
         for (const reconcile::DeviceStatus& device : parts_.reconciler.devices()) {
             if (device.attached) done.devices.push_back(device.device);
@@ -523,15 +523,15 @@ Outcome<Detached> Gateway::detach(const std::string& actor,
 Outcome<Draining> Gateway::drain(const std::string& elastic_ip, std::optional<std::chrono::seconds> timeout,
                                  const std::string& actor,
                                  const std::optional<Repeatable<Draining>>& repeatable) {
-    return once(repeatable, [&]() -> Outcome<Draining> {
+    return once(repeatable, DoneWhen::in_force, [&]() -> Outcome<Draining> {
         if (!model::find_object(*view_->state, model::Kind::elastic_ips, elastic_ip))
             return missing_object(model::Kind::elastic_ips, elastic_ip);
-        const Draining done{{drains_.wanted(elastic_ip, timeout, actor)}};
-        if (const Result<void> begun = drains_.begin(done.status.drain, answered(repeatable, done)); !begun)
+        const auto keep = [&](const DrainStatus& status) { return answered(repeatable, Draining{status}); };
+        if (const Result<void> begun = drains_.begin(elastic_ip, timeout, actor, keep); !begun)
             return failed(begun.error());
         put_drains_in_force();
         if (view_->error) return tl::unexpected(not_in_force());
-        return done;
+        return Draining{*view_->drain(elastic_ip)};
     });
 }
 

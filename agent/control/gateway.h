@@ -160,11 +160,15 @@ class Gateway {
         std::optional<std::chrono::seconds> confirm_within = {};
         std::optional<Repeatable<Applied>> repeatable = {};
     };
+    // When a command is done: once it is stored, or once the kernel has it. Of the latter a repetition is
+    // told how it stands now.
+    enum class DoneWhen { stored, in_force };
     // What was answered to the same request before, if it comes again. Without a key it does not.
-    [[nodiscard]] Outcome<std::optional<std::string>> answer_before(const Idempotency* key) const;
+    [[nodiscard]] Outcome<std::optional<std::string>> answer_before(const Idempotency* key,
+                                                                    DoneWhen done_when) const;
     // Does `act` unless it was done before.
     template <typename Done, typename Act>
-    Outcome<Done> once(const std::optional<Repeatable<Done>>& repeatable, const Act& act);
+    Outcome<Done> once(const std::optional<Repeatable<Done>>& repeatable, DoneWhen done_when, const Act& act);
     // The record of a request that was done now; none: it has no key.
     template <typename Done>
     [[nodiscard]] std::optional<store::Answered> answered(const std::optional<Repeatable<Done>>& repeatable,

@@ -246,9 +246,8 @@ Result<std::uint64_t> SqliteStore::commit(const NewRevision& revision) {
         await.bind(3, to_microseconds(revision.confirmation->deadline));
         if (Result<void> done = await.run(); !done) return within(done.error());
     }
-    if (revision.idempotency) {
-        if (Result<void> done = keep_record({*revision.idempotency, revision.time}); !done)
-            return within(done.error());
+    if (revision.answered) {
+        if (Result<void> done = keep_record(*revision.answered); !done) return within(done.error());
     }
     if (revision.source == Source::file || revision.source == Source::reload) {
         std::optional<Document> read = revision.document;

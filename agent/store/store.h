@@ -47,7 +47,7 @@ struct IdempotencyRecord {
     bool operator==(const IdempotencyRecord&) const = default;
 };
 
-// A record to be kept together with what the request did.
+// What is answered now, to be kept with what the request does: both or neither.
 struct Answered {
     IdempotencyRecord record;
     std::chrono::system_clock::time_point now;
@@ -98,12 +98,12 @@ struct Document {
 struct NewRevision {
     std::chrono::system_clock::time_point time;
     Source source = Source::file;
-    std::optional<Document> document;                   // none: the newest revision's
-    std::vector<ObjectChange> objects;                  // those that differ, each once
-    std::vector<std::string> changes;                   // one JSON object each
-    std::string audit;                                  // who asked, in words
-    std::optional<Confirmation> confirmation = {};      // that it has to await; its `revision` is not read
-    std::optional<IdempotencyRecord> idempotency = {};  // of the request that it comes from
+    std::optional<Document> document;               // none: the newest revision's
+    std::vector<ObjectChange> objects;              // those that differ, each once
+    std::vector<std::string> changes;               // one JSON object each
+    std::string audit;                              // who asked, in words
+    std::optional<Confirmation> confirmation = {};  // that it has to await; its `revision` is not read
+    std::optional<Answered> answered = {};          // to the request that it comes from
 };
 
 struct RevisionSummary {
@@ -177,7 +177,7 @@ class Store : public StoreReader {
     virtual Result<std::uint64_t> applied_revision() = 0;
     virtual Result<void> set_applied_revision(std::uint64_t number) = 0;
 
-    // What awaits confirmation. Where something is `answered` with a change, both are kept or neither is.
+    // What awaits confirmation.
     virtual Result<std::optional<Confirmation>> confirmation() = 0;
     virtual Result<void> clear_confirmation(const std::optional<Answered>& answered) = 0;
 

@@ -225,8 +225,6 @@ static long port_set_look_step(__u32 i, void *context)
 	if (!work)
 		return 1;
 	claim = &work->claim;
-	if (!claim->looks)
-		return 1;
 	claim->looks--;
 	number = claim->set;
 	set = bpf_map_lookup_elem(&port_sets, &number);
@@ -290,8 +288,7 @@ static long port_set_step(__u32 i, void *context)
 	claim = &work->claim;
 	number = claim->set;
 	claim->picked = PORT_SET_UNPICKED;
-	if (claim->looks)
-		bpf_loop(PORT_SET_LOOKS, port_set_look_step, NULL, 0);
+	bpf_loop(claim->looks, port_set_look_step, NULL, 0);
 	port = claim->picked;
 	if (port < 0)
 		port = port_set_pick(number);

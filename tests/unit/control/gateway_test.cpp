@@ -399,6 +399,20 @@ TEST_F(GatewayTest, WhatIsConfirmedStays) {
     EXPECT_EQ(here_.gateway->confirm("test").error().kind, Refusal::Kind::conflict);
 }
 
+// It is the store that a confirmation is kept in, so the kernel's trouble does not make it untold.
+TEST_F(GatewayTest, WhatIsConfirmedWhileTheKernelRefusesIsToldAgain) {
+    start();
+    here_.kernel->writes_left = 0;
+    EXPECT_EQ(here_.gateway->apply({{"new.yaml", configuration("eip-1, eip-2")}}, "test", 60s).error().kind,
+              Refusal::Kind::not_applied);
+    const Repeatable<Confirmed> request{{"key", "request"},
+                                        [](const Confirmed& done) { return std::to_string(done.revision); }};
+    EXPECT_EQ(here_.gateway->confirm("test", request)->revision, 2u);
+    const auto again = here_.gateway->confirm("test", request);
+    ASSERT_TRUE(again) << again.error().message;
+    EXPECT_EQ(again->replayed, "2");
+}
+
 TEST_F(GatewayTest, AConfirmationIsAwaitedAcrossRestarts) {
     for (const bool in_time : {true, false}) {
         start();

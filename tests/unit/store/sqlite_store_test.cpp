@@ -586,7 +586,7 @@ TEST_F(SqliteStoreTest, AChangeWritesTheObjectAndNotTheOthers) {
 TEST_F(SqliteStoreTest, WhatWasAnsweredToAKeyIsKeptForADay) {
     NewRevision revision = revision_of("one", Source::api);
     const IdempotencyRecord record{"key-1", digest("request"), "answer"};
-    revision.idempotency = record;
+    revision.answered = {record, revision.time};
     ASSERT_TRUE(open()->commit(revision));
     const auto store = open();
     EXPECT_EQ(*store->idempotency_record("key-1", revision.time), record);
@@ -597,7 +597,7 @@ TEST_F(SqliteStoreTest, WhatWasAnsweredToAKeyIsKeptForADay) {
     const auto later = revision.time + idempotency_records_kept_for;
     EXPECT_TRUE(*store->idempotency_record("key-1", later - std::chrono::seconds{1}));
     EXPECT_FALSE(*store->idempotency_record("key-1", later));
-    revision.time = later;
+    revision.time = revision.answered->now = later;
     EXPECT_TRUE(store->commit(revision)) << "the key is free again";
     EXPECT_EQ(number_from("SELECT count(*) FROM idempotency"), 1);
 }
@@ -655,7 +655,7 @@ TEST_F(SqliteStoreTest, RecordsOfKeysAreBoundedInNumber) {
              ") INSERT INTO idempotency SELECT i, 'key-' || i, 1700000000000000, 'r', 'a' FROM n")
                 .c_str());
     NewRevision revision = revision_of("one", Source::api);
-    revision.idempotency = IdempotencyRecord{"new", "r", "a"};
+    revision.answered = {IdempotencyRecord{"new", "r", "a"}, revision.time};
     ASSERT_TRUE(store->commit(revision));
     EXPECT_EQ(number_from("SELECT count(*) FROM idempotency"),
               static_cast<std::int64_t>(idempotency_records_kept));
